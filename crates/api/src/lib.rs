@@ -1,0 +1,40 @@
+//! Request, response and event types of the HTTP interface, shared by the server, the pipeline and the explorer in the browser.
+//!
+//! Conventions: JSON in snake_case; numbers are never rounded; NaN and unknown are `null`; index 0 is the base model, 1 the chat model.
+//! Request types refuse unknown fields.
+
+mod activations;
+mod effects;
+mod examples;
+mod generate;
+mod intervention;
+mod latent;
+mod page;
+mod positions;
+mod problem;
+mod prompt;
+mod study;
+
+pub use activations::{
+    ActivationsRequest, ActivationsResponse, LatentChoice, LatentValues, NextToken, NextTokens,
+    TopLatent,
+};
+pub use effects::{EffectsRequest, EffectsResponse, LaneEffects};
+pub use examples::{Example, ExampleGroup, ExamplesPage};
+pub use generate::{
+    DoneEvent, DoneReason, GenerateEvent, GenerateRequest, MetaEvent, MetaLane, Sampling, Timings,
+    TokenEvent,
+};
+pub use intervention::{Intervention, Lane, LatentSet, LatentStrength, StrengthUnit};
+pub use latent::{
+    Betas, Class, Histogram, LATENT_COLUMNS, LatentDetail, LatentRow, LensToken, LogitLens,
+    Neighbour, Verdict,
+};
+pub use page::{LatentsPage, MAX_PAGE};
+pub use positions::Positions;
+pub use problem::Problem;
+pub use prompt::{Message, ModelName, Prompt, PromptSource, TokenInfo, TokenKind};
+pub use study::{
+    Availability, ClassCounts, ClassCuts, ConceptScore, DictionaryInfo, ModelInfo, Readiness,
+    ReadyState, StudyInfo, TrainingSummary,
+};
