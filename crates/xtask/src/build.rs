@@ -1,0 +1,114 @@
+//! The explorer, the program, and the demo.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sha2::{Digest, Sha256};
+
+use crate::duckdb::DuckDb;
+use crate::place::Place;
+use crate::step::{Failure, command, run, skipped, step};
+use crate::tools;
+
+/// What the explorer is made of.
+const FRONTEND: &[&str] = &[
+    "frontend",
+    "style",
+    "crates/api",
+    "assets/icons",
+    "Trunk.toml",
+    "Cargo.toml",
+    "Cargo.lock",
+];
+
+/// Everything, up to the release binary with the explorer inside.
+pub(crate) fn all(place: &Place) -> Result<DuckDb, Failure> {
+    let duckdb = tools::setup(place)?;
+    frontend(place)?;
+    binary(place, duckdb)?;
+    Ok(duckdb)
+}
+
+/// Builds the explorer into `dist`, unless it stands for exactly these sources.
+pub(crate) fn frontend(place: &Place) -> Result<(), Failure> {
+    let name = "building the explorer";
+    let stamp = place.root.join("dist").join(".sources");
+    let sources = fingerprint(place)?;
+    if std::fs::read_to_string(&stamp).is_ok_and(|found| found == sources) {
+        skipped(name, "already built from these sources");
+        return Ok(());
+    }
+    step(name, || {
+        // Trunk reads NO_COLOR as a boolean and stops at other values.
+        run(command(place, "trunk")
+            .args(["build", "--release", "--offline"])
+            .env_remove("NO_COLOR"))?;
+        std::fs::write(&stamp, sources)
+            .map_err(|e| Failure(format!("{} cannot be written: {e}", stamp.display())))
+    })
+}
+
+fn binary(place: &Place, duckdb: DuckDb) -> Result<(), Failure> {
+    step("building the program", || {
+        let mut build = command(place, "cargo");
+        build.args(["build", "--release", "--package", "cli"]);
+        if duckdb == DuckDb::Bundled {
+            build.args(["--features", "bundled"]);
+        }
+        run(&mut build)
+    })
+}
+
+/// Builds and serves the demo study; the options go to `stereoscope demo`.
+pub(crate) fn demo(place: &Place, options: &[String]) -> Result<(), Failure> {
+    all(place)?;
+    println!("── opening the demo study");
+    let mut demo = Command::new(place.binary());
+    demo.arg("demo").args(options).current_dir(&place.root);
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::CommandExt;
+        let error = demo.exec();
+        Err(Failure(format!(
+            "{} could not be started: {error}",
+            place.binary().display()
+        )))
+    }
+    #[cfg(not(unix))]
+    run(&mut demo)
+}
+
+fn fingerprint(place: &Place) -> Result<String, Failure> {
+    let mut files = Vec::new();
+    for part in FRONTEND {
+        collect(&place.root.join(part), &mut files);
+    }
+    files.sort();
+    let mut hash = Sha256::new();
+    for file in files {
+        let bytes = std::fs::read(&file)
+            .map_err(|e| Failure(format!("{} cannot be read: {e}", file.display())))?;
+        hash.update(
+            file.strip_prefix(&place.root)
+                .unwrap_or(&file)
+                .to_string_lossy()
+                .as_bytes(),
+        );
+        hash.update(bytes.len().to_le_bytes());
+        hash.update(bytes);
+    }
+    Ok(hash
+        .finalize()
+        .iter()
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
+}
+
+fn collect(path: &Path, files: &mut Vec<PathBuf>) {
+    if path.is_file() {
+        files.push(path.to_path_buf());
+    } else if let Ok(entries) = std::fs::read_dir(path) {
+        entries
+            .flatten()
+            .for_each(|entry| collect(&entry.path(), files));
+    }
+}

@@ -1,0 +1,178 @@
+//! Chromium, driven over its own protocol.
+
+use std::time::{Duration, Instant};
+
+use chromiumoxide::browser::{Browser as Chromium, BrowserConfig};
+use chromiumoxide::page::{Page, ScreenshotParams};
+use futures::StreamExt;
+
+/// One page in a headless Chromium of its own.
+pub struct Browser {
+    /// Dropping the handle ends the process.
+    _chromium: Chromium,
+    page: Page,
+    /// Chromium's folder, removed when the browser goes.
+    _profile: tempfile::TempDir,
+}
+
+impl Browser {
+    /// Starts Chromium with an empty profile.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start(width: u32, height: u32) -> Option<Self> {
+        let executable = crate::named("CHROME")?;
+        let profile = tempfile::tempdir().expect("a temporary folder");
+        let config = BrowserConfig::builder()
+            .chrome_executable(executable)
+            .no_sandbox()
+            .user_data_dir(profile.path())
+            .window_size(width, height)
+            .viewport(chromiumoxide::handler::viewport::Viewport {
+                width,
+                height,
+                ..Default::default()
+            })
+            .args([
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--no-first-run",
+                "--disable-gpu",
+            ])
+            .build()
+            .expect("a browser configuration");
+        let (chromium, mut handler) = Chromium::launch(config).await.expect("Chromium starts");
+        tokio::spawn(async move { while handler.next().await.is_some() {} });
+        let page = chromium.new_page("about:blank").await.expect("a page");
+        Some(Self {
+            _chromium: chromium,
+            page,
+            profile,
+        })
+    }
+
+    /// Opens an address.
+    ///
+    /// # Panics
+    /// When the page does not load.
+    pub async fn open(&self, address: &str) {
+        self.page.goto(address).await.expect("the page loads");
+    }
+
+    /// The address shown.
+    ///
+    /// # Panics
+    /// When the browser does not answer.
+    pub async fn address(&self) -> String {
+        self.evaluate("location.href").await
+    }
+
+    /// The value of an expression, as text.
+    ///
+    /// # Panics
+    /// When the expression throws.
+    pub async fn evaluate(&self, expression: &str) -> String {
+        let script = format!("String({expression})");
+        self.page
+            .evaluate(script)
+            .await
+            .expect("the script runs")
+            .into_value()
+            .expect("a text")
+    }
+
+    /// Waits until an expression is true; says what the page showed when it never is.
+    ///
+    /// # Panics
+    /// After thirty seconds.
+    pub async fn wait_for(&self, what: &str, expression: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.evaluate(&format!("Boolean({expression})")).await != "true" {
+            if Instant::now() > deadline {
+                self.screenshot("failed").await;
+                let shown = self.evaluate("document.body.innerText").await;
+                panic!(
+                    "never came: {what}; the page at {} shows:\n{shown}",
+                    self.address().await
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits for an element and clicks it.
+    ///
+    /// # Panics
+    /// When it never comes.
+    pub async fn click(&self, selector: &str) {
+        self.wait_for(selector, &format!("document.querySelector({selector:?})"))
+            .await;
+        let element = self.page.find_element(selector).await.expect("the element");
+        element
+            .scroll_into_view()
+            .await
+            .expect("the element can be scrolled to");
+        element.click().await.expect("the element can be clicked");
+    }
+
+    /// Waits for a text field, empties it and types.
+    ///
+    /// # Panics
+    /// When it never comes.
+    pub async fn type_into(&self, selector: &str, text: &str) {
+        self.wait_for(selector, &format!("document.querySelector({selector:?})"))
+            .await;
+        self.evaluate(&format!("document.querySelector({selector:?}).select()"))
+            .await;
+        let element = self.page.find_element(selector).await.expect("the field");
+        element
+            .focus()
+            .await
+            .expect("the field takes focus")
+            .type_str(text)
+            .await
+            .expect("the text is typed");
+    }
+
+    /// Sets a control's value as a person's change would.
+    ///
+    /// # Panics
+    /// When it never comes.
+    pub async fn set(&self, selector: &str, value: &str) {
+        self.wait_for(selector, &format!("document.querySelector({selector:?})"))
+            .await;
+        let script = format!(
+            "(e => {{ e.value = {value:?}; for (const n of ['input', 'change']) e.dispatchEvent(new Event(n, {{bubbles: true}})); }})\
+             (document.querySelector({selector:?}))"
+        );
+        self.evaluate(&script).await;
+    }
+
+    /// Presses a key.
+    ///
+    /// # Panics
+    /// When the browser does not answer.
+    pub async fn press(&self, selector: &str, key: &str) {
+        let element = self.page.find_element(selector).await.expect("the element");
+        element.press_key(key).await.expect("the key is pressed");
+    }
+
+    /// Writes a picture of the whole page into the folder that `STEREOSCOPE_SCREENSHOTS` names, if it does.
+    ///
+    /// # Panics
+    /// When the picture cannot be written.
+    pub async fn screenshot(&self, name: &str) {
+        let Some(folder) = std::env::var_os("STEREOSCOPE_SCREENSHOTS") else {
+            return;
+        };
+        let folder = std::path::Path::new(&folder);
+        std::fs::create_dir_all(folder).expect("a writable folder");
+        let parameters = ScreenshotParams::builder().full_page(true).build();
+        let file = folder.join(format!("{name}.png"));
+        self.page
+            .save_screenshot(parameters, file)
+            .await
+            .expect("a picture");
+    }
+}
