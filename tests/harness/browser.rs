@@ -48,7 +48,7 @@ impl Browser {
         Some(Self {
             _chromium: chromium,
             page,
-            profile,
+            _profile: profile,
         })
     }
 
