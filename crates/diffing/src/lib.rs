@@ -1,0 +1,29 @@
+//! The mathematics of model diffing: no I/O, no tensors.
+//!
+//! Index 0 is the base model, index 1 the chat model, everywhere. Everything that is gathered over tokens can be gathered in
+//! parts and merged, so that shards of a corpus and one run over the whole give the same numbers (floating-point sums up to
+//! rounding, everything else exactly). Accumulators are f64.
+
+mod classes;
+mod decoder;
+mod divergence;
+mod error;
+mod histogram;
+mod moments;
+mod norms;
+mod roc;
+mod sampler;
+mod scaling;
+mod statistics;
+
+pub use classes::{class, nu, verdict};
+pub use decoder::Decoder;
+pub use divergence::{kl, log_softmax};
+pub use error::{Error, Result};
+pub use histogram::{LogHistogram, histogram};
+pub use moments::Moments;
+pub use norms::{cosine, delta_norm, dot, norm};
+pub use roc::auroc;
+pub use sampler::{GROUPS, QUANTILES, QuantileSampler, Sampled, quantile_group};
+pub use scaling::ScalingSums;
+pub use statistics::{LatentStatistics, LatentSummary};
