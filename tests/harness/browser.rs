@@ -17,9 +17,6 @@ pub struct Browser {
 
 impl Browser {
     /// Starts Chromium with an empty profile.
-    ///
-    /// # Panics
-    /// When it does not start.
     pub async fn start(width: u32, height: u32) -> Option<Self> {
         let executable = crate::named("CHROME")?;
         let profile = tempfile::tempdir().expect("a temporary folder");
@@ -53,25 +50,16 @@ impl Browser {
     }
 
     /// Opens an address.
-    ///
-    /// # Panics
-    /// When the page does not load.
     pub async fn open(&self, address: &str) {
         self.page.goto(address).await.expect("the page loads");
     }
 
     /// The address shown.
-    ///
-    /// # Panics
-    /// When the browser does not answer.
     pub async fn address(&self) -> String {
         self.evaluate("location.href").await
     }
 
     /// The value of an expression, as text.
-    ///
-    /// # Panics
-    /// When the expression throws.
     pub async fn evaluate(&self, expression: &str) -> String {
         let script = format!("String({expression})");
         self.page
@@ -83,9 +71,6 @@ impl Browser {
     }
 
     /// Waits until an expression is true; says what the page showed when it never is.
-    ///
-    /// # Panics
-    /// After thirty seconds.
     pub async fn wait_for(&self, what: &str, expression: &str) {
         let deadline = Instant::now() + Duration::from_secs(30);
         while self.evaluate(&format!("Boolean({expression})")).await != "true" {
@@ -102,9 +87,6 @@ impl Browser {
     }
 
     /// Waits for an element and clicks it.
-    ///
-    /// # Panics
-    /// When it never comes.
     pub async fn click(&self, selector: &str) {
         self.wait_for(selector, &format!("document.querySelector({selector:?})"))
             .await;
@@ -117,9 +99,6 @@ impl Browser {
     }
 
     /// Waits for a text field, empties it and types.
-    ///
-    /// # Panics
-    /// When it never comes.
     pub async fn type_into(&self, selector: &str, text: &str) {
         self.wait_for(selector, &format!("document.querySelector({selector:?})"))
             .await;
@@ -136,9 +115,6 @@ impl Browser {
     }
 
     /// Sets a control's value as a person's change would.
-    ///
-    /// # Panics
-    /// When it never comes.
     pub async fn set(&self, selector: &str, value: &str) {
         self.wait_for(selector, &format!("document.querySelector({selector:?})"))
             .await;
@@ -150,18 +126,12 @@ impl Browser {
     }
 
     /// Presses a key.
-    ///
-    /// # Panics
-    /// When the browser does not answer.
     pub async fn press(&self, selector: &str, key: &str) {
         let element = self.page.find_element(selector).await.expect("the element");
         element.press_key(key).await.expect("the key is pressed");
     }
 
     /// Writes a picture of the whole page into the folder that `STEREOSCOPE_SCREENSHOTS` names, if it does.
-    ///
-    /// # Panics
-    /// When the picture cannot be written.
     pub async fn screenshot(&self, name: &str) {
         let Some(folder) = std::env::var_os("STEREOSCOPE_SCREENSHOTS") else {
             return;

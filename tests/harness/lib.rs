@@ -26,9 +26,6 @@ pub(crate) fn named(variable: &str) -> Option<PathBuf> {
 }
 
 /// Runs the program to its end.
-///
-/// # Panics
-/// When the program cannot be started.
 pub fn stereoscope(arguments: &[&str]) -> Option<Output> {
     let program = program()?;
     Some(

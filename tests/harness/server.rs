@@ -49,18 +49,12 @@ impl Answer {
     }
 
     /// The body as JSON.
-    ///
-    /// # Panics
-    /// When it is not.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|e| panic!("not JSON ({e}): {}", self.text()))
     }
 
     /// Asserts that this is a problem body of the status, and returns its detail.
-    ///
-    /// # Panics
-    /// When it is not.
     pub fn problem(&self, status: u16) -> String {
         assert_eq!(self.status, status, "{}", self.text());
         let kind = self.header("content-type").unwrap_or_default();
@@ -100,12 +94,9 @@ fn parse_event(block: &str) -> Option<SseEvent> {
 
 impl Server {
     /// Serves a study on a free port and waits until prompts can be run (or until it says that it has no models).
-    ///
-    /// # Panics
-    /// When the server does not come up.
     pub fn start(study: &Path, options: &[&str]) -> Option<Self> {
         let server = Self::start_without_waiting(study, options)?;
-        let deadline = Instant::now() + Duration::from_secs(120);
+        let deadline = Instant::now() + Duration::from_mins(2);
         while server.get("/readyz").status != 200 {
             assert!(
                 Instant::now() < deadline,
@@ -118,9 +109,6 @@ impl Server {
     }
 
     /// Serves a study on a free port; the models may still be loading.
-    ///
-    /// # Panics
-    /// When the server ends before it names its address.
     pub fn start_without_waiting(study: &Path, options: &[&str]) -> Option<Self> {
         let program = crate::program()?;
         let mut child = Command::new(program)
@@ -156,7 +144,7 @@ impl Server {
     fn agent() -> ureq::Agent {
         ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(120)))
+            .timeout_global(Some(Duration::from_mins(2)))
             .build()
             .into()
     }
@@ -226,9 +214,6 @@ impl Server {
     }
 
     /// Starts a stream, reads the given number of bytes of it, and hangs up.
-    ///
-    /// # Panics
-    /// When no stream comes.
     pub fn post_and_leave(&self, path: &str, body: &Value, bytes: usize) {
         let request = Self::agent()
             .post(format!("{}{path}", self.address))
@@ -251,9 +236,6 @@ impl Server {
     }
 
     /// Asks the server to end, as a service manager does, and waits.
-    ///
-    /// # Panics
-    /// When it takes longer than ten seconds.
     pub fn terminate(&mut self) -> ExitStatus {
         let killed = Command::new("kill")
             .args(["-TERM", &self.child.id().to_string()])

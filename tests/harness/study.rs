@@ -13,9 +13,6 @@ pub fn nano_study() -> Option<PathBuf> {
 }
 
 /// Copies a folder with all it holds.
-///
-/// # Panics
-/// When a file cannot be copied.
 pub fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a writable folder");
     for entry in std::fs::read_dir(from)
@@ -32,9 +29,6 @@ pub fn copy_folder(from: &Path, to: &Path) {
 }
 
 /// A study over a copy of the reference checkpoints, without `study.duckdb`, in a folder of its own that a test may damage.
-///
-/// # Panics
-/// When the files cannot be written.
 pub fn fixture_study() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for part in ["base", "chat", "crosscoder-l1", "crosscoder-batchtopk"] {
