@@ -51,11 +51,17 @@ pub(crate) fn frontend(place: &Place) -> Result<(), Failure> {
 fn binary(place: &Place, duckdb: DuckDb) -> Result<(), Failure> {
     step("building the program", || {
         let mut build = command(place, "cargo");
-        build.args(["build", "--release", "--package", "cli"]);
-        if duckdb == DuckDb::Bundled {
-            build.args(["--features", "bundled"]);
-        }
-        run(&mut build)
+        // The same selection as the tests', so that both share every dependency as built.
+        build.args([
+            "build",
+            "--release",
+            "--workspace",
+            "--exclude",
+            "frontend",
+            "--bin",
+            "stereoscope",
+        ]);
+        run(build.args(duckdb.features()))
     })
 }
 

@@ -1,71 +1,82 @@
 //! `cargo check-all`: format, lints, and every test, with the real program, the models and a browser.
 
+use std::path::PathBuf;
+
 use crate::build;
-use crate::duckdb::DuckDb;
 use crate::place::Place;
-use crate::step::{Failure, command, run, step};
+use crate::step::{Failure, command, run, skipped, step};
 use crate::tools;
+
+const WASM: &[&str] = &[
+    "--profile",
+    "wasm-release",
+    "--target",
+    "wasm32-unknown-unknown",
+];
 
 pub(crate) fn all(place: &Place) -> Result<(), Failure> {
     step("checking the format", || {
         run(command(place, "cargo").args(["fmt", "--all", "--check"]))
     })?;
-    let duckdb = build::all(place)?;
     let chromium = tools::chromium(place)?;
-    let features: &[&str] = if duckdb == DuckDb::Bundled {
-        &["--features", "cli/bundled"]
-    } else {
-        &[]
-    };
+    let duckdb = build::all(place)?;
+    let workspace = ["--release", "--workspace", "--exclude", "frontend"];
     step("linting", || {
-        run(command(place, "cargo")
-            .args([
-                "clippy",
-                "--release",
-                "--workspace",
-                "--exclude",
-                "frontend",
-                "--all-targets",
-            ])
-            .args(features)
-            .args(["--", "--deny", "warnings"]))
+        let mut clippy = command(place, "cargo");
+        clippy
+            .arg("clippy")
+            .args(workspace)
+            .arg("--all-targets")
+            .args(duckdb.features());
+        run(clippy.args(["--", "--deny", "warnings"]))
     })?;
     step("linting the explorer", || {
-        run(command(place, "cargo")
-            .args([
-                "clippy",
-                "--profile",
-                "wasm-release",
-                "--package",
-                "frontend",
-                "--target",
-                "wasm32-unknown-unknown",
-            ])
+        let mut clippy = command(place, "cargo");
+        run(clippy
+            .args(["clippy", "--package", "frontend"])
+            .args(WASM)
             .args(["--", "--deny", "warnings"]))
     })?;
-    let nano = place.target.join("nano-study");
-    step("training the nano study (some minutes)", || {
-        let _ = std::fs::remove_dir_all(&nano);
-        run(command(place, place.binary())
-            .args(["organism", "build"])
-            .arg(&nano)
-            .args(["--preset", "nano", "--seed", "1"]))
+    let nano = nano_study(place)?;
+    step("testing the explorer's logic", || {
+        run(command(place, "cargo").args(["test", "--release", "--package", "frontend", "--bins"]))
     })?;
     step("testing", || {
-        run(command(place, "cargo")
-            .args([
-                "test",
-                "--release",
-                "--workspace",
-                "--lib",
-                "--bins",
-                "--tests",
-            ])
-            .args(features)
-            .env("STEREOSCOPE_BIN", place.binary())
+        let mut test = command(place, "cargo");
+        test.arg("test")
+            .args(workspace)
+            .args(["--lib", "--bins", "--tests"])
+            .args(duckdb.features());
+        test.env("STEREOSCOPE_BIN", place.binary())
             .env("STEREOSCOPE_NANO_STUDY", &nano)
-            .env("CHROME", chromium))
+            .env("CHROME", chromium);
+        run(&mut test)
     })?;
     println!("── all checks passed");
     Ok(())
+}
+
+/// Trains the small pair that the tests look at, unless it was trained by this very program.
+fn nano_study(place: &Place) -> Result<PathBuf, Failure> {
+    let name = "training the nano study (some minutes)";
+    let folder = place.target.join("nano-study");
+    let stamp = place.target.join("nano-study.program");
+    let program = build::hash(&place.target, &[place.binary()])?;
+    if folder.is_dir() && std::fs::read_to_string(&stamp).is_ok_and(|found| found == program) {
+        skipped(name, "already trained by this program");
+        return Ok(folder);
+    }
+    step(name, || {
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder)
+                .map_err(|e| Failure(format!("{} cannot be removed: {e}", folder.display())))?;
+        }
+        run(command(place, place.binary())
+            .args(["organism", "build"])
+            .arg(&folder)
+            .args(["--preset", "nano", "--seed", "1"]))?;
+        std::fs::write(&stamp, program)
+            .map_err(|e| Failure(format!("{} cannot be written: {e}", stamp.display())))
+    })?;
+    Ok(folder)
 }

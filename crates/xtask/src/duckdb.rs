@@ -22,6 +22,16 @@ pub(crate) enum DuckDb {
     Bundled,
 }
 
+impl DuckDb {
+    /// Cargo's arguments for it.
+    pub(crate) fn features(self) -> &'static [&'static str] {
+        match self {
+            Self::Prebuilt => &[],
+            Self::Bundled => &["--features", "cli/bundled"],
+        }
+    }
+}
+
 /// Folder that the build links against.
 pub(crate) fn folder(place: &Place) -> PathBuf {
     place.tools.join("duckdb")
