@@ -90,23 +90,25 @@ fn fingerprint(place: &Place) -> Result<String, Failure> {
         collect(&place.root.join(part), &mut files);
     }
     files.sort();
+    hash(&place.root, &files)
+}
+
+/// One hash of files' names and contents.
+pub(crate) fn hash(root: &Path, files: &[PathBuf]) -> Result<String, Failure> {
     let mut hash = Sha256::new();
     for file in files {
-        let bytes = std::fs::read(&file)
+        let bytes = std::fs::read(file)
             .map_err(|e| Failure(format!("{} cannot be read: {e}", file.display())))?;
         hash.update(
-            file.strip_prefix(&place.root)
-                .unwrap_or(&file)
+            file.strip_prefix(root)
+                .unwrap_or(file)
                 .to_string_lossy()
                 .as_bytes(),
         );
         hash.update(bytes.len().to_le_bytes());
         hash.update(bytes);
     }
-    Ok(hash
-        .finalize()
-        .iter()
-        .fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
+    Ok(crate::duckdb::hexadecimal(&hash.finalize()))
 }
 
 fn collect(path: &Path, files: &mut Vec<PathBuf>) {

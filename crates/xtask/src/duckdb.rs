@@ -91,9 +91,7 @@ fn fetch(place: &Place) -> Result<(), Failure> {
         .ok_or_else(|| Failure("npm pack left no archive".into()))?;
     let bytes = std::fs::read(&archive)
         .map_err(|e| Failure(format!("{} cannot be read: {e}", archive.display())))?;
-    let found = Sha512::digest(&bytes)
-        .iter()
-        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    let found = hexadecimal(&Sha512::digest(&bytes));
     if found != SHA512 {
         return Err(Failure(format!(
             "{PACKAGE} {VERSION} has SHA-512 {found}, expected {SHA512}: the download was altered; try again"
@@ -151,4 +149,8 @@ fn replace(source: &Path, target: &Path) -> Result<(), Failure> {
 fn make(folder: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(folder)
         .map_err(|e| Failure(format!("{} cannot be created: {e}", folder.display())))
+}
+
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
