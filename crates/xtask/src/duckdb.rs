@@ -1,5 +1,6 @@
 //! DuckDB's official prebuilt library, out of its npm package: pinned, checked, and put beside the binary.
 
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha512};
@@ -152,5 +153,9 @@ fn make(folder: &Path) -> Result<(), Failure> {
 }
 
 pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing into a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
