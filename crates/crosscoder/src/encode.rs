@@ -1,0 +1,215 @@
+//! Encoding: activations to codes, dense, for chosen latents, or sparse on the host.
+
+use candle_core::{DType, Tensor};
+use rayon::prelude::*;
+
+use crate::codes::{Active, Codes, Halves};
+use crate::crosscoder::Crosscoder;
+use crate::error::Result;
+use crate::header::MODELS;
+
+/// One latent's part in the encoding of a pre-activation.
+#[derive(Clone, Copy)]
+struct Gate {
+    bias: f32,
+    /// Per model: weight of the activation and threshold. Equal unless DECOUPLED.
+    models: [(f32, f32); 2],
+    decoupled: bool,
+}
+
+impl Gate {
+    /// Code of base and chat from a pre-activation without bias.
+    fn code(&self, pre: f32) -> [f32; 2] {
+        let f = (pre + self.bias).max(0.0);
+        self.models
+            .map(|(w, threshold)| if f > 0.0 && f * w > threshold { f } else { 0.0 })
+    }
+
+    fn active(&self, id: u32, pre: f32) -> Option<Active> {
+        let f = self.code(pre);
+        if f == [0.0, 0.0] {
+            return None;
+        }
+        let [(base, _), (chat, _)] = self.models;
+        let v = if self.decoupled {
+            f[0] * base + f[1] * chat
+        } else {
+            f[1] * chat
+        };
+        Some(Active { id, f, v })
+    }
+}
+
+impl Crosscoder {
+    fn gate(&self, latent: u32) -> Gate {
+        let j = latent as usize;
+        let thresholds = self.header.thresholds.unwrap_or([f32::NEG_INFINITY; 2]);
+        let decoupled = self.is_decoupled();
+        let weights = if decoupled {
+            [self.norm(0, j), self.norm(1, j)]
+        } else {
+            [self.weight(latent); 2]
+        };
+        Gate {
+            bias: self.encoder_bias.get(j).copied().unwrap_or(0.0),
+            models: [(weights[0], thresholds[0]), (weights[1], thresholds[1])],
+            decoupled,
+        }
+    }
+
+    fn gates(&self, ids: impl Iterator<Item = u32>) -> Vec<Gate> {
+        ids.map(|id| self.gate(id)).collect()
+    }
+
+    /// Activations as the encoder sees them, [N, 2, D]: normalised where the dictionary normalises.
+    ///
+    /// # Errors
+    /// If `x` is not [N, 2, D].
+    pub fn normalize(&self, x: &Tensor) -> Result<Tensor> {
+        self.check_input(x)?;
+        let x = x.to_device(&self.device)?.to_dtype(DType::F32)?;
+        let Some(normalizer) = &self.normalizer else {
+            return Ok(x.contiguous()?);
+        };
+        let dim = self.activation_dim();
+        let mean = Tensor::from_slice(normalizer.mean(), (1, MODELS, dim), &self.device)?;
+        let scale = Tensor::from_slice(&normalizer.scale(), (1, MODELS, 1), &self.device)?;
+        Ok(x.broadcast_sub(&mean)?.broadcast_mul(&scale)?)
+    }
+
+    /// Pre-activations without bias, [N, F].
+    fn pre(&self, x: &Tensor) -> Result<Tensor> {
+        let x = self.normalize(x)?;
+        let tokens = x.dim(0)?;
+        let x = x.reshape((tokens, MODELS * self.activation_dim()))?;
+        Ok(x.matmul(&self.encoder)?)
+    }
+
+    /// Unscaled codes after ReLU and threshold: [N, F], for DECOUPLED [N, 2, F]. `x` is [N, 2, D] in residual space.
+    ///
+    /// # Errors
+    /// If `x` has another shape, or the device lacks memory.
+    pub fn encode(&self, x: &Tensor) -> Result<Tensor> {
+        let pre = self.pre(x)?;
+        let gates = self.gates(0..self.dict_size() as u32);
+        self.apply(&pre, &gates)
+    }
+
+    /// As [`Crosscoder::encode`], for chosen latents in the order given: [N, J], for DECOUPLED [N, 2, J].
+    ///
+    /// # Errors
+    /// Also if an id is outside the dictionary.
+    pub fn encode_latents(&self, x: &Tensor, ids: &[u32]) -> Result<Tensor> {
+        self.check_ids(ids)?;
+        let x = self.normalize(x)?;
+        let tokens = x.dim(0)?;
+        let x = x.reshape((tokens, MODELS * self.activation_dim()))?;
+        let pre = x.matmul(&self.columns(ids)?)?;
+        self.apply(&pre, &self.gates(ids.iter().copied()))
+    }
+
+    /// Encoder columns of chosen latents, [2·D, J].
+    fn columns(&self, ids: &[u32]) -> Result<Tensor> {
+        let index = Tensor::from_slice(ids, ids.len(), &self.device)?;
+        Ok(self.encoder.index_select(&index, 1)?)
+    }
+
+    fn apply(&self, pre: &Tensor, gates: &[Gate]) -> Result<Tensor> {
+        let (tokens, width) = pre.dims2()?;
+        let models = if self.is_decoupled() { MODELS } else { 1 };
+        let mut codes = vec![0f32; tokens * models * width];
+        let host = host(pre)?;
+        if width > 0 {
+            codes
+                .par_chunks_mut(models * width)
+                .zip(host.par_chunks(width))
+                .for_each(|(out, row)| {
+                    for (j, (gate, &pre)) in gates.iter().zip(row).enumerate() {
+                        let code = gate.code(pre);
+                        // Without DECOUPLED both are equal, so the last one is the code.
+                        for (part, f) in out.chunks_exact_mut(width).zip(code) {
+                            if let Some(slot) = part.get_mut(j) {
+                                *slot = f;
+                            }
+                        }
+                    }
+                });
+        }
+        let shape = if self.is_decoupled() {
+            vec![tokens, MODELS, width]
+        } else {
+            vec![tokens, width]
+        };
+        Ok(Tensor::from_vec(codes, shape, &self.device)?)
+    }
+
+    /// Active latents of every token of `x` ([N, 2, D], residual space), on the host.
+    ///
+    /// # Errors
+    /// If `x` has another shape, or the device lacks memory.
+    pub fn codes(&self, x: &Tensor) -> Result<Codes> {
+        let pre = self.pre(x)?;
+        let gates = self.gates(0..self.dict_size() as u32);
+        let host = host(&pre)?;
+        let rows: Vec<Vec<Active>> = host
+            .par_chunks(gates.len().max(1))
+            .map(|row| {
+                (0u32..)
+                    .zip(gates.iter().zip(row))
+                    .filter_map(|(id, (gate, &pre))| gate.active(id, pre))
+                    .collect()
+            })
+            .collect();
+        let mut codes = Codes {
+            offsets: Vec::with_capacity(rows.len() + 1),
+            active: Vec::with_capacity(rows.iter().map(Vec::len).sum()),
+        };
+        codes.offsets.push(0);
+        for row in rows {
+            codes.active.extend(row);
+            codes.offsets.push(codes.active.len());
+        }
+        Ok(codes)
+    }
+
+    /// Chosen latents' v at every token and what each model puts in, so that v = base + chat + w_j·b_j where active.
+    ///
+    /// # Errors
+    /// If `x` is not [N, 2, D] or an id is outside the dictionary.
+    pub fn halves(&self, x: &Tensor, ids: &[u32]) -> Result<Halves> {
+        self.check_ids(ids)?;
+        let x = self.normalize(x)?;
+        let (dim, tokens) = (self.activation_dim(), x.dim(0)?);
+        let columns = self.columns(ids)?;
+        let mut parts = [Vec::new(), Vec::new()];
+        for (model, part) in parts.iter_mut().enumerate() {
+            let x = x.narrow(1, model, 1)?.squeeze(1)?.contiguous()?;
+            let half = x.matmul(&columns.narrow(0, model * dim, dim)?)?;
+            *part = half.flatten_all()?.to_vec1::<f32>()?;
+        }
+        let [base, chat] = parts;
+        let mut halves = Halves::default();
+        for (j, &id) in ids.iter().enumerate() {
+            let (gate, w) = (self.gate(id), self.weight(id));
+            let column = |part: &[f32]| -> Vec<f32> {
+                (0..tokens)
+                    .map(|t| part.get(t * ids.len() + j).copied().unwrap_or(0.0))
+                    .collect()
+            };
+            let (base, chat) = (column(&base), column(&chat));
+            let v = base
+                .iter()
+                .zip(&chat)
+                .map(|(b, c)| gate.active(id, b + c).map_or(0.0, |a| a.v));
+            halves.values.push(v.collect());
+            halves.base.push(base.iter().map(|b| b * w).collect());
+            halves.chat.push(chat.iter().map(|c| c * w).collect());
+        }
+        Ok(halves)
+    }
+}
+
+/// A tensor's numbers on the host.
+pub(crate) fn host(tensor: &Tensor) -> Result<Vec<f32>> {
+    Ok(tensor.flatten_all()?.to_vec1::<f32>()?)
+}

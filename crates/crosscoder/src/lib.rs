@@ -1,0 +1,25 @@
+//! Crosscoder dictionaries: files, encode, decode, training.
+//!
+//! A crosscoder reads the residuals of two models at one token and writes one sparse code f, from which a decoder per model
+//! rebuilds both. Index 0 is the base model, 1 the chat model; activations are [N, 2, D] row-major, f32.
+//! The folder layout is that of the dictionary_learning library: `model.safetensors`, `config.json`, `trainer_config.json`.
+
+mod codes;
+mod crosscoder;
+mod decode;
+mod encode;
+mod error;
+mod file;
+mod header;
+mod normalization;
+mod normalizer;
+mod select;
+pub mod train;
+
+pub use codes::{Active, Codes, Halves};
+pub use crosscoder::Crosscoder;
+pub use error::{Error, Result};
+pub use header::{Header, Kind, open};
+pub use normalization::CodeNormalization;
+pub use normalizer::Normalizer;
+pub use select::{Selection, top_k_over_batch};
