@@ -1,0 +1,153 @@
+//! What can go wrong with a study on disk, each as a sentence with its remedy.
+
+use std::path::{Path, PathBuf};
+
+/// Result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A study that cannot be read or written, or a question that it cannot answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, for instance `read`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The folder holds no study.
+    #[error("{} is not a study: it has no study.toml; make one with `stereoscope init {}`", folder.display(), folder.display())]
+    NoStudy {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// `study.toml` says something that cannot be used.
+    #[error("{}: {message}", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// The key, what was found and what is expected.
+        message: String,
+    },
+    /// A hub reference where a folder is needed.
+    #[error(
+        "{}: {key} names the hub checkpoint {hub}, and hub checkpoints are not built in yet; \
+         download it and give its folder as `path`", path.display()
+    )]
+    Hub {
+        /// The manifest.
+        path: PathBuf,
+        /// The entry.
+        key: String,
+        /// The hub id.
+        hub: String,
+    },
+    /// The database was written with another schema.
+    #[error("{} has schema version {found}, this program reads version {expected}; write it anew with {remedy}", path.display())]
+    Schema {
+        /// The database.
+        path: PathBuf,
+        /// Its schema version.
+        found: String,
+        /// The version of this program.
+        expected: u32,
+        /// The commands that mend it.
+        remedy: String,
+    },
+    /// The file is not a database, or it is damaged.
+    #[error("{} cannot be opened as a study database ({message}); delete it and run `stereoscope analyse` again", path.display())]
+    NotADatabase {
+        /// The file.
+        path: PathBuf,
+        /// What DuckDB said.
+        message: String,
+    },
+    /// Another process is writing the same database.
+    #[error("{} is being written by another process; wait until it ends", path.display())]
+    Busy {
+        /// The database.
+        path: PathBuf,
+    },
+    /// DuckDB refused a statement.
+    #[error("the study database {}: {message}", path.display())]
+    Database {
+        /// The database.
+        path: PathBuf,
+        /// What DuckDB said.
+        message: String,
+    },
+    /// The database contains a value that this program never writes.
+    #[error("the study database is damaged: {0}; run `stereoscope analyse` again")]
+    Damaged(String),
+    /// No dictionary of that name.
+    #[error("there is no dictionary {slug:?}; this study has {}", list(known))]
+    UnknownDictionary {
+        /// The name asked for.
+        slug: String,
+        /// The names that exist.
+        known: Vec<String>,
+    },
+    /// No latent of that number.
+    #[error("dictionary {dictionary} has no latent {id}; its latents are 0 to {}", latents.saturating_sub(1))]
+    UnknownLatent {
+        /// The dictionary.
+        dictionary: String,
+        /// The latent asked for.
+        id: u64,
+        /// How many latents there are.
+        latents: usize,
+    },
+    /// A parameter whose value cannot be used.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// What an error means to a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The thing asked for does not exist.
+    NotFound,
+    /// A value cannot be used.
+    Invalid,
+    /// The study itself is at fault.
+    Study,
+}
+
+impl Error {
+    /// What the error means to a client: 404, 422 or 500.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::UnknownDictionary { .. } | Self::UnknownLatent { .. } => ErrorKind::NotFound,
+            Self::Invalid(_) => ErrorKind::Invalid,
+            _ => ErrorKind::Study,
+        }
+    }
+
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
+    }
+
+    pub(crate) fn database(path: &Path) -> impl Fn(duckdb::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Database {
+            path: path.clone(),
+            message: source.to_string(),
+        }
+    }
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() {
+        "none".into()
+    } else {
+        names.join(", ")
+    }
+}

@@ -1,0 +1,198 @@
+//! Pages of a latent's examples.
+
+use std::collections::HashMap;
+
+use api::{Example, ExamplesPage, TokenInfo};
+use duckdb::{Connection, params_from_iter};
+
+use crate::records::{kind_of, words};
+use crate::{Error, Result, Store, cursor};
+
+/// Examples of a page when the client names no limit.
+pub const DEFAULT_EXAMPLES: usize = 20;
+/// Most examples of a page.
+pub const MAX_EXAMPLES: usize = 200;
+
+struct Stored {
+    rank: u32,
+    group: u32,
+    sequence: u64,
+    max: f64,
+    positions: Vec<u8>,
+    activations: Vec<u8>,
+}
+
+struct Sequence {
+    source: String,
+    tokens: Vec<u8>,
+    kinds: Vec<u8>,
+}
+
+impl Store {
+    /// A page of a latent's examples, strongest first, of one quantile group or of all. `limit` is 1 to [`MAX_EXAMPLES`],
+    /// by default [`DEFAULT_EXAMPLES`].
+    ///
+    /// # Errors
+    /// [`Error::UnknownDictionary`], [`Error::UnknownLatent`]; [`Error::Invalid`] for a limit out of range or a foreign cursor.
+    pub fn examples(
+        &self,
+        slug: &str,
+        id: u32,
+        group: Option<u32>,
+        cursor: Option<&str>,
+        limit: Option<usize>,
+    ) -> Result<ExamplesPage> {
+        self.table(slug)?.row(slug, id)?;
+        let limit = limit.unwrap_or(DEFAULT_EXAMPLES);
+        if !(1..=MAX_EXAMPLES).contains(&limit) {
+            return Err(Error::Invalid(format!(
+                "limit is {limit}, expected 1 to {MAX_EXAMPLES}"
+            )));
+        }
+        let order = format!(
+            "{slug}/{id}/{}",
+            group.map(|g| g.to_string()).unwrap_or_default()
+        );
+        let from = cursor.map_or(Ok(0), |cursor| cursor::decode(cursor, &order))?;
+        let empty = ExamplesPage {
+            total: 0,
+            next: None,
+            examples: Vec::new(),
+        };
+        let Some(pool) = &self.pool else {
+            return Ok(empty);
+        };
+        if !self.is_analysed(slug) {
+            return Ok(empty);
+        }
+        let texts = self.texts(slug)?;
+        let (total, mut stored, sequences) = pool.with(|connection| {
+            let total = count(connection, slug, id, group)?;
+            let stored = page(connection, slug, id, group, from, limit + 1)?;
+            let sequences = sequences(connection, slug, &stored)?;
+            Ok((total, stored, sequences))
+        })?;
+        let next = stored.get(limit).map(|e| cursor::encode(e.rank, &order));
+        stored.truncate(limit);
+        let examples = stored
+            .iter()
+            .map(|stored| example(id, stored, &sequences, texts))
+            .collect::<Result<_>>()?;
+        Ok(ExamplesPage {
+            total,
+            next,
+            examples,
+        })
+    }
+}
+
+fn example(
+    latent: u32,
+    stored: &Stored,
+    sequences: &HashMap<u64, Sequence>,
+    texts: &HashMap<u32, String>,
+) -> Result<Example> {
+    let damaged =
+        |what: &str| Error::Damaged(format!("example {} of latent {latent} {what}", stored.rank));
+    let sequence = sequences
+        .get(&stored.sequence)
+        .ok_or_else(|| damaged("refers to a sequence that is not stored"))?;
+    let ids = words(&sequence.tokens, u32::from_le_bytes)
+        .filter(|ids| ids.len() == sequence.kinds.len())
+        .ok_or_else(|| damaged("has a sequence of broken length"))?;
+    let tokens = ids
+        .iter()
+        .zip(&sequence.kinds)
+        .map(|(&id, &kind)| {
+            Ok(TokenInfo {
+                id,
+                text: texts.get(&id).cloned().unwrap_or_default(),
+                kind: kind_of(kind).ok_or_else(|| damaged("has an unknown kind of token"))?,
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let mut values = vec![0.0; tokens.len()];
+    let positions = words(&stored.positions, u32::from_le_bytes);
+    let activations = words(&stored.activations, f32::from_le_bytes);
+    let (Some(positions), Some(activations)) = (positions, activations) else {
+        return Err(damaged("has activations of broken length"));
+    };
+    for (position, value) in positions.into_iter().zip(activations) {
+        *values
+            .get_mut(position as usize)
+            .ok_or_else(|| damaged("has an activation outside its sequence"))? = value;
+    }
+    Ok(Example {
+        sequence: stored.sequence,
+        group: stored.group,
+        max: stored.max,
+        source: sequence.source.clone(),
+        tokens,
+        values,
+    })
+}
+
+/// `?` is bound twice, so that one statement serves a group and all groups.
+const IN_GROUP: &str = "dictionary = ? AND latent = ? AND (? IS NULL OR \"group\" = ?)";
+
+fn count(connection: &Connection, slug: &str, id: u32, group: Option<u32>) -> duckdb::Result<u64> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT CAST(coalesce(sum(examples), 0) AS UBIGINT) FROM example_groups WHERE {IN_GROUP}"
+        ))?
+        .query_row(duckdb::params![slug, id, group, group], |row| row.get(0))
+}
+
+fn page(
+    connection: &Connection,
+    slug: &str,
+    id: u32,
+    group: Option<u32>,
+    from: u32,
+    limit: usize,
+) -> duckdb::Result<Vec<Stored>> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT rank, \"group\", sequence, max, positions, activations FROM examples WHERE {IN_GROUP} AND rank >= ? \
+             ORDER BY rank LIMIT {limit}"
+        ))?
+        .query_map(duckdb::params![slug, id, group, group, from], |row| {
+            Ok(Stored {
+                rank: row.get(0)?,
+                group: row.get(1)?,
+                sequence: row.get(2)?,
+                max: row.get(3)?,
+                positions: row.get(4)?,
+                activations: row.get(5)?,
+            })
+        })?
+        .collect()
+}
+
+fn sequences(
+    connection: &Connection,
+    slug: &str,
+    stored: &[Stored],
+) -> duckdb::Result<HashMap<u64, Sequence>> {
+    if stored.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let places = vec!["?"; stored.len()].join(", ");
+    let mut parameters: Vec<&dyn duckdb::ToSql> = vec![&slug];
+    parameters.extend(stored.iter().map(|e| &e.sequence as &dyn duckdb::ToSql));
+    connection
+        .prepare(&format!(
+            "SELECT sequence, source, tokens, kinds FROM sequences WHERE dictionary = ? AND sequence IN ({places})"
+        ))?
+        .query_map(params_from_iter(parameters), |row| {
+            Ok((
+                row.get(0)?,
+                Sequence {
+                    source: row.get(1)?,
+                    tokens: row.get(2)?,
+                    kinds: row.get(3)?,
+                },
+            ))
+        })?
+        .collect()
+}

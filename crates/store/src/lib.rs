@@ -1,0 +1,30 @@
+//! A study on disk: its manifest `study.toml` and its database `study.duckdb`.
+//!
+//! [`manifest`] reads and writes the manifest. [`Writer`] writes a new database beside the old one and renames it into place;
+//! [`Store`] answers the explorer's questions from a finished database, from weights alone, or from both.
+
+mod cursor;
+mod detail;
+mod error;
+mod examples;
+pub mod manifest;
+mod pool;
+mod query;
+mod read;
+mod records;
+mod schema;
+mod table;
+mod writer;
+
+pub use error::{Error, ErrorKind, Result};
+pub use examples::{DEFAULT_EXAMPLES, MAX_EXAMPLES};
+pub use query::{DEFAULT_PAGE, LatentQuery};
+pub use read::{DictionaryFacts, Store};
+pub use records::{
+    ExampleRecord, GroupRecord, HistogramRecord, LensRecord, NeighbourRecord, SequenceRecord,
+};
+pub use schema::SCHEMA_VERSION;
+pub use writer::Writer;
+
+/// Name of the database inside a study's folder.
+pub const DATABASE: &str = "study.duckdb";

@@ -1,0 +1,504 @@
+//! Writes a study's database: a new file beside the old one, renamed into place when it is complete.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use api::{ConceptScore, LatentRow, LensToken, TrainingSummary};
+use duckdb::{Appender, Connection, params};
+use sha2::{Digest as _, Sha256};
+
+use crate::detail::{BOTTOM, TOP};
+use crate::pool::first_line;
+use crate::read::{SCALING_KEY, hex};
+use crate::records::{
+    ExampleRecord, GroupRecord, HistogramRecord, LensRecord, NeighbourRecord, SequenceRecord,
+    bytes, kind_code,
+};
+use crate::schema::{self, TABLES, VERSION_KEY};
+use crate::{Error, Result};
+
+/// Writes one dictionary's rows; those of other dictionaries are carried over from the database that is there.
+///
+/// Until [`Writer::finish`] the old database stays as it is, also when the program is killed.
+pub struct Writer {
+    connection: Option<Connection>,
+    path: PathBuf,
+    temporary: PathBuf,
+    dictionary: String,
+    /// Where a database of another schema goes once the new one is complete.
+    retired: Option<PathBuf>,
+    /// Keeps other writers out of the study's folder; the system releases it when the program ends.
+    _lock: Option<fs::File>,
+}
+
+impl Writer {
+    /// Starts a database in which `dictionary` has no rows. A database of another schema version is set aside as
+    /// `study.duckdb.schema-N`, and nothing is carried over from it.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] while another process writes; a database that cannot be read; a folder that cannot be written.
+    pub fn replace(path: &Path, dictionary: &str) -> Result<Self> {
+        Self::begin(path, dictionary, false)
+    }
+
+    /// Starts a database in which `dictionary` has the rows that it has now; every `set_…` replaces its part.
+    ///
+    /// # Errors
+    /// As [`Writer::replace`], and [`Error::Schema`] for a database of another schema version.
+    pub fn amend(path: &Path, dictionary: &str) -> Result<Self> {
+        Self::begin(path, dictionary, true)
+    }
+
+    fn begin(path: &Path, dictionary: &str, keep: bool) -> Result<Self> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let lock = lock(folder, path)?;
+        let temporary = with_suffix(path, "tmp");
+        discard(&temporary);
+        let connection = Connection::open(&temporary).map_err(Error::database(&temporary))?;
+        let mut writer = Self {
+            connection: Some(connection),
+            path: path.to_path_buf(),
+            temporary,
+            dictionary: dictionary.to_string(),
+            retired: None,
+            _lock: lock,
+        };
+        writer.run(schema::create)?;
+        if path.exists() {
+            writer.carry_over(keep)?;
+        }
+        writer.set_meta("program_version", env!("CARGO_PKG_VERSION"))?;
+        Ok(writer)
+    }
+
+    fn carry_over(&mut self, keep: bool) -> Result<()> {
+        let quoted = self.path.display().to_string().replace('\'', "''");
+        self.connection()?
+            .execute_batch(&format!("ATTACH '{quoted}' AS old (READ_ONLY)"))
+            .map_err(|error| Error::NotADatabase {
+                path: self.path.clone(),
+                message: first_line(&error.to_string()),
+            })?;
+        match schema::check(self.connection()?, "old.meta", &self.path) {
+            Ok(()) => self.run(|connection| {
+                for table in TABLES {
+                    connection.execute(
+                        &format!(
+                            "INSERT INTO {table} SELECT * FROM old.{table} WHERE ? OR dictionary <> ?"
+                        ),
+                        params![keep, self.dictionary],
+                    )?;
+                }
+                // The version that the new file already has.
+                connection.execute(
+                    "DELETE FROM meta WHERE key = ? AND rowid > 0",
+                    [VERSION_KEY],
+                )?;
+                Ok(())
+            })?,
+            Err(Error::Schema { found, .. }) if !keep => {
+                self.retired = Some(with_suffix(&self.path, &format!("schema-{found}")));
+            }
+            Err(error) => return Err(error),
+        }
+        self.run(|connection| connection.execute_batch("DETACH old"))
+    }
+
+    /// Notes a fact about the dictionary: a hash, a seed, a corpus, a command, a step that was skipped.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub fn set_meta(&self, key: &str, value: &str) -> Result<()> {
+        self.set_fact(&self.dictionary, key, value)
+    }
+
+    /// Notes a fact about the whole study.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub fn set_study_meta(&self, key: &str, value: &str) -> Result<()> {
+        self.set_fact("", key, value)
+    }
+
+    fn set_fact(&self, dictionary: &str, key: &str, value: &str) -> Result<()> {
+        self.run(|connection| {
+            connection.execute(
+                "DELETE FROM meta WHERE dictionary = ? AND key = ?",
+                params![dictionary, key],
+            )?;
+            connection.execute(
+                "INSERT INTO meta VALUES (?, ?, ?)",
+                params![dictionary, key, value],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Notes over how many tokens Latent Scaling ran; verdicts are shown only then.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub fn set_scaling_tokens(&self, tokens: u64) -> Result<()> {
+        self.set_meta(SCALING_KEY, &tokens.to_string())
+    }
+
+    /// The table of latents, ids 0, 1, 2, … in this order.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub fn set_latents<'a>(&self, rows: impl IntoIterator<Item = &'a LatentRow>) -> Result<()> {
+        self.set("latents", rows, |appender, row| {
+            let betas = &row.betas;
+            appender.append_row(params![
+                self.dictionary,
+                row.id,
+                row.class.as_str(),
+                row.dead,
+                row.label,
+                row.verdict.map(api::Verdict::as_str),
+                row.delta_norm,
+                row.norm_base,
+                row.norm_chat,
+                row.decoder_cosine,
+                row.nu_epsilon,
+                row.nu_r,
+                betas.beta_activation_base,
+                betas.beta_activation_chat,
+                betas.beta_activation_no_bias_base,
+                betas.beta_activation_no_bias_chat,
+                betas.beta_reconstruction_base,
+                betas.beta_reconstruction_chat,
+                betas.beta_error_base,
+                betas.beta_error_chat,
+                row.frequency,
+                row.active_tokens,
+                row.tokens,
+                row.max_activation,
+                row.mean_activation,
+                row.template_share,
+            ])
+        })
+    }
+
+    /// Labels computed from ground truth; every other latent of the dictionary loses its label.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub fn set_labels(&self, labels: &[(u32, String)]) -> Result<()> {
+        self.run(|connection| {
+            connection.execute(
+                "UPDATE latents SET label = NULL WHERE dictionary = ? AND label IS NOT NULL",
+                [&self.dictionary],
+            )?;
+            let mut statement = connection
+                .prepare("UPDATE latents SET label = ? WHERE dictionary = ? AND id = ?")?;
+            for (latent, label) in labels {
+                statement.execute(params![label, self.dictionary, latent])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Activation histograms; a latent without counts may be left out.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub fn set_histograms(&self, records: impl IntoIterator<Item = HistogramRecord>) -> Result<()> {
+        self.set("histograms", records, |appender, record| {
+            let edges = record.histogram.edges.iter();
+            let bins = edges
+                .clone()
+                .zip(edges.skip(1))
+                .zip(&record.histogram.counts);
+            for (bin, ((lower, upper), count)) in bins.enumerate() {
+                appender.append_row(params![
+                    self.dictionary,
+                    record.latent,
+                    bin as u16,
+                    lower,
+                    upper,
+                    count
+                ])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Logit lenses.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub fn set_lenses(&self, records: impl IntoIterator<Item = LensRecord>) -> Result<()> {
+        self.set("lenses", records, |appender, record| {
+            let mut side = |side: &str, tokens: &[LensToken]| {
+                tokens.iter().enumerate().try_for_each(|(rank, token)| {
+                    appender.append_row(params![
+                        self.dictionary,
+                        record.latent,
+                        record.model.as_str(),
+                        side,
+                        rank as u16,
+                        token.id,
+                        token.value
+                    ])
+                })
+            };
+            side(TOP, &record.lens.top)?;
+            side(BOTTOM, &record.lens.bottom)
+        })
+    }
+
+    /// Nearest latents.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub fn set_neighbours(&self, records: impl IntoIterator<Item = NeighbourRecord>) -> Result<()> {
+        self.set("neighbours", records, |appender, record| {
+            for (rank, (neighbour, cosine)) in record.neighbours.iter().enumerate() {
+                appender.append_row(params![
+                    self.dictionary,
+                    record.latent,
+                    rank as u16,
+                    neighbour,
+                    cosine
+                ])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Texts of the tokens that sequences and lenses use.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub fn set_tokens(&self, tokens: impl IntoIterator<Item = (u32, String)>) -> Result<()> {
+        self.set("tokens", tokens, |appender, (id, text)| {
+            appender.append_row(params![self.dictionary, id, text])
+        })
+    }
+
+    /// Examples, the sequences they refer to, and their groups. A latent's examples must follow each other, strongest first.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] for an example whose sequence is missing or too short; [`Error::Database`].
+    pub fn set_examples(
+        &self,
+        sequences: &[SequenceRecord],
+        examples: impl IntoIterator<Item = ExampleRecord>,
+        groups: impl IntoIterator<Item = GroupRecord>,
+    ) -> Result<()> {
+        self.set("sequences", sequences, |appender, record| {
+            let kinds: Vec<u8> = record.kinds.iter().map(|&kind| kind_code(kind)).collect();
+            appender.append_row(params![
+                self.dictionary,
+                record.sequence,
+                record.source,
+                bytes(&record.tokens, u32::to_le_bytes),
+                kinds
+            ])
+        })?;
+        let tokens: HashMap<u64, &[u32]> = sequences
+            .iter()
+            .map(|record| (record.sequence, record.tokens.as_slice()))
+            .collect();
+        let mut firing: Vec<(u32, u32)> = Vec::new();
+        let mut of_latent = HashSet::new();
+        let (mut latent, mut rank) = (None, 0u32);
+        let mut broken = None;
+        self.set("examples", examples, |appender, record| {
+            if latent != Some(record.latent) {
+                (latent, rank) = (Some(record.latent), 0);
+                of_latent.clear();
+            }
+            for &position in &record.positions {
+                match tokens
+                    .get(&record.sequence)
+                    .and_then(|tokens| tokens.get(position as usize))
+                {
+                    Some(&token) if of_latent.insert(token) => firing.push((token, record.latent)),
+                    Some(_) => {}
+                    None => broken = Some((record.latent, record.sequence)),
+                }
+            }
+            appender.append_row(params![
+                self.dictionary,
+                record.latent,
+                rank,
+                record.group,
+                record.sequence,
+                f64::from(record.max),
+                bytes(&record.positions, u32::to_le_bytes),
+                bytes(&record.values, f32::to_le_bytes)
+            ])?;
+            rank += 1;
+            Ok(())
+        })?;
+        if let Some((latent, sequence)) = broken {
+            return Err(Error::Damaged(format!(
+                "an example of latent {latent} points outside sequence {sequence}"
+            )));
+        }
+        // Sorted by token, so that a search reads only the blocks of its tokens.
+        firing.sort_unstable();
+        self.set("firing_tokens", firing, |appender, (token, latent)| {
+            appender.append_row(params![self.dictionary, latent, token])
+        })?;
+        self.set("example_groups", groups, |appender, record| {
+            let group = &record.group;
+            appender.append_row(params![
+                self.dictionary,
+                record.latent,
+                group.group,
+                group.from,
+                group.to,
+                group.examples,
+                group.sequences
+            ])
+        })
+    }
+
+    /// Scores against ground truth.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub fn set_concepts(&self, scores: &[ConceptScore]) -> Result<()> {
+        self.set("concepts", scores, |appender, score| {
+            appender.append_row(params![
+                self.dictionary,
+                score.concept,
+                score.against,
+                score.latent,
+                score.class.as_str(),
+                score.delta_norm,
+                score.auroc,
+                score.positives,
+                score.negatives
+            ])
+        })
+    }
+
+    /// How the dictionary was trained.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub fn set_training(&self, summary: &TrainingSummary) -> Result<()> {
+        let json = serde_json::to_string(summary)
+            .map_err(|error| Error::Damaged(format!("training summary: {error}")))?;
+        self.set("training", [json], |appender, json| {
+            appender.append_row(params![self.dictionary, json])
+        })
+    }
+
+    /// Completes the file and puts it in the old one's place.
+    ///
+    /// # Errors
+    /// [`Error::Database`], for instance when the disk is full; the old database then stays.
+    pub fn finish(mut self) -> Result<()> {
+        let revision = self.run(|connection| revision(connection, &self.dictionary))?;
+        self.set("revisions", [revision], |appender, revision| {
+            appender.append_row(params![self.dictionary, revision])
+        })?;
+        self.run(|connection| connection.execute_batch("CHECKPOINT"))?;
+        if let Some(connection) = self.connection.take() {
+            connection
+                .close()
+                .map_err(|(_, error)| Error::database(&self.temporary)(error))?;
+        }
+        fs::File::open(&self.temporary)
+            .and_then(|file| file.sync_all())
+            .map_err(Error::io("write", &self.temporary))?;
+        if let Some(retired) = &self.retired {
+            fs::rename(&self.path, retired).map_err(Error::io("rename", &self.path))?;
+        }
+        fs::rename(&self.temporary, &self.path).map_err(Error::io("write", &self.path))
+    }
+
+    /// Replaces the dictionary's rows of one table.
+    fn set<R>(
+        &self,
+        table: &str,
+        rows: impl IntoIterator<Item = R>,
+        mut append: impl FnMut(&mut Appender<'_>, R) -> duckdb::Result<()>,
+    ) -> Result<()> {
+        self.run(|connection| {
+            connection.execute(
+                &format!("DELETE FROM {table} WHERE dictionary = ?"),
+                [&self.dictionary],
+            )?;
+            let mut appender = connection.appender(table)?;
+            for row in rows {
+                append(&mut appender, row)?;
+            }
+            appender.flush()
+        })
+    }
+
+    fn run<T>(&self, work: impl FnOnce(&Connection) -> duckdb::Result<T>) -> Result<T> {
+        work(self.connection()?).map_err(Error::database(&self.temporary))
+    }
+
+    fn connection(&self) -> Result<&Connection> {
+        self.connection
+            .as_ref()
+            .ok_or_else(|| Error::Damaged("the writer is closed".into()))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if self.connection.take().is_some() {
+            discard(&self.temporary);
+        }
+    }
+}
+
+/// A hash of the dictionary's rows, whatever their order.
+fn revision(connection: &Connection, dictionary: &str) -> duckdb::Result<String> {
+    let mut hash = Sha256::new();
+    for table in TABLES {
+        if matches!(table, "meta" | "revisions") {
+            continue;
+        }
+        let rows: String = connection.query_row(
+            &format!(
+                "SELECT CAST(coalesce(bit_xor(hash(t)), 0) AS VARCHAR) FROM (SELECT * FROM {table} WHERE dictionary = ?) t"
+            ),
+            [dictionary],
+            |row| row.get(0),
+        )?;
+        hash.update(rows);
+        hash.update([0]);
+    }
+    Ok(hex(&hash.finalize()))
+}
+
+/// Locks the folder against other writers. Where the system cannot lock folders there is no lock.
+fn lock(folder: &Path, path: &Path) -> Result<Option<fs::File>> {
+    let Ok(file) = fs::File::open(folder) else {
+        return Ok(None);
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Err(Error::Busy {
+            path: path.to_path_buf(),
+        }),
+        Err(fs::TryLockError::Error(_)) => Ok(None),
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Removes what an earlier run left behind; a file that is not there is as good as removed.
+fn discard(temporary: &Path) {
+    for path in [temporary.to_path_buf(), with_suffix(temporary, "wal")] {
+        if path.exists() {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
