@@ -1,0 +1,75 @@
+//! One block of the fast path, and the constants that all blocks share.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+
+use crate::attention::attend;
+use crate::kernels::{Rotation, Span, add_rms_norm, geglu, join_heads, rms_norm, split_heads};
+use crate::rotary::Tables;
+use crate::weights::BlockWeights;
+use crate::{Config, KvCache, Result};
+
+/// What every block of one call needs besides its weights.
+pub(crate) struct Pass<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) tables: &'a Arc<Tables>,
+    /// Position of the call's first token.
+    pub(crate) past: usize,
+}
+
+impl Pass<'_> {
+    /// Runs a block on `[T, D]`, appending its keys and values to the cache.
+    pub(crate) fn block(
+        &self,
+        block: usize,
+        weights: &BlockWeights,
+        x: &Tensor,
+        cache: &mut KvCache,
+    ) -> Result<Tensor> {
+        let eps = self.config.rms_norm_eps;
+        let normed = rms_norm(x, &weights.input_norm, eps)?;
+        let attended = self.attention(block, weights, &normed, cache)?;
+        let x = add_rms_norm(x, &attended, &weights.post_attention_norm, eps)?;
+        let normed = rms_norm(&x, &weights.pre_ffn_norm, eps)?;
+        let width = self.config.intermediate_size;
+        let gate_up = normed.matmul(&weights.gate_up.t()?)?;
+        let gated = geglu(
+            &gate_up.narrow(1, 0, width)?,
+            &gate_up.narrow(1, width, width)?,
+        )?;
+        let fed = gated.matmul(&weights.down.t()?)?;
+        Ok(add_rms_norm(&x, &fed, &weights.post_ffn_norm, eps)?)
+    }
+
+    fn attention(
+        &self,
+        block: usize,
+        weights: &BlockWeights,
+        x: &Tensor,
+        cache: &mut KvCache,
+    ) -> Result<Tensor> {
+        let config = self.config;
+        let (heads, kv_heads, head_dim) = (config.num_heads, config.num_kv_heads, config.head_dim);
+        let tokens = x.dim(0)?;
+        let span = Span::new(tokens, self.past, config.window(block));
+        let rotation = Rotation {
+            tables: self.tables.clone(),
+            first: self.past,
+        };
+        let qkv = x.matmul(&weights.qkv.t()?)?;
+        let part = |from: usize, heads: usize, rotation: Option<&Rotation>, scale: f32| {
+            let columns = qkv.narrow(1, from * head_dim, heads * head_dim)?;
+            split_heads(&columns, 1, heads, rotation, scale)?.squeeze(0)
+        };
+        let scale = config.query_pre_attn_scalar.sqrt().recip() as f32;
+        let queries = part(0, heads, Some(&rotation), scale)?;
+        let keys = part(heads, kv_heads, Some(&rotation), 1.0)?;
+        let values = part(heads + kv_heads, kv_heads, None, 1.0)?;
+        let (keys, values) = cache.append(block, &keys, &values, span.first_key)?;
+        let queries = queries.reshape((kv_heads, heads / kv_heads * tokens, head_dim))?;
+        let mixed = attend(&queries, &keys, &values, config.attn_softcap, span)?;
+        let joined = join_heads(&mixed.reshape((1, heads, tokens, head_dim))?)?;
+        Ok(joined.matmul(&weights.output.t()?)?)
+    }
+}

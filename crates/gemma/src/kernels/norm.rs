@@ -1,0 +1,216 @@
+//! Gemma's root-mean-square norm, y = x / sqrt(mean(x²) + eps) · (1 + w), in f32 throughout, alone and added to a residual.
+
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, DType, Layout, Result, Shape, Tensor};
+
+use super::fused;
+use super::rows::{Rows, fill_rows, fill_rows_and_sum};
+
+/// Norm over the last dimension; `weight` is `[D]` in f32, without the 1 that is added to it.
+pub(crate) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+    if fused(x) {
+        return x.apply_op2(weight, Norm { eps: eps as f32 });
+    }
+    composed(x, weight, eps)
+}
+
+/// `residual` + norm of `x`, in the number format of `residual`.
+pub(crate) fn add_rms_norm(
+    residual: &Tensor,
+    x: &Tensor,
+    weight: &Tensor,
+    eps: f64,
+) -> Result<Tensor> {
+    if fused(x) && fused(residual) {
+        return x.apply_op3(weight, residual, AddNorm { eps: eps as f32 });
+    }
+    residual + composed(x, weight, eps)?
+}
+
+fn composed(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+    let dtype = x.dtype();
+    let x = x.to_dtype(DType::F32)?;
+    let mean = (x.sqr()?.sum_keepdim(D::Minus1)? / x.dim(D::Minus1)? as f64)?;
+    x.broadcast_div(&(mean + eps)?.sqrt()?)?
+        .broadcast_mul(&(weight + 1.0)?)?
+        .to_dtype(dtype)
+}
+
+/// One over the root of the mean square.
+fn inverse_rms(row: &[f32], eps: f32) -> f32 {
+    1.0 / (dot(row, row) / row.len() as f32 + eps).sqrt()
+}
+
+/// Inner product in eight lanes, so that it vectorises.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let (a, a_rest) = a.as_chunks::<8>();
+    let (b, b_rest) = b.as_chunks::<8>();
+    let mut lanes = [0.0f32; 8];
+    for (a, b) in a.iter().zip(b) {
+        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += a * b;
+        }
+    }
+    lanes.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+}
+
+struct Norm {
+    eps: f32,
+}
+
+impl CustomOp2 for Norm {
+    fn name(&self) -> &'static str {
+        "rms-norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let x = Rows::new(s1, l1)?;
+        let weight = Rows::new(s2, l2)?.row(0);
+        let mut out = vec![0.0; x.count * x.width];
+        fill_rows(&mut out, x.width, |i, out| {
+            let x = x.row(i);
+            let inverse = inverse_rms(x, self.eps);
+            for ((out, x), w) in out.iter_mut().zip(x).zip(weight) {
+                *out = x * inverse * (1.0 + w);
+            }
+        });
+        Ok((CpuStorage::F32(out), l1.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (x, weight) = backward(x, weight, grad, self.eps)?;
+        Ok((Some(x), Some(weight)))
+    }
+}
+
+struct AddNorm {
+    eps: f32,
+}
+
+impl CustomOp3 for AddNorm {
+    fn name(&self) -> &'static str {
+        "add-rms-norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (x, residual) = (Rows::new(s1, l1)?, Rows::new(s3, l3)?);
+        let weight = Rows::new(s2, l2)?.row(0);
+        let mut out = vec![0.0; x.count * x.width];
+        fill_rows(&mut out, x.width, |i, out| {
+            let x = x.row(i);
+            let inverse = inverse_rms(x, self.eps);
+            for (((out, x), w), r) in out.iter_mut().zip(x).zip(weight).zip(residual.row(i)) {
+                *out = r + x * inverse * (1.0 + w);
+            }
+        });
+        Ok((CpuStorage::F32(out), l1.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (x, weight) = backward(x, weight, grad, self.eps)?;
+        Ok((Some(x), Some(weight), Some(grad.clone())))
+    }
+}
+
+/// Gradients of x and of the weight.
+fn backward(x: &Tensor, weight: &Tensor, grad: &Tensor, eps: f32) -> Result<(Tensor, Tensor)> {
+    let both = x.apply_op3_no_bwd(weight, &grad.contiguous()?, &NormBackward { eps })?;
+    let elements = x.elem_count();
+    let grad_x = both.narrow(0, 0, elements)?.reshape(x.shape())?;
+    let grad_weight = both.narrow(0, elements, weight.elem_count())?;
+    Ok((grad_x, grad_weight))
+}
+
+/// From x, the weight and the output's gradient, the gradient of x and after it that of the weight, flat.
+struct NormBackward {
+    eps: f32,
+}
+
+impl CustomOp3 for NormBackward {
+    fn name(&self) -> &'static str {
+        "rms-norm-backward"
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (x, grad) = (Rows::new(s1, l1)?, Rows::new(s3, l3)?);
+        let weight = Rows::new(s2, l2)?.row(0);
+        let width = x.width;
+        let mut out = Vec::with_capacity(x.count * width + width);
+        out.resize(x.count * width, 0.0);
+        let sums = fill_rows_and_sum(&mut out, width, width, |i, out, sums| {
+            let (x, grad) = (x.row(i), grad.row(i));
+            let inverse = inverse_rms(x, self.eps);
+            for ((((out, sum), x), g), w) in out.iter_mut().zip(sums).zip(x).zip(grad).zip(weight) {
+                *sum += g * x * inverse;
+                *out = g * (1.0 + w);
+            }
+            let along = dot(out, x) * inverse * inverse / width as f32;
+            for (out, x) in out.iter_mut().zip(x) {
+                *out = inverse * (*out - x * along);
+            }
+        });
+        out.extend(sums);
+        let shape = Shape::from(out.len());
+        Ok((CpuStorage::F32(out), shape))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Result, Tensor, Var};
+
+    use super::{add_rms_norm, composed};
+    use crate::kernels::rows::tests::assert_close;
+
+    #[test]
+    fn fused_equals_composed_forward_and_backward() -> Result<()> {
+        let cpu = &Device::Cpu;
+        let x = Var::randn(0.0f32, 2.0, (3, 70, 20), cpu)?;
+        let residual = Var::randn(0.0f32, 1.0, (3, 70, 20), cpu)?;
+        let weight = Var::randn(0.0f32, 0.5, 20, cpu)?;
+        let into = Tensor::randn(0.0f32, 1.0, (3, 70, 20), cpu)?;
+        let fused = add_rms_norm(&residual, &x, &weight, 1e-6)?;
+        let plain = (residual.as_tensor() + composed(&x, &weight, 1e-6)?)?;
+        assert_close(&fused, &plain, 1e-6)?;
+        let a = (&fused * &into)?.sum_all()?.backward()?;
+        let b = (&plain * &into)?.sum_all()?.backward()?;
+        for var in [&x, &residual, &weight] {
+            assert_close(a.get(var).unwrap(), b.get(var).unwrap(), 1e-5)?;
+        }
+        Ok(())
+    }
+}

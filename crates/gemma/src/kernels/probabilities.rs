@@ -1,0 +1,230 @@
+//! Attention probabilities: soft cap, causal and window mask, softmax, in one pass over the scores.
+
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp3, D, DType, Device, Layout, Result, Shape, Tensor,
+};
+
+use super::math::{exp, tanh};
+use super::rows::{Rows, fill_rows};
+use super::{fused, softcap};
+
+/// Which keys the queries of one call see: query t, at position `past + t`, sees the keys at positions q − k < window, k ≤ q.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// Queries per sequence, T.
+    pub(crate) queries: usize,
+    /// Position of the first query.
+    pub(crate) past: usize,
+    /// Position of the first key at hand.
+    pub(crate) first_key: usize,
+    /// Keys seen by a sliding block, the query's own included.
+    pub(crate) window: Option<usize>,
+}
+
+impl Span {
+    /// Keeps only the keys that some query sees.
+    pub(crate) fn new(queries: usize, past: usize, window: Option<usize>) -> Self {
+        Self {
+            queries,
+            past,
+            first_key: window.map_or(0, |window| (past + 1).saturating_sub(window)),
+            window,
+        }
+    }
+
+    /// Number of keys at hand.
+    pub(crate) fn keys(&self) -> usize {
+        self.past + self.queries - self.first_key
+    }
+
+    /// The keys, counted from the first at hand, that a query sees.
+    fn seen(&self, query: usize) -> std::ops::Range<usize> {
+        let end = self.past + query + 1 - self.first_key;
+        let start = self.window.map_or(0, |window| end.saturating_sub(window));
+        start..end
+    }
+
+    /// `[T, keys]`: 0 where a query sees a key, −∞ elsewhere.
+    fn mask(&self, device: &Device) -> Result<Tensor> {
+        let keys = self.keys();
+        let mut mask = vec![f32::NEG_INFINITY; self.queries * keys];
+        for (query, row) in mask.chunks_mut(keys).enumerate() {
+            if let Some(seen) = row.get_mut(self.seen(query)) {
+                seen.fill(0.0);
+            }
+        }
+        Tensor::from_vec(mask, (self.queries, keys), device)
+    }
+}
+
+/// Probabilities of the same shape as `scores`, `[.., G·T, keys]`, whose rows are queries, T by T.
+pub(crate) fn attention_probabilities(
+    scores: &Tensor,
+    cap: Option<f64>,
+    span: Span,
+) -> Result<Tensor> {
+    if fused(scores) {
+        return scores.apply_op1(Probabilities {
+            cap: cap.map(|cap| cap as f32),
+            span,
+        });
+    }
+    composed(scores, cap, span)
+}
+
+fn composed(scores: &Tensor, cap: Option<f64>, span: Span) -> Result<Tensor> {
+    let rows = scores.elem_count() / span.keys().max(1);
+    let capped = softcap(&scores.to_dtype(DType::F32)?, cap)?;
+    let grouped = capped.reshape((rows / span.queries.max(1), span.queries, span.keys()))?;
+    let masked = if span.queries == 1 {
+        grouped
+    } else {
+        grouped.broadcast_add(&span.mask(scores.device())?)?
+    };
+    candle_nn::ops::softmax(&masked, D::Minus1)?
+        .reshape(scores.shape())?
+        .to_dtype(scores.dtype())
+}
+
+struct Probabilities {
+    cap: Option<f32>,
+    span: Span,
+}
+
+impl CustomOp1 for Probabilities {
+    fn name(&self) -> &'static str {
+        "attention-probabilities"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let scores = Rows::new(storage, layout)?;
+        let mut out = vec![0.0; scores.count * scores.width];
+        fill_rows(&mut out, scores.width, |i, out| {
+            let seen = self.span.seen(i % self.span.queries);
+            let (out, scores) = (&mut out[seen.clone()], &scores.row(i)[seen]);
+            match self.cap {
+                Some(cap) => {
+                    let inverse = 1.0 / cap;
+                    for (out, x) in out.iter_mut().zip(scores) {
+                        *out = cap * tanh(x * inverse);
+                    }
+                }
+                None => out.copy_from_slice(scores),
+            }
+            let largest = out.iter().fold(f32::NEG_INFINITY, |a, b| a.max(*b));
+            for out in out.iter_mut() {
+                *out = exp(*out - largest);
+            }
+            let inverse = 1.0 / out.iter().sum::<f32>();
+            for out in out.iter_mut() {
+                *out *= inverse;
+            }
+        });
+        Ok((CpuStorage::F32(out), layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        scores: &Tensor,
+        probabilities: &Tensor,
+        grad: &Tensor,
+    ) -> Result<Option<Tensor>> {
+        let backward = ProbabilitiesBackward {
+            cap: self.cap,
+            span: self.span,
+        };
+        scores
+            .apply_op3_no_bwd(probabilities, &grad.contiguous()?, &backward)
+            .map(Some)
+    }
+}
+
+/// From scores, probabilities and the latter's gradient, the gradient of the scores.
+struct ProbabilitiesBackward {
+    cap: Option<f32>,
+    span: Span,
+}
+
+impl CustomOp3 for ProbabilitiesBackward {
+    fn name(&self) -> &'static str {
+        "attention-probabilities-backward"
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (scores, probabilities, grad) =
+            (Rows::new(s1, l1)?, Rows::new(s2, l2)?, Rows::new(s3, l3)?);
+        let mut out = vec![0.0; scores.count * scores.width];
+        fill_rows(&mut out, scores.width, |i, out| {
+            let seen = self.span.seen(i % self.span.queries);
+            let out = &mut out[seen.clone()];
+            let (scores, p, g) = (
+                &scores.row(i)[seen.clone()],
+                &probabilities.row(i)[seen.clone()],
+                &grad.row(i)[seen],
+            );
+            let along: f32 = p.iter().zip(g).map(|(p, g)| p * g).sum();
+            for ((out, p), g) in out.iter_mut().zip(p).zip(g) {
+                *out = p * (g - along);
+            }
+            if let Some(cap) = self.cap {
+                let inverse = 1.0 / cap;
+                for (out, x) in out.iter_mut().zip(scores) {
+                    let t = tanh(x * inverse);
+                    *out *= 1.0 - t * t;
+                }
+            }
+        });
+        Ok((CpuStorage::F32(out), l1.shape().clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Result, Tensor, Var};
+
+    use super::{Span, attention_probabilities, composed};
+    use crate::kernels::rows::tests::assert_close;
+
+    #[test]
+    fn fused_equals_composed_forward_and_backward() -> Result<()> {
+        let cpu = &Device::Cpu;
+        for (past, window, cap) in [
+            (0, None, Some(3.0)),
+            (0, Some(4), None),
+            (11, Some(6), Some(2.0)),
+            (11, None, None),
+        ] {
+            let span = Span::new(9, past, window);
+            let shape = (5, 2 * 9, span.keys());
+            let scores = Var::randn(0.0f32, 4.0, shape, cpu)?;
+            let into = Tensor::randn(0.0f32, 1.0, shape, cpu)?;
+            let fused = attention_probabilities(&scores, cap, span)?;
+            let plain = composed(&scores, cap, span)?;
+            assert_close(&fused, &plain, 1e-6)?;
+            let a = (&fused * &into)?.sum_all()?.backward()?;
+            let b = (&plain * &into)?.sum_all()?.backward()?;
+            assert_close(a.get(&scores).unwrap(), b.get(&scores).unwrap(), 1e-5)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_window_counts_the_query_itself() {
+        let span = Span::new(3, 10, Some(4));
+        assert_eq!((span.first_key, span.keys()), (7, 6));
+        assert_eq!(
+            (0..3).map(|q| span.seen(q)).collect::<Vec<_>>(),
+            [0..4, 1..5, 2..6]
+        );
+        assert_eq!(Span::new(3, 0, Some(2)).seen(2), 1..3);
+        assert_eq!(Span::new(2, 5, None).seen(1), 0..7);
+    }
+}

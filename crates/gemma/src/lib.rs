@@ -1,0 +1,30 @@
+//! A hookable Gemma-2 on candle: checkpoints, tokenizer and chat template, the forward pass with a hook after any block,
+//! an in-place KV cache, sampling, and a differentiable path for training.
+
+mod attention;
+mod block;
+mod cache;
+mod checkpoint;
+mod config;
+mod error;
+mod header;
+mod kernels;
+mod model;
+mod parameters;
+mod rotary;
+mod sampling;
+mod stream;
+mod template;
+mod tokenizer;
+pub mod train;
+mod weights;
+
+pub use cache::KvCache;
+pub use checkpoint::Checkpoint;
+pub use config::Config;
+pub use error::{Error, Result};
+pub use model::{Forward, Hook, Logits, Model};
+pub use sampling::Sampler;
+pub use stream::StreamDecoder;
+pub use template::Message;
+pub use tokenizer::{TokenKind, Tokenizer};

@@ -1,0 +1,318 @@
+//! The fast path: one sequence at a time, with a cache, a hook after any block and logits at chosen positions.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+
+use crate::block::Pass;
+use crate::kernels::{rms_norm, softcap};
+use crate::rotary::Tables;
+use crate::weights::Weights;
+use crate::{Config, Error, KvCache, Result};
+
+/// One checkpoint's weights on one device.
+#[derive(Debug)]
+pub struct Model {
+    config: Config,
+    weights: Weights,
+    tables: Arc<Tables>,
+    device: Device,
+    dtype: DType,
+}
+
+/// Reads, and may replace, the residual stream between blocks.
+pub trait Hook {
+    /// Called with the output `x` `[T, D]` of `block`; `Some` replaces what the next block reads.
+    ///
+    /// # Errors
+    /// Ends the forward pass.
+    fn after_block(&mut self, block: usize, x: &Tensor) -> Result<Option<Tensor>>;
+}
+
+/// The positions at which logits are wanted, counted in the call's own tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logits<'a> {
+    /// None.
+    None,
+    /// Every position.
+    All,
+    /// The last position.
+    Last,
+    /// These positions, in this order.
+    At(&'a [usize]),
+}
+
+/// What a forward pass gives.
+#[derive(Debug)]
+pub struct Forward {
+    /// Output `[T, D]` of the block named by `stop_after`, hooks applied; `None` where none was named.
+    pub residual: Option<Tensor>,
+    /// Soft-capped logits in f32, one row per wanted position; `None` where none were wanted or a block before the last was the end.
+    pub logits: Option<Tensor>,
+}
+
+impl Model {
+    pub(crate) fn new(config: Config, weights: Weights, device: &Device, dtype: DType) -> Self {
+        Self {
+            tables: Arc::new(Tables::new(
+                config.head_dim,
+                config.rope_theta,
+                config.max_positions,
+            )),
+            config,
+            weights,
+            device: device.clone(),
+            dtype,
+        }
+    }
+
+    /// The model's shape and constants.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where the weights are.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The number format of the weights and the residual stream.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// An empty cache for one sequence of at most `capacity` tokens.
+    pub fn cache(&self, capacity: usize) -> KvCache {
+        KvCache::new(&self.config, capacity, &self.device, self.dtype)
+    }
+
+    /// Embeddings times the root of D, `[T, D]`; the root is rounded to the model's number format, which for f32 leaves it exact.
+    ///
+    /// # Errors
+    /// For no ids, and for an id outside the vocabulary.
+    pub fn embed(&self, ids: &[u32]) -> Result<Tensor> {
+        if ids.is_empty() {
+            return Err(Error::Empty);
+        }
+        let vocab_size = self.config.vocab_size;
+        if let Some(position) = ids.iter().position(|id| *id as usize >= vocab_size) {
+            return Err(Error::TokenId {
+                position,
+                id: ids.get(position).copied().unwrap_or_default(),
+                vocab_size,
+            });
+        }
+        let rows = self
+            .weights
+            .embed
+            .index_select(&Tensor::new(ids, &self.device)?, 0)?;
+        Ok((rows * embedding_scale(self.config.hidden_size, self.dtype))?)
+    }
+
+    /// Runs the blocks of `range` on `x` `[T, D]`, at the positions after the tokens that the cache holds for them, and appends to it.
+    ///
+    /// # Errors
+    /// When the range or the shape does not fit the model, the blocks hold unequally many tokens, or there is no room for T more.
+    pub fn blocks(&self, x: &Tensor, range: Range<usize>, cache: &mut KvCache) -> Result<Tensor> {
+        self.run(x.clone(), range, cache, None)
+    }
+
+    fn run(
+        &self,
+        mut x: Tensor,
+        range: Range<usize>,
+        cache: &mut KvCache,
+        mut hook: Option<&mut dyn Hook>,
+    ) -> Result<Tensor> {
+        let Some(blocks) = self.weights.blocks.get(range.clone()) else {
+            return Err(Error::Argument(format!(
+                "blocks {} to {} do not exist: the model has blocks 0 to {}",
+                range.start,
+                range.end.saturating_sub(1),
+                self.weights.blocks.len().saturating_sub(1)
+            )));
+        };
+        let (tokens, width) = x.dims2()?;
+        if width != self.config.hidden_size {
+            return Err(Error::Argument(format!(
+                "the residual has width {width}, the model's hidden_size is {}",
+                self.config.hidden_size
+            )));
+        }
+        if tokens == 0 {
+            return Err(Error::Empty);
+        }
+        if blocks.is_empty() {
+            return Ok(x);
+        }
+        let past = cache.position(range.clone(), tokens)?;
+        if past + tokens > self.tables.positions() {
+            return Err(Error::TooLong {
+                wanted: past + tokens,
+                limit: self.tables.positions(),
+                what: "model's max_position_embeddings",
+            });
+        }
+        let pass = Pass {
+            config: &self.config,
+            tables: &self.tables,
+            past,
+        };
+        for (block, weights) in range.zip(blocks) {
+            x = pass.block(block, weights, &x, cache)?;
+            if let Some(hook) = hook.as_deref_mut()
+                && let Some(replaced) = hook.after_block(block, &x)?
+            {
+                if replaced.dims() != x.dims() {
+                    return Err(Error::Argument(format!(
+                        "the hook after block {block} gave shape {:?} for a residual of shape {:?}",
+                        replaced.dims(),
+                        x.dims()
+                    )));
+                }
+                x = replaced.to_dtype(self.dtype)?;
+            }
+        }
+        Ok(x)
+    }
+
+    /// Final norm, head and soft cap: logits in f32, `[P, V]` for P wanted positions of `x` `[T, D]`. `Logits::None` gives no rows.
+    ///
+    /// # Errors
+    /// For a position that `x` does not have.
+    pub fn logits(&self, x: &Tensor, wanted: Logits<'_>) -> Result<Tensor> {
+        let tokens = x.dim(0)?;
+        let rows = match wanted {
+            Logits::None => x.narrow(0, 0, 0)?,
+            Logits::All => x.clone(),
+            Logits::Last => x.narrow(0, tokens.saturating_sub(1), tokens.min(1))?,
+            Logits::At(positions) => {
+                if let Some(position) = positions.iter().find(|position| **position >= tokens) {
+                    return Err(Error::Argument(format!(
+                        "logits are wanted at position {position}, the call has positions 0 to {}",
+                        tokens.saturating_sub(1)
+                    )));
+                }
+                let positions: Vec<u32> =
+                    positions.iter().map(|position| *position as u32).collect();
+                x.index_select(&Tensor::new(positions, &self.device)?, 0)?
+            }
+        };
+        if rows.dim(0)? == 0 {
+            return Ok(Tensor::zeros(
+                (0, self.config.vocab_size),
+                DType::F32,
+                &self.device,
+            )?);
+        }
+        let normed = rms_norm(&rows, &self.weights.final_norm, self.config.rms_norm_eps)?;
+        let logits = normed
+            .matmul(&self.weights.head.t()?)?
+            .to_dtype(DType::F32)?;
+        Ok(softcap(&logits, self.config.final_softcap)?)
+    }
+
+    /// Runs tokens through the model, after those that the cache holds.
+    ///
+    /// `stop_after` names the last block to run; logits are computed only where that is the last block, or none was named.
+    ///
+    /// # Errors
+    /// As [`Model::embed`], [`Model::blocks`] and [`Model::logits`], and the hook's own.
+    pub fn forward(
+        &self,
+        ids: &[u32],
+        cache: &mut KvCache,
+        hook: Option<&mut dyn Hook>,
+        stop_after: Option<usize>,
+        wanted: Logits<'_>,
+    ) -> Result<Forward> {
+        let end = match stop_after {
+            None => self.config.num_layers,
+            Some(block) => self.after(block)?,
+        };
+        let x = self.run(self.embed(ids)?, 0..end, cache, hook)?;
+        let logits = if end == self.config.num_layers && wanted != Logits::None {
+            Some(self.logits(&x, wanted)?)
+        } else {
+            None
+        };
+        Ok(Forward {
+            residual: stop_after.map(|_| x),
+            logits,
+        })
+    }
+
+    /// The residual `[T, D]` after block `layer`: the model's lower half.
+    ///
+    /// # Errors
+    /// As [`Model::forward`].
+    pub fn lower(&self, ids: &[u32], layer: usize, cache: &mut KvCache) -> Result<Tensor> {
+        self.run(self.embed(ids)?, 0..self.after(layer)?, cache, None)
+    }
+
+    /// Logits `[P, V]` from a residual `[T, D]` put in after block `layer`: the model's upper half.
+    ///
+    /// # Errors
+    /// As [`Model::blocks`] and [`Model::logits`].
+    pub fn upper(
+        &self,
+        h: &Tensor,
+        layer: usize,
+        cache: &mut KvCache,
+        wanted: Logits<'_>,
+    ) -> Result<Tensor> {
+        let x = self.run(
+            h.to_dtype(self.dtype)?,
+            self.after(layer)?..self.config.num_layers,
+            cache,
+            None,
+        )?;
+        self.logits(&x, wanted)
+    }
+
+    /// What a direction of the residual stream, put straight into the final norm's scale and the head, adds to each token's logit before the
+    /// soft cap: ⟨(1 + γ) ⊙ d, E\[token\]⟩ for every token (the logit lens of a decoder row).
+    ///
+    /// # Errors
+    /// When `d` is not as wide as the residual stream.
+    pub fn unembed_direction(&self, d: &[f32]) -> Result<Vec<f32>> {
+        if d.len() != self.config.hidden_size {
+            return Err(Error::Argument(format!(
+                "the direction has width {}, the model's hidden_size is {}",
+                d.len(),
+                self.config.hidden_size
+            )));
+        }
+        let scaled = (Tensor::new(d, &self.device)? * (&self.weights.final_norm + 1.0)?)?;
+        let column = scaled.to_dtype(self.dtype)?.unsqueeze(1)?;
+        Ok(self
+            .weights
+            .head
+            .matmul(&column)?
+            .squeeze(1)?
+            .to_dtype(DType::F32)?
+            .to_vec1()?)
+    }
+
+    /// The block after `layer`.
+    fn after(&self, layer: usize) -> Result<usize> {
+        if layer < self.config.num_layers {
+            return Ok(layer + 1);
+        }
+        Err(Error::Argument(format!(
+            "there is no block {layer}: the model has blocks 0 to {}",
+            self.config.num_layers.saturating_sub(1)
+        )))
+    }
+}
+
+/// The root of the width, rounded to a number format; products with f32 are computed in f32.
+pub(crate) fn embedding_scale(hidden_size: usize, dtype: DType) -> f64 {
+    let root = (hidden_size as f64).sqrt();
+    match dtype {
+        DType::BF16 => half::bf16::from_f64(root).to_f64(),
+        DType::F16 => half::f16::from_f64(root).to_f64(),
+        _ => root,
+    }
+}
