@@ -207,7 +207,9 @@ impl Crosscoder {
         let mut row = self.decoder_row(model, latent).to_vec();
         if let Some(normalizer) = &self.normalizer {
             let divisor = normalizer.divisor(model);
-            row.iter_mut().for_each(|x| *x /= divisor);
+            for x in &mut row {
+                *x /= divisor;
+            }
         }
         row
     }

@@ -14,6 +14,8 @@ use crate::error::{Error, Result};
 const COMPILED_PREFIX: &str = "_orig_mod.";
 /// Bytes in front of the header: its length.
 const LENGTH_BYTES: usize = 8;
+/// Most tensor names in an error.
+const NAMES_SHOWN: usize = 12;
 
 /// An open safetensors file, mapped into memory.
 pub(crate) struct TensorFile {
@@ -122,9 +124,8 @@ impl TensorFile {
     fn missing(&self, name: &str) -> Error {
         let mut names: Vec<String> = self.metadata.tensors().into_keys().collect();
         names.sort();
-        const SHOWN: usize = 12;
-        let surplus = names.len().saturating_sub(SHOWN);
-        names.truncate(SHOWN);
+        let surplus = names.len().saturating_sub(NAMES_SHOWN);
+        names.truncate(NAMES_SHOWN);
         let mut found = names.join(", ");
         if surplus > 0 {
             found = format!("{found} and {surplus} more");
@@ -196,6 +197,20 @@ impl TensorFile {
             [value] => Ok(*value),
             _ => Err(self.wrong_shape(name, "[]")),
         }
+    }
+
+    /// A tensor's non-negative integers.
+    pub(crate) fn integers(&self, name: &str) -> Result<Vec<u64>> {
+        match self.bytes(name)? {
+            (Dtype::U64, bytes) => Ok(read(bytes, u64::from_le_bytes)),
+            (other, _) => Err(self.wrong_dtype(name, "U64", other)),
+        }
+    }
+
+    /// A note in the file's header.
+    pub(crate) fn note(&self, key: &str) -> Option<&str> {
+        let notes = self.metadata.metadata().as_ref()?;
+        notes.get(key).map(String::as_str)
     }
 
     fn wrong_dtype(&self, name: &str, expected: &'static str, found: Dtype) -> Error {

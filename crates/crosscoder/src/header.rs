@@ -112,9 +112,9 @@ pub(crate) fn read_header(dir: &Path, file: &TensorFile) -> Result<Header> {
         config.same("k", stored as usize)?;
         k = u64::try_from(stored).ok();
         file.expect("threshold", &[&[], &[1], &[MODELS]])?;
-        thresholds = match file.finite("threshold")?.as_slice() {
-            &[one] => Some([one, one]),
-            &[base, chat] if normalization == CodeNormalization::Decoupled => Some([base, chat]),
+        thresholds = match *file.finite("threshold")?.as_slice() {
+            [one] => Some([one, one]),
+            [base, chat] if normalization == CodeNormalization::Decoupled => Some([base, chat]),
             _ => return Err(file.wrong_shape("threshold", "[]")),
         };
     }

@@ -205,4 +205,62 @@ impl Settings {
             _ => self.k,
         }
     }
+
+    /// As JSON, for a checkpoint. Its numbers may lose their last bit when read: [`Settings::float_bits`] keeps them.
+    pub(super) fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Every floating-point number's bits, in a fixed order.
+    pub(super) fn float_bits(&self) -> String {
+        let mut copy = self.clone();
+        let bits: Vec<String> = copy
+            .floats()
+            .into_iter()
+            .map(|x| format!("{:x}", x.to_bits()))
+            .collect();
+        bits.join(" ")
+    }
+
+    /// From [`Settings::to_json`] and [`Settings::float_bits`].
+    pub(super) fn from_json(json: &str, bits: &str) -> std::result::Result<Self, String> {
+        let mut settings: Self = serde_json::from_str(json)
+            .map_err(|e| format!("expected training settings, found {e}"))?;
+        let bits = bits
+            .split_whitespace()
+            .map(|b| u64::from_str_radix(b, 16))
+            .collect::<std::result::Result<Vec<_>, _>>()
+            .map_err(|e| format!("expected the settings' bits, found {e}"))?;
+        let floats = settings.floats();
+        if floats.len() != bits.len() {
+            return Err(format!(
+                "expected bits of {} settings, found {}",
+                floats.len(),
+                bits.len()
+            ));
+        }
+        for (x, bits) in floats.into_iter().zip(bits) {
+            *x = f64::from_bits(bits);
+        }
+        Ok(settings)
+    }
+
+    fn floats(&mut self) -> Vec<&mut f64> {
+        let mut floats = vec![
+            &mut self.auxk_alpha,
+            &mut self.threshold_beta,
+            &mut self.l1_penalty,
+        ];
+        floats.extend(&mut self.lr);
+        floats.extend(&mut self.norm_init_scale);
+        floats.extend(&mut self.clip);
+        if let CodeNormalization::Mixed {
+            alpha_sae,
+            alpha_cc,
+        } = &mut self.code_normalization
+        {
+            floats.extend([alpha_sae, alpha_cc]);
+        }
+        floats
+    }
 }

@@ -1,0 +1,127 @@
+//! Writing tensors and text, each file through a temporary name.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use safetensors::{Dtype, View};
+
+use crate::error::{Error, Result};
+
+/// Numbers of a tensor, converted to bytes only while they are written.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Numbers<'a> {
+    F32(&'a [f32]),
+    U64(&'a [u64]),
+    I64(&'a [i64]),
+    I32(&'a [i32]),
+}
+
+/// A tensor to be written.
+#[derive(Clone, Debug)]
+pub(super) struct Stored<'a> {
+    shape: Vec<usize>,
+    numbers: Numbers<'a>,
+}
+
+impl<'a> Stored<'a> {
+    /// Numbers in a shape, row-major.
+    pub(super) fn new(shape: impl Into<Vec<usize>>, numbers: Numbers<'a>) -> Self {
+        Self {
+            shape: shape.into(),
+            numbers,
+        }
+    }
+
+    /// A list of floats.
+    pub(super) fn list(values: &'a [f32]) -> Self {
+        Self::new([values.len()], Numbers::F32(values))
+    }
+}
+
+impl View for Stored<'_> {
+    fn dtype(&self) -> Dtype {
+        match self.numbers {
+            Numbers::F32(_) => Dtype::F32,
+            Numbers::U64(_) => Dtype::U64,
+            Numbers::I64(_) => Dtype::I64,
+            Numbers::I32(_) => Dtype::I32,
+        }
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(match self.numbers {
+            Numbers::F32(x) => bytes(x, f32::to_le_bytes),
+            Numbers::U64(x) => bytes(x, u64::to_le_bytes),
+            Numbers::I64(x) => bytes(x, i64::to_le_bytes),
+            Numbers::I32(x) => bytes(x, i32::to_le_bytes),
+        })
+    }
+
+    fn data_len(&self) -> usize {
+        match self.numbers {
+            Numbers::F32(x) => size_of_val(x),
+            Numbers::U64(x) => size_of_val(x),
+            Numbers::I64(x) => size_of_val(x),
+            Numbers::I32(x) => size_of_val(x),
+        }
+    }
+}
+
+fn bytes<T: Copy, const N: usize>(values: &[T], convert: impl Fn(T) -> [u8; N]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(size_of_val(values));
+    for &x in values {
+        bytes.extend_from_slice(&convert(x));
+    }
+    bytes
+}
+
+/// Writes a safetensors file through a temporary name, making its folder.
+pub(super) fn write(
+    path: &Path,
+    tensors: Vec<(String, Stored)>,
+    metadata: Option<HashMap<String, String>>,
+) -> Result<()> {
+    let temporary = temporary(path)?;
+    safetensors::serialize_to_file(tensors, metadata, &temporary).map_err(|e| {
+        Error::Malformed {
+            path: temporary.clone(),
+            detail: format!("the weights cannot be written: {e}; check space and permissions"),
+        }
+    })?;
+    rename(&temporary, path)
+}
+
+/// Writes text through a temporary name.
+pub(super) fn write_text(path: &Path, text: &str) -> Result<()> {
+    let temporary = temporary(path)?;
+    std::fs::write(&temporary, text).map_err(|source| Error::Io {
+        path: temporary.clone(),
+        source,
+    })?;
+    rename(&temporary, path)
+}
+
+/// A temporary name beside a file, whose folder is made.
+fn temporary(path: &Path) -> Result<PathBuf> {
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir).map_err(|source| Error::Io {
+            path: dir.to_path_buf(),
+            source,
+        })?;
+    }
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".tmp");
+    Ok(path.with_file_name(name))
+}
+
+fn rename(from: &Path, to: &Path) -> Result<()> {
+    std::fs::rename(from, to).map_err(|source| Error::Io {
+        path: to.to_path_buf(),
+        source,
+    })
+}

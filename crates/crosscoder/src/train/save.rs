@@ -1,0 +1,197 @@
+//! Saving a trained crosscoder as dictionary_learning does: weights, config.json, trainer_config.json.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::Trainer;
+use super::output::{Numbers, Stored, write, write_text};
+use crate::error::Result;
+use crate::header::{CONFIG, MODELS, TRAINER_CONFIG, WEIGHTS};
+use crate::{CodeNormalization, Kind};
+
+/// Where a dictionary's activations come from, as trainer_config.json names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The hook point: output of this 0-based block.
+    pub layer: Option<usize>,
+    /// The two models, chat first: `chat-base`.
+    pub lm_name: Option<String>,
+    /// Name of the hooked module.
+    pub submodule_name: Option<String>,
+    /// Name of the run.
+    pub run_name: Option<String>,
+}
+
+impl Trainer {
+    /// Writes the dictionary folder that [`crate::Crosscoder::load`] and the dictionary_learning library read, each file through a
+    /// temporary name.
+    ///
+    /// # Errors
+    /// If the folder or a file cannot be written.
+    pub fn save(&self, dir: impl AsRef<Path>, origin: &Origin) -> Result<()> {
+        let dir = dir.as_ref();
+        self.save_weights(&dir.join(WEIGHTS))?;
+        write_text(&dir.join(CONFIG), &pretty(&self.config()))?;
+        let trainer = json!({"trainer": self.trainer_config(origin), "buffer": null});
+        write_text(&dir.join(TRAINER_CONFIG), &pretty(&trainer))
+    }
+
+    fn save_weights(&self, path: &Path) -> Result<()> {
+        let (dim, latents) = (self.dim, self.latents);
+        let width = MODELS * dim;
+        let p = &self.parameters;
+        let encoder = transposed(&p.encoder, width);
+        let mut decoder = Vec::with_capacity(p.decoder.len());
+        for model in 0..MODELS {
+            for row in p.decoder.chunks_exact(width) {
+                decoder
+                    .extend_from_slice(row.get(model * dim..(model + 1) * dim).unwrap_or_default());
+            }
+        }
+        let unknown = vec![f32::NAN; width];
+        let (mean, std, scale, target) = match &self.normalizer {
+            Some(n) => (n.mean(), n.std(), n.scale(), n.target_rms()),
+            None => (unknown.as_slice(), unknown.as_slice(), [1.0; 2], 1.0),
+        };
+        let (id, k) = (
+            [self.settings.code_normalization.id()],
+            [self.settings.k as i32],
+        );
+        let (target, threshold) = ([target], [self.threshold]);
+        let matrix = |shape: &[usize], values| Stored::new(shape, Numbers::F32(values));
+        let rows = [MODELS, dim];
+        let mut tensors = vec![
+            ("encoder.weight", matrix(&[MODELS, dim, latents], &encoder)),
+            ("encoder.bias", Stored::list(&p.encoder_bias)),
+            ("decoder.weight", matrix(&[MODELS, latents, dim], &decoder)),
+            ("decoder.bias", matrix(&rows, &p.decoder_bias)),
+            ("code_normalization_id", Stored::new([], Numbers::I64(&id))),
+            ("target_rms", matrix(&[], &target)),
+            ("activation_mean", matrix(&rows, mean)),
+            ("activation_std", matrix(&rows, std)),
+            ("activation_global_scale", Stored::list(&scale)),
+        ];
+        if self.settings.kind == Kind::BatchTopK {
+            tensors.push(("k", Stored::new([], Numbers::I32(&k))));
+            tensors.push(("threshold", matrix(&[], &threshold)));
+        }
+        let named = tensors.into_iter().map(|(n, t)| (n.to_owned(), t));
+        write(path, named.collect(), None)
+    }
+
+    /// The constructor's arguments, from which the library makes the dictionary anew.
+    fn config(&self) -> Value {
+        let s = &self.settings;
+        let (sae, cc) = alphas(s.code_normalization);
+        let mut config = json!({
+            "activation_dim": self.dim,
+            "dict_size": self.latents,
+            "num_layers": MODELS,
+            "encoder_layers": null,
+            "num_decoder_layers": null,
+            "latent_processor": null,
+            "init_with_transpose": s.init_with_transpose,
+            "norm_init_scale": s.norm_init_scale,
+            "same_init_for_all_layers": s.same_init_for_all_layers,
+            "code_normalization": s.code_normalization.name(),
+            "code_normalization_alpha_sae": sae,
+            "code_normalization_alpha_cc": cc,
+            "activation_mean": null,
+            "activation_std": null,
+            "target_rms": self.normalizer.as_ref().map_or(1.0, crate::Normalizer::target_rms),
+        });
+        if s.kind == Kind::BatchTopK {
+            set(&mut config, json!({"k": s.k}));
+        }
+        config
+    }
+
+    fn trainer_config(&self, origin: &Origin) -> Value {
+        let s = &self.settings;
+        let (sae, cc) = alphas(s.code_normalization);
+        let mut trainer = json!({
+            "dict_class": s.kind.class(),
+            "trainer_class": format!("{}Trainer", s.kind.class()),
+            "activation_dim": self.dim,
+            "dict_size": self.latents,
+            "lr": s.base_lr(self.latents),
+            "steps": s.steps,
+            "warmup_steps": s.warmup_steps,
+            "decay_start": s.decay_start,
+            "seed": s.seed,
+            "code_normalization": s.code_normalization.name(),
+            "code_normalization_alpha_sae": sae,
+            "code_normalization_alpha_cc": cc,
+            "target_rms": self.normalizer.as_ref().map_or(1.0, crate::Normalizer::target_rms),
+            "device": "cpu",
+            "layer": origin.layer,
+            "lm_name": origin.lm_name,
+            "wandb_name": origin.run_name,
+            "submodule_name": origin.submodule_name,
+            "tokens": self.tokens,
+        });
+        let more = match s.kind {
+            Kind::BatchTopK => json!({
+                "auxk_alpha": s.auxk_alpha,
+                "threshold_beta": s.threshold_beta,
+                "threshold_start_step": s.threshold_start_step,
+                "top_k_aux": s.top_k_aux.unwrap_or(self.dim / 2),
+                "dead_after_tokens": s.dead_after_tokens,
+                "clip": s.clip,
+                "k": s.k,
+                "k_target": s.k,
+                "k_initial": s.k_initial.unwrap_or(s.k),
+                "k_annealing_steps": s.k_annealing_steps,
+                // Strings, as the library writes them.
+                "dict_class_kwargs": {
+                    "same_init_for_all_layers": python_bool(s.same_init_for_all_layers),
+                    "init_with_transpose": python_bool(s.init_with_transpose),
+                    "norm_init_scale": s.norm_init_scale.map_or_else(|| "None".into(), |x| format!("{x:?}")),
+                },
+            }),
+            Kind::L1 => json!({
+                "l1_penalty": s.l1_penalty,
+                "use_mse_loss": s.use_mse_loss,
+                "resample_steps": null,
+            }),
+        };
+        set(&mut trainer, more);
+        trainer
+    }
+}
+
+fn alphas(normalization: CodeNormalization) -> (f64, f64) {
+    match normalization {
+        CodeNormalization::Mixed {
+            alpha_sae,
+            alpha_cc,
+        } => (alpha_sae, alpha_cc),
+        _ => CodeNormalization::MIXED_DEFAULTS,
+    }
+}
+
+fn python_bool(value: bool) -> &'static str {
+    if value { "True" } else { "False" }
+}
+
+/// Adds the fields of an object to another.
+fn set(object: &mut Value, more: Value) {
+    if let (Value::Object(object), Value::Object(more)) = (object, more) {
+        let more: Map<String, Value> = more;
+        object.extend(more);
+    }
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+/// [F, width] to [width, F].
+fn transposed(rows: &[f32], width: usize) -> Vec<f32> {
+    let mut out = Vec::with_capacity(rows.len());
+    for column in 0..width {
+        out.extend(rows.iter().skip(column).step_by(width));
+    }
+    out
+}
