@@ -159,6 +159,11 @@ impl Tokenizer {
             .collect()
     }
 
+    /// Whether a token ends the header of a turn.
+    pub fn is_newline(&self, id: u32) -> bool {
+        self.newlines.contains(&id)
+    }
+
     /// The text of one token: the space mark as a space, a byte of a split character as `<0xE4>`, an id without a piece as `<id 7>`.
     pub fn text(&self, id: u32) -> String {
         self.inner

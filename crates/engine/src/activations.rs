@@ -1,0 +1,149 @@
+//! One prompt through both models and one dictionary.
+
+use api::{
+    ActivationsRequest, ActivationsResponse, LatentSet, LatentValues, ModelName, NextTokens,
+    TopLatent,
+};
+use candle_core::Tensor;
+use crosscoder::Codes;
+use rayon::prelude::*;
+
+use crate::{
+    Dictionary, Error, Result,
+    next::{self, Hidden},
+    pair::{Pair, paired},
+    prompt,
+};
+
+/// Most values that one answer may carry per array: tokens × latents.
+pub(crate) const MAX_VALUES: usize = 4_194_304;
+
+/// Most latents named per token.
+const MAX_TOP: usize = 64;
+
+/// A request that can be served.
+pub(crate) struct ActivationsJob {
+    dictionary: String,
+    ids: Vec<u32>,
+    latents: Vec<u32>,
+    top_k: usize,
+}
+
+impl ActivationsJob {
+    /// Checks a request.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDictionary`], or [`Error::Invalid`] for a bad prompt, an unknown latent or too large an answer.
+    pub(crate) fn new(request: &ActivationsRequest, pair: &Pair) -> Result<Self> {
+        let dictionary = pair.dictionary(&request.dictionary)?;
+        if request.top_k > MAX_TOP {
+            return Err(Error::invalid(format!(
+                "top_k is {}, at most {MAX_TOP} latents are named per token",
+                request.top_k
+            )));
+        }
+        let ids = pair.encode(&request.prompt)?;
+        let latents = match &request.latents {
+            LatentSet::All => (0..dictionary.len() as u32).collect(),
+            LatentSet::Ids(latents) => {
+                for &id in latents {
+                    dictionary.check_latent(id)?;
+                }
+                latents.clone()
+            }
+        };
+        if ids.len() * latents.len() > MAX_VALUES {
+            return Err(Error::invalid(format!(
+                "{} tokens × {} latents are more than {MAX_VALUES} values; ask for fewer latents or a shorter prompt",
+                ids.len(),
+                latents.len()
+            )));
+        }
+        Ok(Self {
+            dictionary: request.dictionary.clone(),
+            ids,
+            latents,
+            top_k: request.top_k,
+        })
+    }
+
+    /// Computes the answer.
+    pub(crate) fn run(&self, pair: &Pair) -> Result<ActivationsResponse> {
+        let dictionary = pair.dictionary(&self.dictionary)?;
+        let mut caches = [
+            pair.model(ModelName::Base).cache(self.ids.len()),
+            pair.model(ModelName::Chat).cache(self.ids.len()),
+        ];
+        let [base_cache, chat_cache] = &mut caches;
+        let base = pair.lower(ModelName::Base, &self.ids, base_cache)?;
+        let chat = pair.lower(ModelName::Chat, &self.ids, chat_cache)?;
+        let x = paired(&base, &chat)?;
+        let codes = dictionary.crosscoder.codes(&x)?;
+        let top = (0..self.ids.len())
+            .map(|token| {
+                let top = codes.top(token, self.top_k);
+                top.into_iter()
+                    .map(|(id, value)| TopLatent { id, value })
+                    .collect()
+            })
+            .collect();
+        let latents = self.halves(dictionary, &x, &codes)?;
+        let hidden = [
+            Hidden::run(pair, ModelName::Base, &base, base_cache)?,
+            Hidden::run(pair, ModelName::Chat, &chat, chat_cache)?,
+        ];
+        let mut kl_chat_base = Vec::with_capacity(self.ids.len());
+        let mut next = Vec::with_capacity(self.ids.len());
+        for (from, count) in next::chunks(self.ids.len(), pair.vocab_size()) {
+            let base = hidden[0].logits(from, count)?;
+            let chat = hidden[1].logits(from, count)?;
+            let rows: Vec<_> = base
+                .par_iter()
+                .zip(&chat)
+                .map(|(base, chat)| {
+                    let next = NextTokens {
+                        base: next::most_probable(base, &pair.tokenizer),
+                        chat: next::most_probable(chat, &pair.tokenizer),
+                    };
+                    (diffing::kl(chat, base) as f32, next)
+                })
+                .collect();
+            for (kl, tokens) in rows {
+                kl_chat_base.push(kl);
+                next.push(tokens);
+            }
+        }
+        Ok(ActivationsResponse {
+            tokens: prompt::describe(&self.ids, &pair.tokenizer),
+            latents,
+            top,
+            kl_chat_base,
+            next,
+        })
+    }
+
+    /// Values and halves of the latents asked for. The values come from the same encoding as `top`, so that both agree to the bit.
+    fn halves(
+        &self,
+        dictionary: &Dictionary,
+        x: &Tensor,
+        codes: &Codes,
+    ) -> Result<Vec<LatentValues>> {
+        if self.latents.is_empty() {
+            return Ok(Vec::new());
+        }
+        let halves = dictionary.crosscoder.halves(x, &self.latents)?;
+        let parts = halves.base.into_par_iter().zip(halves.chat);
+        Ok(self
+            .latents
+            .par_iter()
+            .zip(parts)
+            .map(|(&id, (base, chat))| LatentValues {
+                id,
+                values: codes.values(id),
+                base,
+                chat,
+            })
+            .collect())
+    }
+}

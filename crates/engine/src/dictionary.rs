@@ -1,0 +1,93 @@
+//! A loaded dictionary: its crosscoder, its name, and what the analysis knows of its latents.
+
+use crosscoder::{CodeNormalization, Crosscoder};
+
+use crate::{Error, Result};
+
+/// A dictionary ready for use.
+pub(crate) struct Dictionary {
+    pub slug: String,
+    pub crosscoder: Crosscoder,
+    /// Largest v per latent in the analysed corpus; empty where unknown.
+    pub max_activations: Vec<Option<f32>>,
+}
+
+impl Dictionary {
+    /// Number of latents F.
+    pub(crate) fn len(&self) -> usize {
+        self.crosscoder.dict_size()
+    }
+
+    /// Fails with a sentence for a latent that does not exist.
+    pub(crate) fn check_latent(&self, id: u32) -> Result<()> {
+        if (id as usize) < self.len() {
+            Ok(())
+        } else {
+            Err(Error::invalid(format!(
+                "dictionary {:?} has no latent {id}; its ids are 0 to {}",
+                self.slug,
+                self.len().saturating_sub(1)
+            )))
+        }
+    }
+
+    /// Decoder row of a model in residual space, [D].
+    pub(crate) fn row(&self, model: usize, id: u32) -> Vec<f32> {
+        self.crosscoder.residual_row(model, id)
+    }
+
+    /// max_activation_j / w_j: the unscaled code of the latent's largest v.
+    pub(crate) fn natural_maximum(&self, id: u32, model: usize) -> Result<f32> {
+        let known = self.max_activations.get(id as usize).copied().flatten();
+        match known {
+            Some(max) if max > 0.0 => {
+                let weight = self.weight(model, id);
+                if weight > 0.0 {
+                    Ok(max / weight)
+                } else {
+                    Err(Error::invalid(format!(
+                        "add: latent {id} has a zero row in that decoder, so nothing can be added; use the other decoder"
+                    )))
+                }
+            }
+            Some(_) => Err(Error::invalid(format!(
+                "add: latent {id} never fired in the analysed tokens, so its natural maximum is 0; use the unit norm or raw"
+            ))),
+            None => Err(Error::invalid(format!(
+                "add: the natural maximum of latent {id} is unknown, because the dictionary {:?} is not analysed; use the unit norm or raw, or run stereoscope analyse",
+                self.slug
+            ))),
+        }
+    }
+
+    /// 1/‖d_j‖.
+    pub(crate) fn inverse_norm(&self, id: u32, model: usize) -> Result<f32> {
+        let norm = diffing::norm(&self.row(model, id));
+        if norm > 0.0 {
+            Ok(1.0 / norm)
+        } else {
+            Err(Error::invalid(format!(
+                "add: latent {id} has a zero row in that decoder, so it has no direction; use the other decoder or the unit raw"
+            )))
+        }
+    }
+
+    /// Whether each model has its own code and weight (DECOUPLED).
+    pub(crate) fn decoupled(&self) -> bool {
+        self.crosscoder.header().normalization == CodeNormalization::Decoupled
+    }
+
+    /// w_j, of the model's own code when decoupled.
+    fn weight(&self, model: usize, id: u32) -> f32 {
+        let offset = if self.decoupled() {
+            model * self.len()
+        } else {
+            0
+        };
+        self.crosscoder
+            .scaling()
+            .get(offset + id as usize)
+            .copied()
+            .unwrap_or_default()
+    }
+}

@@ -1,0 +1,35 @@
+//! The model worker: prompts through two models and a dictionary, lanes with interventions, generation.
+//!
+//! [`check`] tells, without reading a weight, whether a pair and its dictionaries fit. [`Engine::start`] loads them on a thread of
+//! their own, which then takes requests from a bounded queue, one at a time. A request that fails, even by a panic, fails alone.
+//!
+//! Where an intervention's positions are a list, every listed position must be one that the request can reach: below the
+//! prompt's length, plus `max_new_tokens` when generating. The other kinds of positions may well be empty.
+
+mod activations;
+mod check;
+mod dictionary;
+mod edit;
+mod effects;
+mod error;
+mod generate;
+mod handle;
+mod lane;
+mod metrics;
+mod next;
+mod options;
+mod pair;
+mod places;
+mod plan;
+mod prompt;
+mod weights;
+mod worker;
+
+pub use check::{Checked, DictionaryFile, check, dictionary_file};
+pub(crate) use dictionary::Dictionary;
+pub use error::{Error, Result};
+pub use handle::{Engine, Generation};
+pub use metrics::{FIRST_TOKEN_BUCKETS, Metrics};
+pub use options::{DeviceChoice, DictionaryOptions, Limits, Options, Precision};
+pub use weights::weight_rows;
+pub use worker::Describe;

@@ -1,0 +1,83 @@
+//! Next-token distributions: logits of a whole sequence a chunk at a time, most probable tokens, divergence.
+
+use api::{ModelName, NextToken};
+use candle_core::Tensor;
+use gemma::{KvCache, Logits, Tokenizer};
+
+use crate::{Result, pair::Pair};
+
+/// How many next tokens an answer names.
+const NEXT_TOKENS: usize = 5;
+
+/// Most logits held at once per model, in numbers; a vocabulary of 256,000 gives chunks of 64 positions.
+const CHUNK_NUMBERS: usize = 16_384_000;
+
+/// A model's last hidden states over a sequence, whose logits are made a chunk at a time.
+pub(crate) struct Hidden<'a> {
+    pair: &'a Pair,
+    model: ModelName,
+    states: Tensor,
+}
+
+impl<'a> Hidden<'a> {
+    /// Runs a model's upper half on a residual [T, D].
+    pub(crate) fn run(
+        pair: &'a Pair,
+        model: ModelName,
+        residual: &Tensor,
+        cache: &mut KvCache,
+    ) -> Result<Self> {
+        let m = pair.model(model);
+        let states = m.blocks(residual, pair.layer + 1..m.config().num_layers, cache)?;
+        Ok(Self {
+            pair,
+            model,
+            states,
+        })
+    }
+
+    /// Logits of positions `from..from + count`, one row each.
+    pub(crate) fn logits(&self, from: usize, count: usize) -> Result<Vec<Vec<f32>>> {
+        let states = self.states.narrow(0, from, count)?;
+        let logits = self.pair.model(self.model).logits(&states, Logits::All)?;
+        Ok(logits.to_vec2()?)
+    }
+
+    /// Logits after the last position, [V].
+    pub(crate) fn last_logits(&self) -> Result<Vec<f32>> {
+        let logits = self
+            .pair
+            .model(self.model)
+            .logits(&self.states, Logits::Last)?;
+        Ok(logits.flatten_all()?.to_vec1()?)
+    }
+}
+
+/// Cuts `tokens` positions into chunks (from, count) whose logits fit into memory.
+pub(crate) fn chunks(tokens: usize, vocab_size: usize) -> impl Iterator<Item = (usize, usize)> {
+    let step = (CHUNK_NUMBERS / vocab_size.max(1)).max(1);
+    (0..tokens)
+        .step_by(step)
+        .map(move |from| (from, step.min(tokens - from)))
+}
+
+/// The most probable next tokens from logits [V], most probable first, equal ones by id.
+pub(crate) fn most_probable(logits: &[f32], tokenizer: &Tokenizer) -> Vec<NextToken> {
+    let logp = diffing::log_softmax(logits);
+    let mut best: Vec<(u32, f64)> = Vec::with_capacity(NEXT_TOKENS + 1);
+    for (id, &p) in logp.iter().enumerate() {
+        if best.len() == NEXT_TOKENS && best.last().is_some_and(|(_, last)| p <= *last) {
+            continue;
+        }
+        let at = best.partition_point(|(_, q)| *q >= p);
+        best.insert(at, (id as u32, p));
+        best.truncate(NEXT_TOKENS);
+    }
+    best.into_iter()
+        .map(|(id, logp)| NextToken {
+            id,
+            text: tokenizer.text(id),
+            p: logp.exp() as f32,
+        })
+        .collect()
+}

@@ -1,0 +1,129 @@
+//! What an engine is started with.
+
+use std::path::PathBuf;
+
+use candle_core::{DType, Device};
+
+use crate::{Error, Result};
+
+/// Where the models run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The first CUDA device where the program was built for CUDA and finds one, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// A CUDA device by number.
+    Cuda(usize),
+}
+
+impl std::str::FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(s: &str) -> std::result::Result<Self, String> {
+        match s {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ => s
+                .strip_prefix("cuda:")
+                .and_then(|n| n.parse().ok())
+                .map(Self::Cuda)
+                .ok_or_else(|| format!("{s:?} is not a device; use auto, cpu or cuda:N")),
+        }
+    }
+}
+
+impl DeviceChoice {
+    /// The device.
+    ///
+    /// # Errors
+    /// [`Error::Check`] when the device asked for cannot be opened.
+    pub fn open(self) -> Result<Device> {
+        let cuda = |n: usize| {
+            Device::new_cuda(n).map_err(|e| {
+                Error::Check(format!("cannot use the device cuda:{n}: {e}; use --device cpu, or a build with the cuda feature on a machine with that GPU"))
+            })
+        };
+        match self {
+            Self::Auto if candle_core::utils::cuda_is_available() => cuda(0),
+            Self::Auto | Self::Cpu => Ok(Device::Cpu),
+            Self::Cuda(n) => cuda(n),
+        }
+    }
+}
+
+/// Number format of weights and residuals. Edits and dictionaries are always computed in f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// 32 bits, as the analysis.
+    #[default]
+    F32,
+    /// bfloat16; half the memory, and firings near the threshold may flip. CUDA only.
+    Bf16,
+}
+
+impl Precision {
+    /// The tensor library's name of the format.
+    pub fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::Bf16 => DType::BF16,
+        }
+    }
+}
+
+/// Bounds on what one request may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest prompt, in tokens; the models' context bounds it as well.
+    pub prompt_tokens: usize,
+    /// Most tokens generated per lane.
+    pub new_tokens: usize,
+    /// Most lanes in one request.
+    pub lanes: usize,
+    /// Requests that may wait while one is served.
+    pub queue: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            prompt_tokens: 4096,
+            new_tokens: 512,
+            lanes: 8,
+            queue: 32,
+        }
+    }
+}
+
+/// A dictionary to load.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DictionaryOptions {
+    /// Name in requests.
+    pub slug: String,
+    /// Folder of the dictionary.
+    pub path: PathBuf,
+    /// Largest v per latent in the analysed corpus; empty where unknown.
+    pub max_activations: Vec<Option<f32>>,
+}
+
+/// What an engine is started with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// Folder of the base model.
+    pub base: PathBuf,
+    /// Folder of the chat model; its tokenizer and template serve both.
+    pub chat: PathBuf,
+    /// The hook point: output of this 0-based block.
+    pub layer: usize,
+    /// Dictionaries in the study's order.
+    pub dictionaries: Vec<DictionaryOptions>,
+    /// Where the models run.
+    pub device: DeviceChoice,
+    /// Number format of the models.
+    pub precision: Precision,
+    /// Bounds on requests.
+    pub limits: Limits,
+}

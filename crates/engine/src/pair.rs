@@ -1,0 +1,158 @@
+//! Both models, the tokenizer and the dictionaries, loaded; owned by the worker, read by everyone.
+
+use api::ModelName;
+use candle_core::{DType, Tensor};
+use crosscoder::Crosscoder;
+use gemma::{KvCache, Model, Tokenizer};
+
+use crate::{Dictionary, Error, Limits, Options, Result, check, prompt};
+
+/// Everything that prompts need, on one device.
+pub(crate) struct Pair {
+    pub models: [Model; 2],
+    pub tokenizer: Tokenizer,
+    pub dictionaries: Vec<Dictionary>,
+    /// Output of this 0-based block is where the models are compared and edited.
+    pub layer: usize,
+    /// Longest sequence that both models take.
+    pub context: usize,
+    pub limits: Limits,
+    /// Ids that end a lane of each model.
+    stops: [Vec<u32>; 2],
+}
+
+impl Pair {
+    /// Loads weights and dictionaries; `progress` hears the share read, 0 to 1.
+    pub(crate) fn load(options: &Options, progress: &mut dyn FnMut(f32)) -> Result<Self> {
+        let opened = check::open(options)?;
+        let context = check::context(&opened);
+        let device = options.device.open()?;
+        let dtype = options.precision.dtype();
+        let [base, chat] = &opened.checkpoints;
+        // Bytes read decide the shares: 4 per parameter of a model, 16·D·F for a dictionary's encoders and decoders.
+        let mut sizes = vec![base.parameters() as f32, chat.parameters() as f32];
+        for d in &options.dictionaries {
+            let header = crosscoder::open(&d.path)?;
+            sizes.push(4.0 * header.activation_dim as f32 * header.dict_size as f32);
+        }
+        let total = sizes.iter().sum::<f32>().max(1.0);
+        let mut done = 0.0;
+        let mut part = |at: usize, done: f32, fraction: f32| {
+            progress((done + sizes[at] * fraction) / total);
+        };
+        let models = [
+            base.load(&device, dtype, &mut |f| part(0, 0.0, f))?,
+            chat.load(&device, dtype, &mut |f| part(1, sizes[0], f))?,
+        ];
+        done += sizes[0] + sizes[1];
+        let mut dictionaries = Vec::new();
+        for (n, d) in options.dictionaries.iter().enumerate() {
+            let crosscoder = Crosscoder::load(&d.path, &device)?;
+            dictionaries.push(Dictionary {
+                slug: d.slug.clone(),
+                crosscoder,
+                max_activations: d.max_activations.clone(),
+            });
+            part(n + 2, done, 1.0);
+            done += sizes[n + 2];
+        }
+        let stops = opened.checkpoints.each_ref().map(|checkpoint| {
+            let mut ids = checkpoint.stop_ids();
+            ids.extend(opened.tokenizer.end_of_turn());
+            ids
+        });
+        Ok(Self {
+            models,
+            tokenizer: opened.tokenizer,
+            dictionaries,
+            layer: options.layer,
+            context,
+            limits: options.limits,
+            stops,
+        })
+    }
+
+    /// The model of that name.
+    pub(crate) fn model(&self, name: ModelName) -> &Model {
+        &self.models[name.index()]
+    }
+
+    /// Whether this token ends a lane of the model.
+    pub(crate) fn stops(&self, model: ModelName, id: u32) -> bool {
+        self.stops[model.index()].contains(&id)
+    }
+
+    /// Vocabulary size, the same for both models.
+    pub(crate) fn vocab_size(&self) -> usize {
+        self.models[0].config().vocab_size
+    }
+
+    /// The dictionary of that name.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDictionary`].
+    pub(crate) fn dictionary(&self, slug: &str) -> Result<&Dictionary> {
+        self.dictionaries
+            .iter()
+            .find(|d| d.slug == slug)
+            .ok_or_else(|| unknown_dictionary(slug, self.dictionaries.iter().map(|d| &d.slug)))
+    }
+
+    /// Token ids of a prompt, within the vocabulary and the limits.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub(crate) fn encode(&self, prompt: &api::Prompt) -> Result<Vec<u32>> {
+        prompt::encode(
+            prompt,
+            &self.tokenizer,
+            self.vocab_size(),
+            self.context,
+            &self.limits,
+        )
+    }
+
+    /// Checks the number of lanes.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub(crate) fn check_lanes(&self, lanes: &[api::Lane]) -> Result<()> {
+        let most = self.limits.lanes;
+        if lanes.is_empty() || lanes.len() > most {
+            return Err(Error::invalid(format!(
+                "the request has {} lanes; expected 1 to {most}",
+                lanes.len()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Residual [T, D] after the study's layer, through a model's lower half; the cache takes the new tokens.
+    pub(crate) fn lower(
+        &self,
+        model: ModelName,
+        ids: &[u32],
+        cache: &mut KvCache,
+    ) -> Result<Tensor> {
+        Ok(self.model(model).lower(ids, self.layer, cache)?)
+    }
+}
+
+/// The pair [N, 2, D] in f32 that dictionaries encode, from both residuals [N, D].
+pub(crate) fn paired(base: &Tensor, chat: &Tensor) -> Result<Tensor> {
+    let [base, chat] = [base.to_dtype(DType::F32)?, chat.to_dtype(DType::F32)?];
+    Ok(Tensor::stack(&[base, chat], 1)?)
+}
+
+/// The error for a dictionary that is not there.
+pub(crate) fn unknown_dictionary<'a>(slug: &str, known: impl Iterator<Item = &'a String>) -> Error {
+    let known: Vec<_> = known.map(String::as_str).collect();
+    Error::UnknownDictionary {
+        slug: slug.into(),
+        known: if known.is_empty() {
+            "none".into()
+        } else {
+            known.join(", ")
+        },
+    }
+}

@@ -1,0 +1,212 @@
+//! Turns a lane's interventions into edits that are known to be possible, and says what computing them needs.
+
+use std::collections::HashSet;
+
+use api::{Intervention, LatentSet, LatentStrength, ModelName, Positions, StrengthUnit};
+
+use crate::{Dictionary, Error, Result, places};
+
+/// Which latents an edit speaks of; lists are sorted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Chosen {
+    All,
+    Ids(Vec<u32>),
+}
+
+/// An edit of the residual rows it acts on. Models are 0 (base) and 1 (chat).
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Edit {
+    /// h ← the unedited residual of a model.
+    Take { from: usize },
+    /// h += scale·Σ f_j (d_j of the lane's model − d_j of the other).
+    Move { latents: Chosen, scale: f32 },
+    /// h += vector, the sum of strength·u_j.
+    Add { vector: Vec<f32> },
+    /// g'_j = factor·g_j; h += (g'_j − g_j)·d_j.
+    Scale {
+        latents: Vec<u32>,
+        factor: f32,
+        decoder: usize,
+    },
+}
+
+/// An edit and where it acts.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Op {
+    pub edit: Edit,
+    pub positions: Positions,
+    /// Number of leading positions outside which it does not act.
+    reach: usize,
+}
+
+/// A lane's edits in order; those that change nothing are left out.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Plan {
+    /// The lane's model.
+    pub model: ModelName,
+    pub ops: Vec<Op>,
+}
+
+/// How long the request's sequence is and may become.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    pub prompt: usize,
+    pub new: usize,
+}
+
+impl Plan {
+    /// Checks a lane's interventions and compiles them.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for an unknown latent, a latent named twice, a number that is not finite, a unit that a latent lacks or a
+    /// position out of reach; [`Error::NotBuilt`] for a kind to come.
+    pub(crate) fn new(lane: &api::Lane, dictionary: &Dictionary, extent: Extent) -> Result<Self> {
+        let mut ops = Vec::new();
+        for intervention in &lane.interventions {
+            let reach = places::reach(intervention.positions(), extent.prompt, extent.new)?;
+            if let Some(edit) = compile(intervention, lane.model, dictionary)? {
+                ops.push(Op {
+                    edit,
+                    positions: intervention.positions().clone(),
+                    reach,
+                });
+            }
+        }
+        Ok(Self {
+            model: lane.model,
+            ops,
+        })
+    }
+
+    /// Whether an edit acts at or after this position, so that the lane cannot do without the other model's residual there.
+    pub(crate) fn needs_other(&self, position: usize) -> bool {
+        let own = self.model.index();
+        self.ops.iter().any(|op| {
+            position < op.reach
+                && match op.edit {
+                    Edit::Take { from } => from != own,
+                    Edit::Move { .. } | Edit::Scale { .. } => true,
+                    Edit::Add { .. } => false,
+                }
+        })
+    }
+
+    /// Whether an edit at or after this position reads the dictionary's code.
+    pub(crate) fn needs_codes(&self, position: usize) -> bool {
+        let coded = |op: &&Op| matches!(op.edit, Edit::Move { .. } | Edit::Scale { .. });
+        self.ops.iter().filter(coded).any(|op| position < op.reach)
+    }
+}
+
+/// One intervention as an edit; `None` when it changes nothing.
+fn compile(
+    intervention: &Intervention,
+    lane: ModelName,
+    dictionary: &Dictionary,
+) -> Result<Option<Edit>> {
+    let kind = intervention.kind();
+    Ok(match intervention {
+        Intervention::Take { from, .. } => Some(Edit::Take { from: from.index() }),
+        Intervention::Move { latents, scale, .. } => {
+            finite(kind, "scale", *scale)?;
+            let latents = match latents {
+                LatentSet::All => Chosen::All,
+                LatentSet::Ids(ids) => Chosen::Ids(known(kind, ids, dictionary)?),
+            };
+            let nothing = *scale == 0.0 || latents == Chosen::Ids(Vec::new());
+            (!nothing).then_some(Edit::Move {
+                latents,
+                scale: *scale,
+            })
+        }
+        Intervention::Add {
+            latents,
+            decoder,
+            unit,
+            ..
+        } => {
+            let ids: Vec<u32> = latents.iter().map(|l| l.id).collect();
+            known(kind, &ids, dictionary)?;
+            let decoder = decoder.unwrap_or(lane).index();
+            sum(latents, decoder, *unit, dictionary)?.map(|vector| Edit::Add { vector })
+        }
+        Intervention::Scale {
+            latents,
+            factor,
+            decoder,
+            ..
+        } => {
+            finite(kind, "factor", *factor)?;
+            let latents = known(kind, latents, dictionary)?;
+            (*factor != 1.0 && !latents.is_empty()).then_some(Edit::Scale {
+                latents,
+                factor: *factor,
+                decoder: decoder.unwrap_or(lane).index(),
+            })
+        }
+        Intervention::Clamp { .. }
+        | Intervention::ProjectOut { .. }
+        | Intervention::Reconstruct { .. } => return Err(Error::NotBuilt { kind }),
+    })
+}
+
+/// Σ strength·u_j, or `None` when every strength is 0.
+fn sum(
+    latents: &[LatentStrength],
+    decoder: usize,
+    unit: StrengthUnit,
+    dictionary: &Dictionary,
+) -> Result<Option<Vec<f32>>> {
+    let mut vector: Option<Vec<f32>> = None;
+    for &LatentStrength { id, strength } in latents {
+        finite("add", "strength", strength)?;
+        let factor = match unit {
+            StrengthUnit::MaxActivation => dictionary.natural_maximum(id, decoder)?,
+            StrengthUnit::Norm => dictionary.inverse_norm(id, decoder)?,
+            StrengthUnit::Raw => 1.0,
+        };
+        if strength == 0.0 {
+            continue;
+        }
+        let row = dictionary.row(decoder, id);
+        let sum = vector.get_or_insert_with(|| vec![0.0; row.len()]);
+        for (s, d) in sum.iter_mut().zip(row.iter()) {
+            *s += strength * (factor * d);
+        }
+    }
+    if vector
+        .as_ref()
+        .is_some_and(|v| v.iter().any(|x| !x.is_finite()))
+    {
+        return Err(Error::invalid(
+            "add: the strengths are so large that the edit is not a finite vector; use smaller ones",
+        ));
+    }
+    Ok(vector)
+}
+
+fn finite(kind: &str, name: &str, value: f32) -> Result<()> {
+    if value.is_finite() {
+        Ok(())
+    } else {
+        Err(Error::invalid(format!(
+            "{kind}: {name} is not a finite number; expected one within the range of 32-bit floats"
+        )))
+    }
+}
+
+/// The ids sorted, each known and named once.
+fn known(kind: &str, ids: &[u32], dictionary: &Dictionary) -> Result<Vec<u32>> {
+    let mut seen = HashSet::with_capacity(ids.len());
+    for &id in ids {
+        dictionary.check_latent(id)?;
+        if !seen.insert(id) {
+            return Err(Error::invalid(format!(
+                "{kind}: latent {id} is named twice; name it once, or use two interventions"
+            )));
+        }
+    }
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    Ok(ids)
+}
