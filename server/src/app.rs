@@ -1,0 +1,216 @@
+//! What every handler shares: the open study, the model worker if there is one, the counters.
+
+use std::sync::Arc;
+
+use api::{Availability, Readiness, ReadyState, StudyInfo};
+use engine::Engine;
+use store::Store;
+
+use crate::{
+    Error, Options, Result,
+    metrics::Requests,
+    problem::{Answer, Problem},
+    study::{Models, Study},
+};
+
+/// An open study, ready to be served. Clones share it.
+#[derive(Clone)]
+pub struct App(Arc<Shared>);
+
+struct Shared {
+    store: Arc<Store>,
+    info: StudyInfo,
+    slugs: Vec<String>,
+    engine: Option<Engine>,
+    /// Why there are no models; empty when there are.
+    absent: String,
+    requests: Requests,
+}
+
+impl App {
+    /// Checks a study and starts to load its models. Blocks; weights are read only of dictionaries that are not analysed.
+    ///
+    /// # Errors
+    /// A sentence naming the file or tensor at fault, what was expected, what was found and the remedy.
+    pub fn open(options: &Options) -> Result<Self> {
+        let study = Study::open(options)?;
+        let dictionaries = study.dictionaries()?;
+        let Study {
+            manifest,
+            store,
+            models,
+            ..
+        } = study;
+        let mut info = StudyInfo {
+            name: manifest.name,
+            description: manifest.description,
+            base: None,
+            chat: None,
+            layer: manifest.layer,
+            device: "none".into(),
+            dtype: "none".into(),
+            models: Availability {
+                available: false,
+                reason: None,
+            },
+            cuts: manifest.classes,
+            dictionaries,
+            corpora: manifest.corpora,
+            provenance: manifest.provenance.into_iter().collect(),
+            prompts: manifest.prompts,
+            template: None,
+            max_prompt_tokens: 0,
+            version: env!("CARGO_PKG_VERSION").into(),
+            revision: store.revision().into(),
+        };
+        let (engine, absent) = match models {
+            Models::Checked(options, checked) => {
+                info.base = Some(checked.base);
+                info.chat = Some(checked.chat);
+                info.device = checked.device;
+                info.dtype = checked.dtype;
+                info.template = Some(checked.template);
+                info.max_prompt_tokens = checked.max_prompt_tokens;
+                let describe = |error: &engine::Error| Problem::from(error).body;
+                (Some(Engine::start(*options, describe)?), String::new())
+            }
+            Models::Absent(reason) => (None, reason),
+        };
+        Ok(Self(Arc::new(Shared {
+            store: Arc::new(store),
+            slugs: info.dictionaries.iter().map(|d| d.slug.clone()).collect(),
+            info,
+            engine,
+            absent,
+            requests: Requests::default(),
+        })))
+    }
+
+    /// State of the models.
+    pub fn readiness(&self) -> Readiness {
+        self.0.engine.as_ref().map_or(
+            Readiness {
+                state: ReadyState::BrowseOnly,
+                fraction: 0.0,
+                detail: None,
+            },
+            Engine::readiness,
+        )
+    }
+
+    /// Why this server runs no prompts, where it has no models.
+    pub fn absent(&self) -> Option<&str> {
+        self.0.engine.is_none().then_some(self.0.absent.as_str())
+    }
+
+    /// Waits until the models are loaded or cannot be.
+    ///
+    /// # Errors
+    /// [`Error::NoModels`], or the sentence why loading failed.
+    pub async fn ready(&self) -> Result<()> {
+        let Some(engine) = &self.0.engine else {
+            return Err(Error::NoModels(self.0.absent.clone()));
+        };
+        let mut watch = engine.watch();
+        let settled = watch.wait_for(|r| r.state != ReadyState::Loading).await;
+        match settled.map(|r| r.clone()) {
+            Ok(Readiness { detail: None, .. }) => Ok(()),
+            Ok(Readiness {
+                detail: Some(detail),
+                ..
+            }) => Err(engine::Error::Failed(detail).into()),
+            Err(_) => Err(engine::Error::Stopping.into()),
+        }
+    }
+
+    /// Ends running streams and takes no more prompts.
+    pub fn shutdown(&self) {
+        if let Some(engine) = &self.0.engine {
+            engine.shutdown();
+        }
+    }
+
+    /// The answer of `GET /study` at this moment.
+    pub(crate) fn info(&self) -> StudyInfo {
+        let mut info = self.0.info.clone();
+        let readiness = self.readiness();
+        info.models = match readiness.state {
+            ReadyState::Ready => Availability {
+                available: true,
+                reason: None,
+            },
+            ReadyState::Loading => unavailable(format!(
+                "the models are loading ({:.0} % read)",
+                readiness.fraction * 100.0
+            )),
+            ReadyState::Failed => unavailable(format!(
+                "the models could not be loaded: {}",
+                readiness.detail.unwrap_or_default()
+            )),
+            ReadyState::BrowseOnly => unavailable(self.0.absent.clone()),
+        };
+        info
+    }
+
+    /// Hash that names the state of the study's data.
+    pub(crate) fn revision(&self) -> &str {
+        &self.0.info.revision
+    }
+
+    /// Request counters.
+    pub(crate) fn requests(&self) -> &Requests {
+        &self.0.requests
+    }
+
+    /// The model worker, if there is one.
+    pub(crate) fn engine(&self) -> Option<&Engine> {
+        self.0.engine.as_ref()
+    }
+
+    /// The model worker, for a prompt that names a dictionary.
+    ///
+    /// # Errors
+    /// 404 for a dictionary that the study lacks, 503 without models.
+    pub(crate) fn engine_for(&self, dictionary: &str) -> Answer<&Engine> {
+        self.check_dictionary(dictionary)?;
+        let engine = self.0.engine.as_ref();
+        engine.ok_or_else(|| Problem::no_models(&self.0.absent))
+    }
+
+    /// 404 for a dictionary that the study lacks.
+    pub(crate) fn check_dictionary(&self, slug: &str) -> Answer<()> {
+        if self.0.slugs.iter().any(|s| s == slug) {
+            return Ok(());
+        }
+        Err(store::Error::UnknownDictionary {
+            slug: slug.into(),
+            known: self.0.slugs.clone(),
+        }
+        .into())
+    }
+
+    /// Asks the study's database, on a thread where waiting is allowed.
+    ///
+    /// # Errors
+    /// The database's error as a problem.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Store) -> store::Result<T> + Send + 'static,
+    ) -> Answer<T> {
+        let store = Arc::clone(&self.0.store);
+        match tokio::task::spawn_blocking(move || question(&store)).await {
+            Ok(answer) => Ok(answer?),
+            Err(error) => {
+                tracing::error!(%error, "a question to the study failed");
+                Err(Problem::internal("the study could not be read; try again"))
+            }
+        }
+    }
+}
+
+fn unavailable(reason: String) -> Availability {
+    Availability {
+        available: false,
+        reason: Some(reason),
+    }
+}

@@ -1,0 +1,27 @@
+//! The HTTP server: routes, limits, problems, streams and the explorer's files. The only crate that knows HTTP.
+//!
+//! [`serve`] checks a study, listens, and ends on SIGTERM or Ctrl-C. [`App::open`] and [`router`] are its two halves, for tests and
+//! for programs that bring their own listener. The modules of [`routes`](crate) mirror the addresses.
+
+mod app;
+mod caching;
+mod error;
+mod extract;
+mod metrics;
+mod openapi;
+mod options;
+mod problem;
+mod router;
+mod routes;
+mod security;
+mod serve;
+mod site;
+mod study;
+
+pub use app::App;
+pub use engine::{DeviceChoice, Limits, Precision};
+pub use error::{Error, Result};
+pub use openapi::document as openapi_document;
+pub use options::Options;
+pub use router::router;
+pub use serve::{Started, activations_once, serve};

@@ -1,0 +1,124 @@
+//! Counters of requests, and their text for Prometheus.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    sync::{Mutex, PoisonError},
+};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    middleware::Next,
+    response::Response,
+};
+
+use crate::App;
+
+/// Requests answered, by method, route and status.
+#[derive(Default)]
+pub(crate) struct Requests(Mutex<BTreeMap<(String, String, u16), u64>>);
+
+impl Requests {
+    fn count(&self, method: &str, route: &str, status: u16) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts
+            .entry((method.into(), route.into(), status))
+            .or_default() += 1;
+    }
+
+    fn write(&self, text: &mut String) {
+        head(text, "requests_total", "counter", "Requests answered.");
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((method, route, status), count) in counts.iter() {
+            let _ = writeln!(
+                text,
+                "stereoscope_requests_total{{method=\"{method}\",route=\"{route}\",status=\"{status}\"}} {count}"
+            );
+        }
+    }
+}
+
+/// Counts a request by its route's pattern, so that the number of series stays small.
+pub(crate) async fn count(
+    State(app): State<App>,
+    route: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let method = match request.method().as_str() {
+        known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => known,
+        _ => "other",
+    }
+    .to_owned();
+    let route = route.map_or_else(|| "other".to_owned(), |r| r.as_str().to_owned());
+    let response = next.run(request).await;
+    app.requests()
+        .count(&method, &route, response.status().as_u16());
+    response
+}
+
+/// The server's counters in Prometheus' text format.
+pub(crate) fn text(app: &App) -> String {
+    let mut text = String::new();
+    app.requests().write(&mut text);
+    let engine = app
+        .engine()
+        .map(engine::Engine::metrics)
+        .unwrap_or_default();
+    let plain = [
+        (
+            "queue_depth",
+            "gauge",
+            "Requests that wait for the models.",
+            engine.queue_depth as u64,
+        ),
+        (
+            "tokens_generated_total",
+            "counter",
+            "Tokens generated.",
+            engine.tokens_generated,
+        ),
+        (
+            "failures_total",
+            "counter",
+            "Requests whose computation failed.",
+            engine.failures,
+        ),
+        (
+            "skipped_total",
+            "counter",
+            "Requests whose client left before they were served.",
+            engine.skipped,
+        ),
+        (
+            "ready",
+            "gauge",
+            "Whether prompts can be run.",
+            u64::from(app.readiness().state == api::ReadyState::Ready),
+        ),
+    ];
+    for (name, kind, help, value) in plain {
+        head(&mut text, name, kind, help);
+        let _ = writeln!(text, "stereoscope_{name} {value}");
+    }
+    let name = "time_to_first_token_seconds";
+    let help = "Time from a request's arrival to a lane's first token.";
+    head(&mut text, name, "histogram", help);
+    let mut total = 0;
+    let bounds = engine::FIRST_TOKEN_BUCKETS
+        .iter()
+        .map(ToString::to_string)
+        .chain(["+Inf".to_owned()]);
+    for (bound, count) in bounds.zip(engine.first_token) {
+        total += count;
+        let _ = writeln!(text, "stereoscope_{name}_bucket{{le=\"{bound}\"}} {total}");
+    }
+    let _ = writeln!(text, "stereoscope_{name}_sum {}", engine.first_token_sum);
+    let _ = writeln!(text, "stereoscope_{name}_count {total}");
+    text
+}
+
+fn head(text: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = writeln!(text, "# HELP stereoscope_{name} {help}");
+    let _ = writeln!(text, "# TYPE stereoscope_{name} {kind}");
+}

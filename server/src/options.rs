@@ -1,0 +1,48 @@
+//! What a server is started with.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use engine::{DeviceChoice, Limits, Precision};
+
+/// What a server is started with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// Folder of the study.
+    pub study: PathBuf,
+    /// Where to listen; port 0 takes a free one. Default 127.0.0.1:7878.
+    pub addr: SocketAddr,
+    /// Where the models run.
+    pub device: DeviceChoice,
+    /// Number format of the models.
+    pub precision: Precision,
+    /// Serve without models even if the study names some.
+    pub browse_only: bool,
+    /// Bounds on requests.
+    pub limits: Limits,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            study: PathBuf::from("."),
+            addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 7878)),
+            device: DeviceChoice::default(),
+            precision: Precision::default(),
+            browse_only: false,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Options {
+    /// The defaults for a study.
+    pub fn new(study: impl Into<PathBuf>) -> Self {
+        Self {
+            study: study.into(),
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Addresses and what surrounds every handler.
+
+use std::any::Any;
+
+use axum::{
+    Router,
+    extract::Request,
+    middleware::{from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer, trace::TraceLayer};
+
+use crate::{
+    App, caching, metrics,
+    problem::Problem,
+    routes::{activations, dictionaries, effects, generate, healthz, openapi, readyz, study},
+    security, site,
+};
+
+/// The whole interface over an open study.
+pub fn router(app: App) -> Router {
+    // What follows from the study's data alone carries an entity tag.
+    let data = Router::new()
+        .route("/study", get(study::get))
+        .route("/openapi.json", get(openapi::get))
+        .route(
+            "/dictionaries/{dict}/latents",
+            get(dictionaries::latents::get),
+        )
+        .route(
+            "/dictionaries/{dict}/latents/{id}",
+            get(dictionaries::latent::get),
+        )
+        .route(
+            "/dictionaries/{dict}/latents/{id}/examples",
+            get(dictionaries::examples::get),
+        )
+        .route(
+            "/dictionaries/{dict}/columns",
+            get(dictionaries::columns::get),
+        )
+        .route_layer(from_fn_with_state(app.clone(), caching::tag));
+    let prompts = Router::new()
+        .route("/activations", post(activations::post))
+        .route("/effects", post(effects::post))
+        .route("/generate", post(generate::post));
+    Router::new()
+        .nest("/api/v1", data.merge(prompts))
+        .route("/healthz", get(healthz::get))
+        .route("/readyz", get(readyz::get))
+        .route("/metrics", get(crate::routes::metrics::get))
+        .fallback(site::fallback)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(CompressionLayer::new())
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(security::headers))
+        .layer(from_fn_with_state(app.clone(), metrics::count))
+        .layer(TraceLayer::new_for_http())
+        .with_state(app)
+}
+
+async fn wrong_method(request: Request) -> Problem {
+    Problem::method_not_allowed(request.method().as_str(), request.uri().path())
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let message = panic.downcast_ref::<&str>().copied();
+    tracing::error!(message, "a handler panicked");
+    Problem::internal("the server failed at this request; others are not touched").into_response()
+}

@@ -1,0 +1,49 @@
+//! `GET /api/v1/dictionaries/{dict}/latents/{id}/examples`
+
+use api::ExamplesPage;
+use axum::{Json, extract::State};
+
+use crate::{
+    App,
+    extract::{Parameters, Segments, latent_id},
+    problem::{Answer, Problem},
+};
+
+/// Sequences on which a latent fires, strongest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/dictionaries/{dict}/latents/{id}/examples",
+    tag = "latents",
+    params(
+        ("dict" = String, Path, description = "Slug of the dictionary"),
+        ("id" = u32, Path, description = "Latent id"),
+        ("group" = Option<u32>, Query, description = "Quantile group, 0 (weakest) to 5; unset: all"),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
+        ("limit" = Option<usize>, Query, description = "Examples of the page"),
+    ),
+    responses(
+        (status = 200, description = "A page of examples", body = ExamplesPage),
+        (status = "4XX", description = "A problem", body = api::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn get(
+    State(app): State<App>,
+    Segments((dict, id)): Segments<(String, String)>,
+    parameters: Parameters,
+) -> Answer<Json<ExamplesPage>> {
+    app.check_dictionary(&dict)?;
+    let id = latent_id(&dict, &id)?;
+    let [group, cursor, limit] = parameters.named(["group", "cursor", "limit"])?;
+    let group = group.map(|g| whole("group", g)).transpose()?;
+    let limit = limit.map(|l| whole("limit", l)).transpose()?;
+    let cursor = cursor.map(str::to_owned);
+    let page = app
+        .ask(move |store| store.examples(&dict, id, group, cursor.as_deref(), limit))
+        .await?;
+    Ok(Json(page))
+}
+
+fn whole<T: std::str::FromStr>(name: &str, text: &str) -> Answer<T> {
+    text.parse()
+        .map_err(|_| Problem::invalid(format!("{name} is {text:?}, expected a whole number")))
+}

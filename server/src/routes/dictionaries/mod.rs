@@ -1,0 +1,6 @@
+//! `/api/v1/dictionaries/{dict}/…`
+
+pub(crate) mod columns;
+pub(crate) mod examples;
+pub(crate) mod latent;
+pub(crate) mod latents;

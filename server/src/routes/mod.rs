@@ -1,0 +1,11 @@
+//! Handlers; the modules mirror the addresses.
+
+pub(crate) mod activations;
+pub(crate) mod dictionaries;
+pub(crate) mod effects;
+pub(crate) mod generate;
+pub(crate) mod healthz;
+pub(crate) mod metrics;
+pub(crate) mod openapi;
+pub(crate) mod readyz;
+pub(crate) mod study;

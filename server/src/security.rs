@@ -1,0 +1,121 @@
+//! Headers that keep a browser from doing with the explorer what it never needs.
+
+use std::sync::LazyLock;
+
+use axum::{
+    extract::Request,
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    middleware::Next,
+    response::Response,
+};
+use sha2::{Digest, Sha256};
+
+use crate::site;
+
+/// Adds the headers to every answer.
+pub(crate) async fn headers(request: Request, next: Next) -> Response {
+    static HEADERS: LazyLock<HeaderMap> = LazyLock::new(all);
+    let mut response = next.run(request).await;
+    for (name, value) in HEADERS.iter() {
+        response
+            .headers_mut()
+            .entry(name)
+            .or_insert_with(|| value.clone());
+    }
+    response
+}
+
+fn all() -> HeaderMap {
+    let plain: [(HeaderName, &str); 4] = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "same-origin"),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
+    ];
+    let mut headers: HeaderMap = plain
+        .into_iter()
+        .map(|(name, value)| (name, HeaderValue::from_static(value)))
+        .collect();
+    let policy = content_security_policy(&site::index().unwrap_or_default());
+    if let Ok(policy) = HeaderValue::from_str(&policy) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    headers
+}
+
+/// Everything from this server alone; inline scripts only those that the page was built with, named by their hashes.
+fn content_security_policy(page: &str) -> String {
+    let mut scripts = String::from("'self' 'wasm-unsafe-eval'");
+    for script in inline_scripts(page) {
+        let hash = base64(&Sha256::digest(script.as_bytes()));
+        scripts.push_str(&format!(" 'sha256-{hash}'"));
+    }
+    format!(
+        "default-src 'self'; script-src {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+         connect-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+    )
+}
+
+/// Contents of the page's script elements that have no source.
+fn inline_scripts(page: &str) -> Vec<&str> {
+    page.split("<script")
+        .skip(1)
+        .filter_map(|rest| {
+            let (attributes, rest) = rest.split_once('>')?;
+            let (content, _) = rest.split_once("</script>")?;
+            let external = attributes
+                .split_whitespace()
+                .any(|attribute| attribute.starts_with("src="));
+            (!external && !content.is_empty()).then_some(content)
+        })
+        .collect()
+}
+
+/// Base64 with padding, as hashes in a policy are written.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |i: usize| u32::from(chunk.get(i).copied().unwrap_or_default());
+        let word = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for digit in 0..4 {
+            if digit <= chunk.len() {
+                let index = (word >> (18 - 6 * digit)) & 63;
+                text.extend(DIGITS.get(index as usize).map(|b| char::from(*b)));
+            } else {
+                text.push('=');
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_pads() {
+        for (plain, coded) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("fooba", "Zm9vYmE="),
+        ] {
+            assert_eq!(base64(plain.as_bytes()), coded);
+        }
+    }
+
+    #[test]
+    fn inline_scripts_are_named_by_hash_and_others_left_to_self() {
+        let page = "<script type=\"module\">alert(1)</script><script src=\"/a.js\"></script>";
+        assert_eq!(inline_scripts(page), ["alert(1)"]);
+        let policy = content_security_policy(page);
+        assert_eq!(policy.matches("'sha256-").count(), 1);
+        assert!(!policy.contains("script-src 'self' 'unsafe-inline'"));
+    }
+}

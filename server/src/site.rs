@@ -1,0 +1,149 @@
+//! The explorer's files, embedded in the program, and the page that stands in for them when they were not built.
+
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{HeaderValue, Method, Response, StatusCode, header},
+    response::IntoResponse,
+};
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+use crate::{caching, problem::Problem};
+
+/// What Trunk built.
+#[derive(RustEmbed)]
+#[folder = "../dist"]
+#[allow_missing = true]
+struct Dist;
+
+/// The page of every address that is not a file; the explorer routes itself.
+const INDEX: &str = "index.html";
+
+/// In place of an explorer that was not built.
+const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Stereoscope</title>\
+<h1>The explorer is not inside this program</h1>\
+<p>It was built without the browser part. Build it with <code>cargo xtask build</code> in the repository, or run <code>cargo demo</code>.</p>\
+<p>The interface answers all the same: <a href=\"/api/v1/study\">the study</a>, <a href=\"/api/v1/openapi.json\">its description</a>.</p></html>";
+
+/// Endings of files that a build may hold; a missing one is missing, not a page of the explorer.
+const FILE_ENDINGS: &[&str] = &[
+    "css",
+    "html",
+    "ico",
+    "js",
+    "json",
+    "map",
+    "png",
+    "svg",
+    "txt",
+    "wasm",
+    "webmanifest",
+    "woff2",
+];
+
+/// Any address that no route has.
+pub(crate) async fn fallback(request: Request) -> axum::response::Response {
+    let path = request.uri().path();
+    if path == "/api" || path.starts_with("/api/") {
+        return Problem::unknown_route(path).into_response();
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let problem = Problem::method_not_allowed(request.method().as_str(), path);
+        let allow = [(header::ALLOW, HeaderValue::from_static("GET, HEAD"))];
+        return (allow, problem).into_response();
+    }
+    let known = request.headers().get(header::IF_NONE_MATCH);
+    let name = path.trim_start_matches('/');
+    if let Some(file) = Dist::get(name) {
+        return caching::unless_known(known, serve(name, file));
+    }
+    if ending(name).is_some_and(|e| FILE_ENDINGS.contains(&e)) {
+        return Problem::unknown_route(path).into_response();
+    }
+    match Dist::get(INDEX) {
+        Some(file) => caching::unless_known(known, serve(INDEX, file)),
+        None => axum::response::Html(NOT_BUILT).into_response(),
+    }
+}
+
+/// The text of the explorer's page, if it was built.
+pub(crate) fn index() -> Option<String> {
+    Dist::get(INDEX).map(|file| String::from_utf8_lossy(&file.data).into_owned())
+}
+
+fn serve(name: &str, file: EmbeddedFile) -> axum::response::Response {
+    let caching = if is_hashed(name) {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    };
+    let tag = caching::etag(&caching::digest(&file.metadata.sha256_hash()));
+    let built = Response::builder()
+        .header(header::CONTENT_TYPE, media_type(name))
+        .header(header::CACHE_CONTROL, caching)
+        .header(header::ETAG, tag)
+        .body(Body::from(file.data.into_owned()));
+    built.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+fn ending(name: &str) -> Option<&str> {
+    let last = name.rsplit('/').next()?;
+    last.rsplit_once('.').map(|(_, ending)| ending)
+}
+
+/// Whether a name carries a hash of its content, as Trunk's do: `name-0123456789abcdef.js`, `name-0123456789abcdef_bg.wasm`.
+fn is_hashed(name: &str) -> bool {
+    let hash = name.rsplit('/').next().unwrap_or_default();
+    let hash = hash.split_once('-').map_or("", |_| {
+        let tail = hash.rsplit_once('-').map_or("", |(_, tail)| tail);
+        tail.split(['.', '_']).next().unwrap_or_default()
+    });
+    hash.len() >= 8 && hash.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn media_type(name: &str) -> &'static str {
+    match ending(name).unwrap_or_default() {
+        "css" => "text/css; charset=utf-8",
+        "html" => "text/html; charset=utf-8",
+        "ico" => "image/x-icon",
+        "js" => "text/javascript; charset=utf-8",
+        "json" | "map" => "application/json",
+        "png" => "image/png",
+        "svg" => "image/svg+xml",
+        "txt" => "text/plain; charset=utf-8",
+        "wasm" => "application/wasm",
+        "webmanifest" => "application/manifest+json",
+        "woff2" => "font/woff2",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_with_a_hash_are_immutable() {
+        for hashed in [
+            "frontend-1a2b3c4d5e6f7890.js",
+            "frontend-1a2b3c4d5e6f7890_bg.wasm",
+            "stereo-scope-1a2b3c4d5e6f7890.css",
+        ] {
+            assert!(is_hashed(hashed), "{hashed}");
+        }
+        for plain in [
+            "index.html",
+            "favicon.svg",
+            "stereo-scope.css",
+            "1a2b3c4d5e6f7890.js",
+        ] {
+            assert!(!is_hashed(plain), "{plain}");
+        }
+    }
+
+    #[test]
+    fn endings_are_of_the_last_segment() {
+        assert_eq!(ending("d/my.dict/l/3"), None);
+        assert_eq!(ending("a/b.js"), Some("js"));
+    }
+}
