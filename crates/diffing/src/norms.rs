@@ -27,7 +27,7 @@ pub fn norm(row: &[f32]) -> f32 {
 
 /// Cosine of two rows; `None` if one of them is zero.
 pub fn cosine(a: &[f32], b: &[f32]) -> Option<f64> {
-    let lengths = dot(a, a).sqrt() * dot(b, b).sqrt();
+    let lengths = (dot(a, a) * dot(b, b)).sqrt();
     (lengths > 0.0).then(|| (dot(a, b) / lengths).clamp(-1.0, 1.0))
 }
 
