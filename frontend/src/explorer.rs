@@ -1,0 +1,137 @@
+//! What every page shares: the study, the models' state, tooltip, toasts.
+
+use std::time::Duration;
+
+use api::{Readiness, ReadyState, StudyInfo};
+use leptos::{prelude::*, web_sys::AbortController};
+
+use crate::{
+    net::{
+        fetch,
+        load::{Load, use_load},
+        request::Request,
+    },
+    parts::{toast::Toast, tooltip::Tip},
+};
+
+/// Whether prompts can be run now.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Models {
+    /// Not asked yet.
+    Unknown,
+    /// The server's answer.
+    Known(Readiness),
+    /// The server does not answer.
+    Gone,
+}
+
+impl Models {
+    /// Whether the server can run prompts.
+    pub(crate) fn ready(&self) -> bool {
+        self.state() == Some(ReadyState::Ready)
+    }
+
+    /// The state, if the server answers.
+    pub(crate) fn state(&self) -> Option<ReadyState> {
+        match self {
+            Self::Known(readiness) => Some(readiness.state),
+            Self::Unknown | Self::Gone => None,
+        }
+    }
+}
+
+/// Handles to what every page shares; copied freely.
+#[derive(Clone, Copy)]
+pub(crate) struct Explorer {
+    /// The study.
+    pub(crate) study: Load<StudyInfo>,
+    /// The models' state, polled.
+    pub(crate) models: RwSignal<Models>,
+    /// The one tooltip.
+    pub(crate) tip: RwSignal<Option<Tip>>,
+    /// The pointer is over the tooltip, which keeps it open.
+    pub(crate) tip_held: RwSignal<bool>,
+    /// Short messages.
+    pub(crate) toasts: RwSignal<Vec<Toast>>,
+    /// Said to screen readers.
+    pub(crate) announcement: RwSignal<String>,
+    /// The sheet of keyboard shortcuts is open.
+    pub(crate) shortcuts: RwSignal<bool>,
+}
+
+/// The handles of the page's explorer.
+pub(crate) fn explorer() -> Explorer {
+    expect_context()
+}
+
+impl Explorer {
+    /// Asks for the study and starts to watch the models.
+    pub(crate) fn start() -> Self {
+        let explorer = Self {
+            study: use_load(|| Some(Request::study())),
+            models: RwSignal::new(Models::Unknown),
+            tip: RwSignal::new(None),
+            tip_held: RwSignal::new(false),
+            toasts: RwSignal::new(Vec::new()),
+            announcement: RwSignal::new(String::new()),
+            shortcuts: RwSignal::new(false),
+        };
+        provide_context(explorer);
+        explorer.watch_models();
+        // The study says more once the models are there, and everything once the server is back.
+        Effect::new(move |before: Option<Option<ReadyState>>| {
+            let state = explorer.models.read().state();
+            if before.is_some_and(|before| before != state && state.is_some())
+                && (explorer.study.data.read_untracked().is_some()
+                    || explorer.study.fault.read_untracked().is_some())
+            {
+                explorer.study.reload();
+            }
+            state
+        });
+        explorer
+    }
+
+    /// The dictionary of that name, or the study's first.
+    pub(crate) fn dictionary(self, slug: Option<&str>) -> Option<api::DictionaryInfo> {
+        let study = self.study.get()?;
+        let wanted = slug.map_or(study.dictionaries.first(), |slug| {
+            study.dictionaries.iter().find(|d| d.slug == slug)
+        });
+        wanted.cloned()
+    }
+
+    /// The study's cuts, or the paper's until the study is there.
+    pub(crate) fn cuts(self) -> api::ClassCuts {
+        self.study
+            .get()
+            .map_or_else(api::ClassCuts::default, |study| study.cuts)
+    }
+
+    /// Tells screen readers.
+    pub(crate) fn announce(self, text: impl Into<String>) {
+        self.announcement.set(text.into());
+    }
+
+    fn watch_models(self) {
+        leptos::task::spawn_local(async move {
+            let controller: Option<AbortController> = fetch::controller();
+            let Some(signal) = controller.map(|c| c.signal()) else {
+                return;
+            };
+            let answer = fetch::text(&Request::readiness(), &signal).await.ok();
+            // 503 while loading carries the same body as 200.
+            let readiness = answer.and_then(|(_, body)| serde_json::from_str(&body).ok());
+            let next = readiness.map_or(Models::Gone, Models::Known);
+            let pause = match next.state() {
+                Some(ReadyState::Loading) => 700,
+                None => 3_000,
+                Some(_) => 20_000,
+            };
+            if *self.models.read_untracked() != next {
+                self.models.set(next);
+            }
+            set_timeout(move || self.watch_models(), Duration::from_millis(pause));
+        });
+    }
+}

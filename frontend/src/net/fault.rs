@@ -1,0 +1,68 @@
+//! What can go wrong between the page and the server, in words.
+
+use api::Problem;
+
+/// Why a request gave nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The server said what is wrong.
+    Problem(Problem),
+    /// No answer came.
+    Unreachable,
+    /// An answer came that is not what the interface promises.
+    Garbled(String),
+    /// The page itself gave the request up.
+    Aborted,
+}
+
+impl Fault {
+    /// Reads the body of an answer that is no success.
+    pub(crate) fn from_answer(status: u16, body: &str) -> Self {
+        serde_json::from_str(body).map_or_else(
+            |_| Self::Garbled(format!("The server answered {status} without saying why.")),
+            Self::Problem,
+        )
+    }
+
+    /// The fault in a few words.
+    pub(crate) fn title(&self) -> String {
+        match self {
+            Self::Problem(problem) => problem.title.clone(),
+            Self::Unreachable => "The server does not answer".into(),
+            Self::Garbled(_) => "The answer cannot be read".into(),
+            Self::Aborted => "Stopped".into(),
+        }
+    }
+
+    /// What happened and what to do about it.
+    pub(crate) fn detail(&self) -> String {
+        match self {
+            Self::Problem(problem) => problem.detail.clone(),
+            Self::Unreachable => {
+                "It may have been stopped, or the network is down. Start it again with `stereoscope serve`, then try again.".into()
+            }
+            Self::Garbled(why) => format!("{why} The page and the server may be of different versions: reload the page."),
+            Self::Aborted => "The request was given up.".into(),
+        }
+    }
+
+    /// Whether the thing asked for does not exist.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, Self::Problem(problem) if problem.status == 404)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_are_passed_on_and_other_bodies_named() {
+        let body = r#"{"type":"/problems/unknown-latent","title":"Unknown latent","status":404,"detail":"There are 512."}"#;
+        let fault = Fault::from_answer(404, body);
+        assert_eq!(fault.title(), "Unknown latent");
+        assert_eq!(fault.detail(), "There are 512.");
+        assert!(fault.is_missing());
+        assert!(Fault::from_answer(502, "<html>").detail().contains("502"));
+    }
+}

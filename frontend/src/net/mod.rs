@@ -1,0 +1,8 @@
+//! Talking to the server: requests, cancellation, problems, streams.
+
+pub(crate) mod fault;
+pub(crate) mod fetch;
+pub(crate) mod load;
+pub(crate) mod request;
+pub(crate) mod sse;
+pub(crate) mod stream;

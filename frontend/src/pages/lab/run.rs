@@ -1,0 +1,191 @@
+//! Running the lanes: one stream for both, stoppable, run again when the address says so.
+
+use api::{DictionaryInfo, DoneEvent, DoneReason, GenerateEvent, GenerateRequest, TokenEvent};
+use leptos::{prelude::*, web_sys::AbortController};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    explorer::explorer,
+    net::{fault::Fault, fetch, request::Request, sse::Event, stream},
+    state::lab::LabState,
+};
+
+/// Lanes of the page: the plain one and the steered one.
+pub(super) const LANES: usize = 2;
+
+/// What a lane has said so far.
+#[derive(Clone, Copy)]
+pub(super) struct Output {
+    /// Its tokens.
+    pub(super) tokens: RwSignal<Vec<TokenEvent>>,
+    /// Why and when it ended.
+    pub(super) done: RwSignal<Option<DoneEvent>>,
+}
+
+/// The generation under way, or the last one.
+#[derive(Clone, Copy)]
+pub(super) struct Run {
+    /// Plain and steered.
+    pub(super) outputs: [Output; LANES],
+    /// The stream is open.
+    pub(super) busy: RwSignal<bool>,
+    /// Why it gave nothing.
+    pub(super) fault: RwSignal<Option<Fault>>,
+    /// What was asked.
+    pub(super) asked: RwSignal<Option<GenerateRequest>>,
+    controller: StoredValue<Option<AbortController>, LocalStorage>,
+    wish: RwSignal<u32>,
+}
+
+impl Run {
+    /// Follows the address: a link with `run=1` runs as soon as the models are there.
+    pub(super) fn new(
+        url: Memo<LabState>,
+        dictionary: Memo<Option<DictionaryInfo>>,
+        ready: Memo<bool>,
+    ) -> Self {
+        let output = || Output {
+            tokens: RwSignal::new(Vec::new()),
+            done: RwSignal::new(None),
+        };
+        let run = Self {
+            outputs: [output(), output()],
+            busy: RwSignal::new(false),
+            fault: RwSignal::new(None),
+            asked: RwSignal::new(None),
+            controller: StoredValue::new_local(None),
+            wish: RwSignal::new(0),
+        };
+        Effect::new(move |before: Option<u32>| {
+            let wish = run.wish.get();
+            let slug = dictionary.with(|d| d.as_ref().map(|d| d.slug.clone()));
+            let state = url.get();
+            let request = slug
+                .and_then(|slug| state.generate(&slug))
+                .filter(|_| state.run && ready.get());
+            let Some(request) = request else { return wish };
+            let wished = before.is_some_and(|before| before != wish);
+            if wished
+                || run
+                    .asked
+                    .with_untracked(|asked| asked.as_ref() != Some(&request))
+            {
+                run.start(request);
+            }
+            wish
+        });
+        on_cleanup(move || run.abort());
+        run
+    }
+
+    /// Runs what the address says even if it has just been run.
+    pub(super) fn again(self) {
+        self.wish.update(|n| *n += 1);
+    }
+
+    /// Ends the stream; what came stays.
+    pub(super) fn stop(self) {
+        self.abort();
+        self.busy.set(false);
+        for (lane, output) in self.outputs.iter().enumerate() {
+            if output.done.with_untracked(Option::is_none) {
+                let tokens = output.tokens.with_untracked(Vec::len);
+                output.done.set(Some(DoneEvent {
+                    lane,
+                    reason: DoneReason::Cancelled,
+                    tokens,
+                    timings: api::Timings::default(),
+                }));
+            }
+        }
+        explorer().announce("Generation stopped.");
+    }
+
+    fn abort(self) {
+        if let Some(controller) = self.controller.try_update_value(Option::take).flatten() {
+            controller.abort();
+        }
+    }
+
+    fn start(self, request: GenerateRequest) {
+        self.abort();
+        let Some(controller) = fetch::controller() else {
+            return;
+        };
+        let signal = controller.signal();
+        self.controller.set_value(Some(controller));
+        self.fault.set(None);
+        self.busy.set(true);
+        for output in self.outputs {
+            output.tokens.set(Vec::new());
+            output.done.set(None);
+        }
+        let sent = Request::generate(&request);
+        self.asked.set(Some(request));
+        let explorer = explorer();
+        explorer.announce("Generating.");
+        leptos::task::spawn_local(async move {
+            let heard = signal.clone();
+            let ended = stream::events(&sent, &signal, |event| {
+                if !heard.aborted() {
+                    self.take(&event);
+                }
+            })
+            .await;
+            if signal.aborted() {
+                return;
+            }
+            self.busy.try_set(false);
+            if let Err(fault) = ended {
+                self.fault.try_set(Some(fault));
+            }
+            let lanes = self
+                .outputs
+                .map(|o| o.done.try_with_untracked(Option::is_some).unwrap_or(true));
+            if lanes.contains(&false)
+                && self.fault.try_with_untracked(Option::is_none) == Some(true)
+            {
+                self.fault.try_set(Some(Fault::Garbled(
+                    "The stream ended before its lanes did.".into(),
+                )));
+            }
+            explorer.announce("Generation ended.");
+        });
+    }
+
+    fn take(self, event: &Event) {
+        match read(event) {
+            Ok(Some(GenerateEvent::Token(token))) => {
+                if let Some(output) = self.outputs.get(token.lane) {
+                    output.tokens.try_update(|tokens| tokens.push(token));
+                }
+            }
+            Ok(Some(GenerateEvent::Done(done))) => {
+                if let Some(output) = self.outputs.get(done.lane) {
+                    output.done.try_set(Some(done));
+                }
+            }
+            Ok(Some(GenerateEvent::Error(problem))) => {
+                self.fault.try_set(Some(Fault::Problem(problem)));
+            }
+            Ok(Some(GenerateEvent::Meta(_)) | None) => {}
+            Err(error) => {
+                self.fault
+                    .try_set(Some(Fault::Garbled(format!("{error}."))));
+            }
+        }
+    }
+}
+
+fn read(event: &Event) -> Result<Option<GenerateEvent>, serde_json::Error> {
+    fn data<T: DeserializeOwned>(event: &Event) -> Result<T, serde_json::Error> {
+        serde_json::from_str(&event.data)
+    }
+    Ok(Some(match event.name.as_str() {
+        "token" => GenerateEvent::Token(data(event)?),
+        "done" => GenerateEvent::Done(data(event)?),
+        "error" => GenerateEvent::Error(data(event)?),
+        // The prompt's tokens are known from reading it.
+        _ => return Ok(None),
+    }))
+}

@@ -1,0 +1,7 @@
+//! One module per page.
+
+pub(crate) mod lab;
+pub(crate) mod latent;
+pub(crate) mod latents;
+pub(crate) mod missing;
+pub(crate) mod study;

@@ -1,0 +1,51 @@
+//! Copying the page's address, which is the page's whole state.
+
+use leptos::{prelude::*, web_sys::HtmlTextAreaElement};
+use wasm_bindgen::JsCast;
+use wasm_bindgen_futures::JsFuture;
+
+use crate::explorer::explorer;
+
+/// A button that copies the address.
+#[component]
+pub(crate) fn Share() -> impl IntoView {
+    let explorer = explorer();
+    let copy = move |_| {
+        let address = window().location().href().unwrap_or_default();
+        leptos::task::spawn_local(async move {
+            let copied = copy_text(&address).await;
+            explorer.toast(if copied {
+                "Link copied: it reproduces this view."
+            } else {
+                "The browser refused to copy; the link is in the address bar."
+            });
+        });
+    };
+    view! { <button type="button" class="share" data-testid="share" on:click=copy>"Share"</button> }
+}
+
+async fn copy_text(text: &str) -> bool {
+    // The clipboard exists on secure origins only; elsewhere a selected field and the old command do.
+    if window().is_secure_context() {
+        let promise = window().navigator().clipboard().write_text(text);
+        if JsFuture::from(promise).await.is_ok() {
+            return true;
+        }
+    }
+    copy_by_selection(text).unwrap_or(false)
+}
+
+fn copy_by_selection(text: &str) -> Option<bool> {
+    let document = document();
+    let field: HtmlTextAreaElement = document.create_element("textarea").ok()?.dyn_into().ok()?;
+    field.set_value(text);
+    let body = document.body()?;
+    body.append_child(&field).ok()?;
+    field.select();
+    let copied = document
+        .dyn_ref::<leptos::web_sys::HtmlDocument>()?
+        .exec_command("copy")
+        .unwrap_or(false);
+    field.remove();
+    Some(copied)
+}

@@ -1,0 +1,85 @@
+//! The sheet of keyboard shortcuts.
+
+use leptos::{html::Dialog, prelude::*};
+
+use super::keys::use_keys;
+use crate::explorer::explorer;
+
+const SHEET: &[(&str, &[(&str, &str)])] = &[
+    (
+        "Everywhere",
+        &[
+            ("?", "this sheet"),
+            ("/", "to the search or prompt field"),
+            ("Esc", "close the tooltip or this sheet"),
+        ],
+    ),
+    (
+        "Tokens",
+        &[
+            ("← →", "previous, next token"),
+            ("Home End", "first, last token"),
+        ],
+    ),
+    (
+        "Latents",
+        &[
+            ("j k", "next, previous row"),
+            ("Enter", "open the latent"),
+            ("Shift + click", "sort by one more column"),
+        ],
+    ),
+    (
+        "A latent",
+        &[("j k", "next, previous latent"), ("s", "steer with it")],
+    ),
+    (
+        "Lab",
+        &[
+            ("Ctrl + Enter", "read the prompt"),
+            ("g", "generate, or stop"),
+        ],
+    ),
+];
+
+/// A dialog that `?` opens.
+#[component]
+pub(crate) fn ShortcutSheet() -> impl IntoView {
+    let explorer = explorer();
+    let dialog = NodeRef::<Dialog>::new();
+    use_keys(move |key, _| {
+        if key == "?" {
+            explorer.shortcuts.set(true);
+        }
+    });
+    Effect::new(move |_| {
+        if let (true, Some(dialog)) = (explorer.shortcuts.get(), dialog.get()) {
+            // Throws only when it is already open.
+            let _ = dialog.show_modal();
+        }
+    });
+    let close = move |_| {
+        if let Some(dialog) = dialog.get_untracked() {
+            dialog.close();
+        }
+    };
+    let groups = SHEET
+        .iter()
+        .map(|(name, keys)| {
+            let keys = keys
+                .iter()
+                .map(|(key, does)| view! { <dt><kbd>{*key}</kbd></dt><dd>{*does}</dd> })
+                .collect_view();
+            view! { <section><h3>{*name}</h3><dl>{keys}</dl></section> }
+        })
+        .collect_view();
+    view! {
+        <dialog node_ref=dialog class="sheet" aria-labelledby="sheet-title" on:close=move |_| explorer.shortcuts.set(false)>
+            <header>
+                <h2 id="sheet-title">"Keyboard"</h2>
+                <button type="button" class="aside" on:click=close>"Close"</button>
+            </header>
+            <div class="groups">{groups}</div>
+        </dialog>
+    }
+}

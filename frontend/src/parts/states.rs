@@ -1,0 +1,45 @@
+//! Waiting, failing and having nothing to show.
+
+use std::sync::Arc;
+
+use leptos::prelude::*;
+
+use crate::net::{fault::Fault, load::Load};
+
+/// Grey lines where text will be.
+pub(crate) fn skeleton(lines: usize) -> AnyView {
+    let lines = (0..lines).map(|_| view! { <i></i> }).collect_view();
+    view! { <div class="skeleton" role="status" aria-label="loading">{lines}</div> }.into_any()
+}
+
+/// What went wrong, what to do, and a way to try again.
+pub(crate) fn fault_note(fault: &Fault, again: Option<Callback<()>>) -> AnyView {
+    let again = again.map(|again| view! { <button type="button" on:click=move |_| again.run(())>"Try again"</button> });
+    view! {
+        <div class="note bad" role="alert" data-testid="problem">
+            <p><b>{fault.title()}</b></p>
+            <p>{fault.detail()}</p>
+            {again}
+        </div>
+    }
+    .into_any()
+}
+
+/// A sentence where there is nothing else.
+pub(crate) fn empty(text: impl Into<String>) -> AnyView {
+    view! { <p class="empty">{text.into()}</p> }.into_any()
+}
+
+/// The data with `show`, the fault if there is one, or grey lines while waiting for the first answer.
+pub(crate) fn loaded<T: Send + Sync + 'static>(
+    load: Load<T>,
+    lines: usize,
+    show: impl Fn(Arc<T>) -> AnyView + Send + Sync + 'static,
+) -> AnyView {
+    let view = move || match (load.fault.get(), load.data.get()) {
+        (Some(fault), _) => fault_note(&fault, Some(Callback::new(move |()| load.reload()))),
+        (None, Some(data)) => show(data),
+        (None, None) => skeleton(lines),
+    };
+    view.into_any()
+}

@@ -1,0 +1,189 @@
+//! A row of tokens: coloured, one tab stop, one tooltip for all.
+
+use leptos::{
+    ev::KeyboardEvent,
+    html,
+    prelude::*,
+    web_sys::{Element, Event, HtmlElement},
+};
+use wasm_bindgen::JsCast;
+
+use super::tooltip::Tip;
+use crate::{
+    display::cells::{Cell, Paint},
+    explorer::explorer,
+};
+
+/// Choosing one token of a strip.
+#[derive(Clone, Copy)]
+pub(crate) struct Choice {
+    /// The chosen token.
+    pub(crate) chosen: Signal<Option<usize>>,
+    /// Chooses another.
+    pub(crate) choose: Callback<usize>,
+}
+
+/// Tokens side by side. Arrow keys move between them; with `choice` they also choose.
+#[component]
+pub(crate) fn TokenStrip(
+    cells: Vec<Cell>,
+    /// What the strip is, for screen readers.
+    label: String,
+    /// The style of its colour: a class, or `kl`.
+    tone: &'static str,
+    /// The latent whose values the tokens carry.
+    #[prop(optional_no_strip)]
+    latent: Option<u32>,
+    /// Lines break where the text's lines do.
+    #[prop(optional)]
+    broken: bool,
+    #[prop(optional_no_strip)] choice: Option<Choice>,
+) -> impl IntoView {
+    let explorer = explorer();
+    let strip = NodeRef::<html::Div>::new();
+    let tokens = cells
+        .iter()
+        .enumerate()
+        .map(|(i, cell)| token(i, cell, latent, choice.is_some()))
+        .collect_view();
+    let cells = StoredValue::new(cells);
+
+    let tip_of = move |event: &Event| {
+        let Some((i, element)) = token_under(event) else {
+            return;
+        };
+        let tip = cells.with_value(|cells| {
+            cells
+                .get(i)
+                .map(|c| Tip::new(c.glyph.clone(), c.place.clone(), c.rows.clone()))
+        });
+        if let Some(tip) = tip {
+            explorer.show_tip(tip, &element);
+        }
+    };
+    let go = move |to: usize| {
+        let Some(strip) = strip.get_untracked() else {
+            return;
+        };
+        if let Some(element) = mark(&strip, to) {
+            let _ = element.focus();
+            if let Some(choice) = choice {
+                choice.choose.run(to);
+            }
+        }
+    };
+    let on_key = move |event: KeyboardEvent| {
+        let Some((at, _)) = token_under(&event) else {
+            return;
+        };
+        let last = cells.with_value(Vec::len).saturating_sub(1);
+        let to = match event.key().as_str() {
+            "ArrowRight" | "ArrowDown" => (at + 1).min(last),
+            "ArrowLeft" | "ArrowUp" => at.saturating_sub(1),
+            "Home" => 0,
+            "End" => last,
+            "Enter" | " " => at,
+            _ => return,
+        };
+        event.prevent_default();
+        go(to);
+    };
+    let on_click = move |event: leptos::ev::MouseEvent| {
+        tip_of(&event);
+        if let Some((i, _)) = token_under(&event) {
+            go(i);
+        }
+    };
+    if let Some(choice) = choice {
+        Effect::new(move |_| {
+            if let (Some(strip), Some(i)) = (strip.get(), choice.chosen.get()) {
+                mark(&strip, i);
+            }
+        });
+    }
+    view! {
+        <div
+            node_ref=strip
+            class=format!("text {tone}")
+            class:broken=broken
+            role=if choice.is_some() { "listbox" } else { "list" }
+            aria-label=label
+            aria-orientation=choice.map(|_| "horizontal")
+            on:pointerover=move |event| tip_of(&event)
+            on:focusin=move |event| tip_of(&event)
+            on:pointerleave=move |_| explorer.hide_tip()
+            on:focusout=move |_| explorer.hide_tip()
+            on:keydown=on_key
+            on:click=on_click
+        >
+            {tokens}
+        </div>
+    }
+}
+
+fn token(i: usize, cell: &Cell, latent: Option<u32>, selectable: bool) -> AnyView {
+    let (whole, base, chat) = match cell.paint {
+        Paint::None | Paint::Whole(0.0) => (None, None, None),
+        Paint::Whole(a) => (Some(a), None, None),
+        Paint::Halves(base, chat) => (None, Some(base), Some(chat)),
+    };
+    let strength = |s: Option<f64>| s.map_or(String::new(), |s| format!("{s:.3}"));
+    let mut class = String::from("tok");
+    for (name, on) in [
+        (" ctl", cell.chip),
+        (" on", whole.is_some()),
+        (" two", base.is_some()),
+        (" peak", cell.peak),
+        (" nl", cell.breaks),
+    ] {
+        if on {
+            class.push_str(name);
+        }
+    }
+    view! {
+        <span
+            class=class
+            role=if selectable { "option" } else { "listitem" }
+            tabindex=if i == 0 { "0" } else { "-1" }
+            aria-selected=selectable.then_some("false")
+            aria-label=cell.spoken.clone()
+            data-testid="token"
+            data-i=i
+            data-value=cell.value.map(|v| v.to_string())
+            data-latent=latent
+            style=("--a", strength(whole.or(chat)))
+            style=("--b", strength(base))
+        >
+            {cell.glyph.clone()}
+        </span>
+    }
+    .into_any()
+}
+
+/// The token that an event is about.
+fn token_under(event: &Event) -> Option<(usize, Element)> {
+    let element: Element = event.target()?.dyn_into().ok()?;
+    let token = element.closest("[data-i]").ok()??;
+    let index = token.get_attribute("data-i")?.parse().ok()?;
+    Some((index, token))
+}
+
+/// Makes a token the strip's tab stop and, in a list to choose from, its chosen one.
+fn mark(strip: &Element, i: usize) -> Option<HtmlElement> {
+    let next: HtmlElement = strip
+        .query_selector(&format!("[data-i=\"{i}\"]"))
+        .ok()??
+        .dyn_into()
+        .ok()?;
+    if let Ok(Some(before)) = strip.query_selector("[tabindex=\"0\"]") {
+        let _ = before.set_attribute("tabindex", "-1");
+        if before.has_attribute("aria-selected") {
+            let _ = before.set_attribute("aria-selected", "false");
+        }
+    }
+    let _ = next.set_attribute("tabindex", "0");
+    if next.has_attribute("aria-selected") {
+        let _ = next.set_attribute("aria-selected", "true");
+    }
+    Some(next)
+}

@@ -1,0 +1,345 @@
+//! A lane and its interventions as a form holds them and as an address writes them.
+//!
+//! `chat;add:17*1.5:norm:base:at-generated` is the chat model with 1.5 unit lengths of latent 17's base decoder row added to
+//! the residuals of generated tokens. Parts that have their default value are left out.
+
+use std::fmt;
+
+use api::{Intervention, Lane, LatentSet, LatentStrength, ModelName, Positions, StrengthUnit};
+
+/// The interventions that the lab offers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum EditKind {
+    /// Add decoder rows, firing or not.
+    #[default]
+    Add,
+    /// Multiply codes.
+    Scale,
+    /// Put a model's own residual in.
+    Take,
+    /// Move codes from one decoder to the other.
+    Move,
+}
+
+impl EditKind {
+    /// Every kind, in the order of the menu.
+    pub(crate) const ALL: [Self; 4] = [Self::Add, Self::Scale, Self::Take, Self::Move];
+
+    /// The kind in addresses and JSON.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Scale => "scale",
+            Self::Take => "take",
+            Self::Move => "move",
+        }
+    }
+
+    /// The amount that changes nothing.
+    pub(crate) fn neutral(self) -> f32 {
+        match self {
+            Self::Scale => 1.0,
+            Self::Add | Self::Take | Self::Move => 0.0,
+        }
+    }
+}
+
+/// One intervention as a form: fields that the kind does not use keep their value while the kind changes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Edit {
+    /// What it does.
+    pub(crate) kind: EditKind,
+    /// Latents that it is about; for `move`, none means all.
+    pub(crate) latents: Vec<u32>,
+    /// Strength of `add`, factor of `scale`, scale of `move`.
+    pub(crate) amount: f32,
+    /// Unit of `add`.
+    pub(crate) unit: StrengthUnit,
+    /// Decoder of `add` and `scale`; `None`: the lane's model.
+    pub(crate) decoder: Option<ModelName>,
+    /// Source of `take`.
+    pub(crate) from: ModelName,
+    /// Where it acts.
+    pub(crate) positions: Positions,
+}
+
+impl Default for Edit {
+    fn default() -> Self {
+        Self {
+            kind: EditKind::Add,
+            latents: Vec::new(),
+            amount: 0.0,
+            unit: StrengthUnit::MaxActivation,
+            decoder: None,
+            from: ModelName::Base,
+            positions: Positions::All,
+        }
+    }
+}
+
+impl Edit {
+    /// The wire type, or `None` while the form names no latent.
+    pub(crate) fn to_api(&self) -> Option<Intervention> {
+        let (latents, decoder) = (self.latents.clone(), self.decoder);
+        let positions = self.positions.clone();
+        let unnamed = latents.is_empty();
+        Some(match self.kind {
+            EditKind::Take => Intervention::Take {
+                from: self.from,
+                positions,
+            },
+            EditKind::Move => Intervention::Move {
+                latents: if unnamed {
+                    LatentSet::All
+                } else {
+                    LatentSet::Ids(latents)
+                },
+                scale: self.amount,
+                positions,
+            },
+            EditKind::Add | EditKind::Scale if unnamed => return None,
+            EditKind::Add => {
+                let strength = self.amount;
+                let latents = latents
+                    .into_iter()
+                    .map(|id| LatentStrength { id, strength });
+                Intervention::Add {
+                    latents: latents.collect(),
+                    decoder,
+                    unit: self.unit,
+                    positions,
+                }
+            }
+            EditKind::Scale => Intervention::Scale {
+                latents,
+                factor: self.amount,
+                decoder,
+                positions,
+            },
+        })
+    }
+
+    /// The form of `kind;…` text; `None` for an unknown kind.
+    fn read(text: &str) -> Option<Self> {
+        let mut fields = text.split(':');
+        let name = fields.next()?;
+        let kind = EditKind::ALL.into_iter().find(|k| k.as_str() == name)?;
+        let mut edit = Self {
+            kind,
+            amount: default_amount(kind),
+            ..Self::default()
+        };
+        for field in fields {
+            edit.read_field(field);
+        }
+        Some(edit)
+    }
+
+    fn read_field(&mut self, field: &str) {
+        match (field, field.split_once('*')) {
+            ("norm", _) => self.unit = StrengthUnit::Norm,
+            ("raw", _) => self.unit = StrengthUnit::Raw,
+            ("base" | "chat", _) => {
+                let model = if field == "base" {
+                    ModelName::Base
+                } else {
+                    ModelName::Chat
+                };
+                if self.kind == EditKind::Take {
+                    self.from = model;
+                } else {
+                    self.decoder = Some(model);
+                }
+            }
+            (_, Some((ids, amount))) => {
+                self.latents = ids.split(',').filter_map(|id| id.parse().ok()).collect();
+                let amount = amount.parse().ok().filter(|x: &f32| x.is_finite());
+                self.amount = amount.unwrap_or(self.amount);
+            }
+            (_, None) => {
+                if let Some(positions) = field.strip_prefix("at-").and_then(read_positions) {
+                    self.positions = positions;
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.as_str())?;
+        if self.kind == EditKind::Take {
+            write!(f, ":{}", self.from.as_str())?;
+        } else {
+            let ids: Vec<String> = self.latents.iter().map(u32::to_string).collect();
+            write!(f, ":{}*{}", ids.join(","), self.amount)?;
+            if self.kind == EditKind::Add {
+                f.write_str(match self.unit {
+                    StrengthUnit::MaxActivation => "",
+                    StrengthUnit::Norm => ":norm",
+                    StrengthUnit::Raw => ":raw",
+                })?;
+            }
+            if let (EditKind::Add | EditKind::Scale, Some(model)) = (self.kind, self.decoder) {
+                write!(f, ":{}", model.as_str())?;
+            }
+        }
+        if self.positions != Positions::All {
+            write!(f, ":at-{}", positions_text(&self.positions))?;
+        }
+        Ok(())
+    }
+}
+
+/// A lane as a form.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LaneForm {
+    /// The lane's model.
+    pub(crate) model: ModelName,
+    /// Its interventions in order.
+    pub(crate) edits: Vec<Edit>,
+}
+
+impl LaneForm {
+    /// A model as it is.
+    pub(crate) fn plain(model: ModelName) -> Self {
+        Self {
+            model,
+            edits: Vec::new(),
+        }
+    }
+
+    /// The chat model with one latent added at the given strength.
+    pub(crate) fn adding(latents: Vec<u32>, amount: f32) -> Self {
+        Self {
+            model: ModelName::Chat,
+            edits: vec![Edit {
+                latents,
+                amount,
+                ..Edit::default()
+            }],
+        }
+    }
+
+    /// The wire type; interventions that name no latent yet are left out.
+    pub(crate) fn to_api(&self) -> Lane {
+        Lane {
+            model: self.model,
+            interventions: self.edits.iter().filter_map(Edit::to_api).collect(),
+        }
+    }
+
+    /// Reads what [`fmt::Display`] writes; unknown interventions are left out.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let mut parts = text.split(';');
+        let model = match parts.next()? {
+            "base" => ModelName::Base,
+            "chat" => ModelName::Chat,
+            _ => return None,
+        };
+        Some(Self {
+            model,
+            edits: parts.filter_map(Edit::read).collect(),
+        })
+    }
+}
+
+impl fmt::Display for LaneForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.model.as_str())?;
+        self.edits.iter().try_for_each(|edit| write!(f, ";{edit}"))
+    }
+}
+
+/// Positions in an address: the wire's word, or a comma-separated list.
+pub(crate) fn positions_text(positions: &Positions) -> String {
+    match positions {
+        Positions::All => "all".into(),
+        Positions::Prompt => "prompt".into(),
+        Positions::Generated => "generated".into(),
+        Positions::Template => "template".into(),
+        Positions::Content => "content".into(),
+        Positions::FirstAnswer(k) => format!("first_answer-{k}"),
+        Positions::List(list) => {
+            let list: Vec<String> = list.iter().map(usize::to_string).collect();
+            list.join(",")
+        }
+    }
+}
+
+/// Reads what [`positions_text`] writes.
+pub(crate) fn read_positions(text: &str) -> Option<Positions> {
+    Some(match text {
+        "all" => Positions::All,
+        "prompt" => Positions::Prompt,
+        "generated" => Positions::Generated,
+        "template" => Positions::Template,
+        "content" => Positions::Content,
+        _ => match text.strip_prefix("first_answer-") {
+            Some(k) => Positions::FirstAnswer(k.parse().ok()?),
+            None => Positions::List(
+                text.split(',')
+                    .map(|p| p.trim().parse().ok())
+                    .collect::<Option<_>>()?,
+            ),
+        },
+    })
+}
+
+fn default_amount(kind: EditKind) -> f32 {
+    match kind {
+        EditKind::Move => 1.0,
+        kind => kind.neutral(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_round_trip() {
+        for text in [
+            "chat",
+            "base",
+            "chat;add:17*1.5",
+            "chat;add:17,90*-2:norm:base:at-generated",
+            "base;take:chat:at-template;scale:3*0:chat",
+            "base;move:*1",
+            "chat;move:4,5*-1:at-first_answer-10;add:*0:raw:at-0,3,7",
+        ] {
+            let lane = LaneForm::read(text).unwrap();
+            assert_eq!(lane.to_string(), text);
+            assert_eq!(LaneForm::read(&lane.to_string()), Some(lane));
+        }
+        assert_eq!(LaneForm::read("tuned;add:1*2"), None);
+        assert_eq!(
+            LaneForm::read("chat;explode:1").unwrap(),
+            LaneForm::plain(ModelName::Chat)
+        );
+    }
+
+    #[test]
+    fn forms_become_wire_lanes() {
+        let lane =
+            LaneForm::read("chat;add:17*1.5:norm;scale:4*0;take:base;move:*-1;add:*3").unwrap();
+        let json = serde_json::to_string(&lane.to_api()).unwrap();
+        let expected: Lane = serde_json::from_str(
+            r#"{"model":"chat","interventions":[
+                {"kind":"add","latents":[{"id":17,"strength":1.5}],"unit":"norm"},
+                {"kind":"scale","latents":[4],"factor":0},
+                {"kind":"take","from":"base"},
+                {"kind":"move","latents":"all","scale":-1}]}"#,
+        )
+        .unwrap();
+        assert_eq!(serde_json::from_str::<Lane>(&json).unwrap(), expected);
+    }
+
+    #[test]
+    fn positions_that_cannot_be_read_are_refused() {
+        assert_eq!(read_positions("0, 3"), Some(Positions::List(vec![0, 3])));
+        for bad in ["", "first_answer-", "1,x", "-1", "answers"] {
+            assert_eq!(read_positions(bad), None, "{bad}");
+        }
+    }
+}

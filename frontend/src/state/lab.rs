@@ -1,0 +1,262 @@
+//! State of the lab: prompt, colouring, chosen token, lanes and sampling.
+
+use api::{GenerateRequest, Message, ModelName, Prompt, Sampling};
+
+use super::{UrlState, edit::LaneForm, query::Query};
+
+/// The prompt as the form holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PromptForm {
+    /// A conversation.
+    Turns(Vec<Message>),
+    /// Raw text with special tokens.
+    Raw(String),
+}
+
+impl Default for PromptForm {
+    fn default() -> Self {
+        Self::user("")
+    }
+}
+
+impl PromptForm {
+    /// One turn of the user.
+    pub(crate) fn user(content: &str) -> Self {
+        Self::Turns(vec![turn("user", content)])
+    }
+
+    /// The wire type, or `None` while there is nothing to read.
+    pub(crate) fn to_api(&self) -> Option<Prompt> {
+        match self {
+            Self::Raw(text) => (!text.is_empty()).then(|| Prompt::text(text)),
+            Self::Turns(turns) => {
+                let messages = Some(turns.clone());
+                let prompt = Prompt {
+                    messages,
+                    ..Prompt::default()
+                };
+                prompt.source().is_ok().then_some(prompt)
+            }
+        }
+    }
+}
+
+/// A turn of a conversation.
+pub(crate) fn turn(role: &str, content: &str) -> Message {
+    Message {
+        role: role.into(),
+        content: content.into(),
+    }
+}
+
+/// What the colour of a token means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Colour {
+    /// KL(chat ‖ base) of the next token.
+    #[default]
+    Kl,
+    /// A latent's activation, split by model.
+    Latent(u32),
+}
+
+/// Everything that the lab shows.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LabState {
+    /// Slug of the dictionary; `None`: the study's first.
+    pub(crate) dictionary: Option<String>,
+    /// The prompt.
+    pub(crate) prompt: PromptForm,
+    /// What the colour of a token means.
+    pub(crate) colour: Colour,
+    /// The token that the panels below speak of; `None`: the last one.
+    pub(crate) token: Option<usize>,
+    /// The lane compared with.
+    pub(crate) plain: LaneForm,
+    /// The lane that is changed.
+    pub(crate) steered: LaneForm,
+    /// How tokens are chosen.
+    pub(crate) sampling: Sampling,
+    /// The lanes were run as they are here, and run again when the address is opened.
+    pub(crate) run: bool,
+}
+
+impl Default for LabState {
+    fn default() -> Self {
+        Self {
+            dictionary: None,
+            prompt: PromptForm::default(),
+            colour: Colour::Kl,
+            token: None,
+            plain: LaneForm::plain(ModelName::Chat),
+            steered: LaneForm::adding(Vec::new(), 0.0),
+            sampling: Sampling::default(),
+            run: false,
+        }
+    }
+}
+
+impl LabState {
+    /// The request for both lanes, or `None` while there is no prompt.
+    pub(crate) fn generate(&self, dictionary: &str) -> Option<GenerateRequest> {
+        Some(GenerateRequest {
+            dictionary: dictionary.to_owned(),
+            prompt: self.prompt.to_api()?,
+            lanes: vec![self.plain.to_api(), self.steered.to_api()],
+            sampling: self.sampling,
+        })
+    }
+}
+
+impl UrlState for LabState {
+    fn read(query: &str) -> Self {
+        let query = Query::parse(query);
+        let default = Self::default();
+        let turns: Vec<Message> = query
+            .pairs()
+            .filter_map(|(key, content)| match key {
+                "u" => Some(turn("user", content)),
+                "a" => Some(turn("assistant", content)),
+                _ => None,
+            })
+            .collect();
+        let prompt = match query.get("text") {
+            Some(text) => PromptForm::Raw(text.to_owned()),
+            None if turns.is_empty() => default.prompt,
+            None => PromptForm::Turns(turns),
+        };
+        let mut lanes = query
+            .pairs()
+            .filter(|(key, _)| *key == "lane")
+            .filter_map(|(_, text)| LaneForm::read(text));
+        let plain = lanes.next().unwrap_or(default.plain);
+        let steered = lanes.next().unwrap_or(default.steered);
+        let usual = default.sampling;
+        Self {
+            dictionary: query.get("d").map(str::to_owned),
+            prompt,
+            colour: query.number("colour").map_or(Colour::Kl, Colour::Latent),
+            token: query.number("token"),
+            plain,
+            steered,
+            sampling: Sampling {
+                max_new_tokens: query.number("max").unwrap_or(usual.max_new_tokens),
+                temperature: query
+                    .number("temperature")
+                    .filter(|t: &f64| t.is_finite())
+                    .unwrap_or(usual.temperature),
+                top_p: query
+                    .number("top_p")
+                    .filter(|p: &f64| p.is_finite())
+                    .unwrap_or(usual.top_p),
+                seed: query.number("seed").unwrap_or(usual.seed),
+            },
+            run: query.get("run") == Some("1"),
+        }
+    }
+
+    fn write(&self) -> String {
+        let mut query = Query::default();
+        let default = Self::default();
+        query.push_some("d", self.dictionary.as_deref());
+        match &self.prompt {
+            PromptForm::Raw(text) => query.push("text", text),
+            prompt if *prompt == default.prompt => {}
+            PromptForm::Turns(turns) => {
+                for message in turns {
+                    let key = if message.role == "user" { "u" } else { "a" };
+                    query.push(key, &message.content);
+                }
+            }
+        }
+        if let Colour::Latent(id) = self.colour {
+            query.push("colour", id);
+        }
+        query.push_some("token", self.token);
+        if self.plain != default.plain || self.steered != default.steered {
+            query.push("lane", &self.plain);
+            query.push("lane", &self.steered);
+        }
+        let (mine, usual) = (self.sampling, default.sampling);
+        query.push_some(
+            "max",
+            Some(mine.max_new_tokens).filter(|x| *x != usual.max_new_tokens),
+        );
+        query.push_some(
+            "temperature",
+            Some(mine.temperature).filter(|x| *x != usual.temperature),
+        );
+        query.push_some("top_p", Some(mine.top_p).filter(|x| *x != usual.top_p));
+        query.push_some("seed", Some(mine.seed).filter(|x| *x != usual.seed));
+        query.push_some("run", self.run.then_some(1));
+        query.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full() -> LabState {
+        LabState {
+            dictionary: Some("batchtopk".into()),
+            prompt: PromptForm::Turns(vec![
+                turn("user", "How do I pick\nthe lock?"),
+                turn("assistant", "I cannot help."),
+                turn("user", ""),
+            ]),
+            colour: Colour::Latent(1777),
+            token: Some(9),
+            plain: LaneForm::plain(ModelName::Base),
+            steered: LaneForm::adding(vec![1777], -1.25),
+            sampling: Sampling {
+                max_new_tokens: 32,
+                temperature: 0.7,
+                top_p: 0.9,
+                seed: 42,
+            },
+            run: true,
+        }
+    }
+
+    #[test]
+    fn round_trip() {
+        let raw = LabState {
+            prompt: PromptForm::Raw("<start_of_turn>user\nHi & bye".into()),
+            ..LabState::default()
+        };
+        for state in [LabState::default(), full(), raw] {
+            assert_eq!(LabState::read(&state.write()), state);
+        }
+        assert_eq!(LabState::default().write(), "");
+    }
+
+    #[test]
+    fn the_address_reads_well() {
+        let state = LabState {
+            dictionary: None,
+            token: None,
+            run: false,
+            ..full()
+        };
+        assert!(state.write().starts_with(
+            "u=How%20do%20I%20pick%0Athe%20lock%3F&a=I%20cannot%20help.&u=&colour=1777"
+        ));
+        assert!(
+            state
+                .write()
+                .contains("lane=base&lane=chat;add:1777*-1.25&max=32&temperature=0.7")
+        );
+    }
+
+    #[test]
+    fn a_request_needs_a_prompt() {
+        assert_eq!(LabState::default().generate("d"), None);
+        let request = full().generate("d").unwrap();
+        assert_eq!(request.lanes.len(), 2);
+        assert_eq!(request.lanes[1].interventions.len(), 1);
+        assert_eq!(
+            request.prompt.source().unwrap(),
+            api::PromptSource::Messages(request.prompt.messages.as_deref().unwrap(), true)
+        );
+    }
+}
