@@ -64,11 +64,20 @@ impl Engine {
             .name("models".into())
             .spawn(move || worker::work(&options, &theirs, receiver))
             .map_err(|e| Error::Failed(format!("no thread for them: {e}")))?;
-        Ok(Self {
+        Ok(Self::from_parts(shared, jobs, slugs))
+    }
+
+    /// A handle on a worker's ends.
+    pub(crate) fn from_parts(
+        shared: Arc<Shared>,
+        jobs: mpsc::Sender<Job>,
+        slugs: Arc<[String]>,
+    ) -> Self {
+        Self {
             shared,
             jobs,
             slugs,
-        })
+        }
     }
 
     /// State of the models.

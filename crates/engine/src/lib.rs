@@ -22,6 +22,8 @@ mod pair;
 mod places;
 mod plan;
 mod prompt;
+#[cfg(test)]
+mod tests;
 mod weights;
 mod worker;
 

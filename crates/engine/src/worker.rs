@@ -47,11 +47,15 @@ impl Shared {
     }
 }
 
-/// Loads the models, then serves jobs until the queue's last sender is gone or the engine stops.
-pub(crate) fn work(options: &Options, shared: &Arc<Shared>, mut jobs: mpsc::Receiver<Job>) {
-    let Some(pair) = load(options, shared) else {
-        return;
-    };
+/// Loads the models, then serves jobs until the queue's last sender is gone.
+pub(crate) fn work(options: &Options, shared: &Arc<Shared>, jobs: mpsc::Receiver<Job>) {
+    if let Some(pair) = load(options, shared) {
+        serve_all(pair, shared, jobs);
+    }
+}
+
+/// Serves jobs until the queue's last sender is gone.
+pub(crate) fn serve_all(pair: &Pair, shared: &Shared, mut jobs: mpsc::Receiver<Job>) {
     while let Some(job) = jobs.blocking_recv() {
         shared.counters.queue.fetch_sub(1, Ordering::Relaxed);
         if shared.stopping() || job.abandoned() {
@@ -122,7 +126,7 @@ fn note(error: Option<&Error>, shared: &Shared) {
 
 /// Runs `work`; a panic becomes an error. What a job builds is dropped with it, and the models are never written to,
 /// so nothing half-done survives.
-fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let message = panic
             .downcast_ref::<&str>()

@@ -1,0 +1,269 @@
+//! What must hold of edits whatever the weights are.
+
+use serde_json::json;
+
+use super::*;
+
+fn bits(logits: &[Vec<f32>]) -> Vec<u32> {
+    logits.iter().flatten().map(|x| x.to_bits()).collect()
+}
+
+fn close(a: &[Vec<f32>], b: &[Vec<f32>]) -> f64 {
+    let reference: Vec<f64> = b.iter().flatten().map(|x| f64::from(*x)).collect();
+    error(a.iter().flatten().copied(), &reference)
+}
+
+#[test]
+fn edits_of_no_strength_change_no_bit() {
+    let (_, ids) = conversation(1);
+    let nothing = [
+        json!([]),
+        json!([{"kind": "move", "latents": "all", "scale": 0}]),
+        json!([{"kind": "move", "latents": []}]),
+        json!([{"kind": "add", "latents": [{"id": 1, "strength": 0}, {"id": 2, "strength": -0.0}], "unit": "raw"}]),
+        json!([{"kind": "scale", "latents": [1, 2, 3], "factor": 1}]),
+        json!([{"kind": "scale", "latents": [], "factor": 0}]),
+        json!([{"kind": "add", "latents": [{"id": 1, "strength": 3}], "positions": []}]),
+        json!([{"kind": "add", "latents": [{"id": 1, "strength": 3}], "positions": "generated"}]),
+        json!([{"kind": "add", "latents": [{"id": 1, "strength": 3}], "positions": "first_answer:0"}]),
+        json!([{"kind": "take", "from": "chat"}]),
+        json!([{"kind": "add", "latents": [{"id": 1, "strength": 3}]}, {"kind": "take", "from": "base"}, {"kind": "take", "from": "chat"}]),
+    ];
+    let model = pair().model(api::ModelName::Chat);
+    let mut cache = model.cache(ids.len());
+    let whole = model
+        .forward(&ids, &mut cache, None, None, gemma::Logits::All)
+        .unwrap();
+    let plain: Vec<Vec<f32>> = whole.logits.unwrap().to_vec2().unwrap();
+    for interventions in nothing {
+        let edited = forced(&chat(interventions.clone()), "l1", &ids);
+        assert_eq!(bits(&edited), bits(&plain), "{interventions}");
+    }
+}
+
+#[test]
+fn inactive_latents_move_nothing() {
+    let (_, ids) = conversation(1);
+    let inactive = reference("batchtopk.v");
+    let silent: Vec<u32> = (0..128u32)
+        .filter(|j| inactive.chunks(128).all(|row| row[*j as usize] == 0.0))
+        .collect();
+    assert!(!silent.is_empty(), "the reference has dead latents");
+    let edits = json!([{"kind": "move", "latents": silent}, {"kind": "scale", "latents": silent, "factor": 7}]);
+    let edited = forced(&chat(edits), "batchtopk", &ids);
+    let plain = forced(&chat(json!([])), "batchtopk", &ids);
+    assert_eq!(bits(&edited), bits(&plain));
+}
+
+#[test]
+fn code_returns_at_take_and_scaling_composes() {
+    let (_, ids) = conversation(1);
+    let scale =
+        |factor: f32| json!({"kind": "scale", "latents": [0, 1, 2, 3, 4], "factor": factor});
+    let take = json!({"kind": "take", "from": "chat"});
+    let run = |edits: serde_json::Value| forced(&chat(edits), "l1", &ids);
+    let ablated = run(json!([scale(0.0)]));
+    assert!(
+        close(&ablated, &run(json!([]))) > 1e-3,
+        "ablation does something"
+    );
+    assert_eq!(
+        bits(&run(json!([scale(5.0), take, scale(0.0)]))),
+        bits(&ablated)
+    );
+    // After an ablation g is 0, so scaling again finds nothing to scale.
+    assert_eq!(bits(&run(json!([scale(0.0), scale(3.0)]))), bits(&ablated));
+    // 2 then 3 is 6, of the current code and not of f.
+    assert!(
+        close(
+            &run(json!([scale(2.0), scale(3.0)])),
+            &run(json!([scale(6.0)]))
+        ) < 1e-4
+    );
+}
+
+#[test]
+fn scaling_by_two_after_taking_base_is_the_additive_patch() {
+    let (_, ids) = conversation(1);
+    let chosen: Vec<u32> = (0..16).collect();
+    let lane = chat(
+        json!([{"kind": "take", "from": "base"}, {"kind": "scale", "latents": chosen, "factor": 2, "decoder": "chat"}]),
+    );
+    let found = forced(&lane, "l1", &ids);
+
+    let base = pair().model(api::ModelName::Base);
+    let h = base.lower(&ids, 2, &mut base.cache(ids.len())).unwrap();
+    let mut h: Vec<Vec<f32>> = h.to_vec2().unwrap();
+    let f = reference("l1.f");
+    for (t, row) in h.iter_mut().enumerate() {
+        for j in 0..16 {
+            // Conversation 1 follows the 16 tokens of conversation 0.
+            let code = f[(16 + t) * 128 + j] as f32;
+            let d = dictionary("l1").crosscoder.residual_row(1, j as u32);
+            row.iter_mut().zip(d).for_each(|(x, d)| *x += code * d);
+        }
+    }
+    let flat: Vec<f32> = h.concat();
+    let h =
+        candle_core::Tensor::from_vec(flat, (ids.len(), 48), &candle_core::Device::Cpu).unwrap();
+    let model = pair().model(api::ModelName::Chat);
+    let logits = model
+        .upper(&h, 2, &mut model.cache(ids.len()), gemma::Logits::All)
+        .unwrap();
+    let error = close(&found, &logits.to_vec2().unwrap());
+    assert!(error < 1e-4, "{error}");
+}
+
+#[test]
+fn moving_there_and_back_is_the_identity() {
+    let (_, ids) = conversation(1);
+    let plain = forced(&lane(json!({"model": "base"})), "l1", &ids);
+    // `move` reads f, which no edit changes, so its inverse is itself with the other sign.
+    let there = json!({"kind": "move", "latents": "all", "scale": 1.5});
+    let back = json!({"kind": "move", "latents": "all", "scale": -1.5});
+    let both = lane(json!({"model": "base", "interventions": [there, back]}));
+    assert!(close(&forced(&both, "l1", &ids), &plain) < 1e-4);
+    let one = lane(json!({"model": "base", "interventions": [there]}));
+    assert!(close(&forced(&one, "l1", &ids), &plain) > 1e-3);
+}
+
+#[test]
+fn units_agree_where_they_should() {
+    let (_, ids) = conversation(0);
+    let d = dictionary("batchtopk");
+    let row = d.row(1, 3);
+    let norm = diffing::norm(&row);
+    let w = d.crosscoder.scaling()[3];
+    let add = |unit: &str, strength: f32| {
+        let edit =
+            json!([{"kind": "add", "latents": [{"id": 3, "strength": strength}], "unit": unit}]);
+        forced(&chat(edit), "batchtopk", &ids)
+    };
+    let raw = add("raw", 1.0);
+    assert!(close(&add("norm", norm), &raw) < 1e-5);
+    // The latent's maximum is 2 in these tests.
+    assert!(close(&add("max_activation", w / 2.0), &raw) < 1e-5);
+    let base_row = json!([{"kind": "add", "latents": [{"id": 3, "strength": 1}], "unit": "raw", "decoder": "base"}]);
+    assert!(close(&forced(&chat(base_row), "batchtopk", &ids), &raw) > 1e-4);
+}
+
+#[test]
+fn lanes_that_need_no_code_never_touch_the_other_model() {
+    let needs = |edits: serde_json::Value| {
+        let plan = Plan::new(
+            &chat(edits),
+            dictionary("l1"),
+            Extent { prompt: 10, new: 5 },
+        )
+        .unwrap();
+        [0, 10, 12, 14].map(|position| plan.needs_other(position))
+    };
+    assert_eq!(
+        needs(json!([{"kind": "add", "latents": [{"id": 1, "strength": 1}]}])),
+        [false; 4]
+    );
+    assert_eq!(needs(json!([{"kind": "take", "from": "chat"}])), [false; 4]);
+    assert_eq!(needs(json!([{"kind": "move", "latents": [1]}])), [true; 4]);
+    assert_eq!(
+        needs(json!([{"kind": "take", "from": "base", "positions": "prompt"}])),
+        [true, false, false, false]
+    );
+    assert_eq!(
+        needs(json!([{"kind": "scale", "latents": [1], "factor": 0, "positions": [3, 12]}])),
+        [true, true, true, false]
+    );
+}
+
+#[test]
+fn decoupled_code_is_each_model_s_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options();
+    options.dictionaries.remove(0);
+    let slug = options.dictionaries[0].slug.clone();
+    options.dictionaries[0].path = edited_dictionary(
+        dir.path(),
+        "crosscoder-batchtopk",
+        |name, shape, data| match name {
+            "code_normalization_id" => *data = 5i64.to_le_bytes().to_vec(),
+            "threshold" => {
+                // The chat model's threshold is so much lower that it fires where the base model does not.
+                let threshold = f32::from_le_bytes(data[..].try_into().unwrap()) / 2.0;
+                *shape = vec![2];
+                *data = [threshold, threshold / 8.0]
+                    .iter()
+                    .flat_map(|t| t.to_le_bytes())
+                    .collect();
+            }
+            _ => (),
+        },
+    );
+    std::fs::write(
+        options.dictionaries[0].path.join("config.json"),
+        r#"{"activation_dim": 48, "dict_size": 128, "code_normalization": "DECOUPLED"}"#,
+    )
+    .unwrap();
+    let pair = Pair::load(&options, &mut |_| ()).unwrap();
+    let d = pair.dictionary(&slug).unwrap();
+    assert!(d.decoupled());
+    // A latent's natural maximum is divided by the decoder's own norm.
+    for model in 0..2 {
+        let expected = 2.0 / d.crosscoder.norms(model)[1];
+        assert_eq!(d.natural_maximum(1, model).unwrap(), expected);
+    }
+
+    let (_, ids) = conversation(1);
+    let [base, chat_residual] = api::ModelName::BOTH.map(|name| {
+        let model = pair.model(name);
+        model.lower(&ids, 2, &mut model.cache(ids.len())).unwrap()
+    });
+    let codes = d
+        .crosscoder
+        .codes(&crate::pair::paired(&base, &chat_residual).unwrap())
+        .unwrap();
+    let alone = codes
+        .all()
+        .iter()
+        .filter(|a| a.f[0] == 0.0 && a.f[1] > 0.0)
+        .count();
+    assert!(alone > 0, "some latents fire in the chat model alone");
+
+    let every: Vec<u32> = (0..128).collect();
+    for (model, residual) in [("base", 0), ("chat", 1)] {
+        let ablate =
+            chat(json!([{"kind": "scale", "latents": every, "factor": 0, "decoder": model}]));
+        let plan = Plan::new(
+            &ablate,
+            d,
+            Extent {
+                prompt: ids.len(),
+                new: 0,
+            },
+        )
+        .unwrap();
+        let mut prefill =
+            Prefill::run(&pair, &ids, std::slice::from_ref(&plan), ids.len()).unwrap();
+        let (_, hidden) = LaneRun::start(&pair, d, &plan, &mut prefill, &ids).unwrap();
+
+        let mut h: Vec<Vec<f32>> = chat_residual.to_vec2().unwrap();
+        for (t, row) in h.iter_mut().enumerate() {
+            for active in codes.token(t) {
+                let direction = d.crosscoder.residual_row(residual, active.id);
+                row.iter_mut()
+                    .zip(direction)
+                    .for_each(|(x, y)| *x -= active.f[residual] * y);
+            }
+        }
+        let h =
+            candle_core::Tensor::from_vec(h.concat(), (ids.len(), 48), &candle_core::Device::Cpu)
+                .unwrap();
+        let upper = pair.model(api::ModelName::Chat);
+        let logits = upper
+            .upper(&h, 2, &mut upper.cache(ids.len()), gemma::Logits::All)
+            .unwrap();
+        let error = close(
+            &hidden.logits(0, ids.len()).unwrap(),
+            &logits.to_vec2().unwrap(),
+        );
+        assert!(error < 1e-4, "{model}: {error}");
+    }
+}
