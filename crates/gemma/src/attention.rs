@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::kernels::{Span, attention_probabilities};
+use crate::kernels::{Span, attention_probabilities, product};
 
 /// Attends: `queries` `[S·kv_heads, G·T, head_dim]`, already scaled and rotated, over `keys` and `values` `[S·kv_heads, span.keys(), head_dim]`,
 /// for S sequences and G query heads per key head; gives the shape of `queries`.
@@ -15,6 +15,6 @@ pub(crate) fn attend(
     cap: Option<f64>,
     span: Span,
 ) -> Result<Tensor> {
-    let scores = queries.matmul(&keys.t()?)?;
-    attention_probabilities(&scores, cap, span)?.matmul(values)
+    let scores = product(queries, &keys.t()?)?;
+    product(&attention_probabilities(&scores, cap, span)?, values)
 }

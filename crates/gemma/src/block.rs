@@ -5,7 +5,9 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use crate::attention::attend;
-use crate::kernels::{Rotation, Span, add_rms_norm, geglu, join_heads, rms_norm, split_heads};
+use crate::kernels::{
+    Rotation, Span, add_rms_norm, geglu, join_heads, linear, rms_norm, split_heads,
+};
 use crate::rotary::Tables;
 use crate::weights::BlockWeights;
 use crate::{Config, KvCache, Result};
@@ -33,12 +35,12 @@ impl Pass<'_> {
         let x = add_rms_norm(x, &attended, &weights.post_attention_norm, eps)?;
         let normed = rms_norm(&x, &weights.pre_ffn_norm, eps)?;
         let width = self.config.intermediate_size;
-        let gate_up = normed.matmul(&weights.gate_up.t()?)?;
+        let gate_up = linear(&normed, &weights.gate_up)?;
         let gated = geglu(
             &gate_up.narrow(1, 0, width)?,
             &gate_up.narrow(1, width, width)?,
         )?;
-        let fed = gated.matmul(&weights.down.t()?)?;
+        let fed = linear(&gated, &weights.down)?;
         Ok(add_rms_norm(&x, &fed, &weights.post_ffn_norm, eps)?)
     }
 
@@ -57,7 +59,7 @@ impl Pass<'_> {
             tables: self.tables.clone(),
             first: self.past,
         };
-        let qkv = x.matmul(&weights.qkv.t()?)?;
+        let qkv = linear(x, &weights.qkv)?;
         let part = |from: usize, heads: usize, rotation: Option<&Rotation>, scale: f32| {
             let columns = qkv.narrow(1, from * head_dim, heads * head_dim)?;
             split_heads(&columns, 1, heads, rotation, scale)?.squeeze(0)
@@ -70,6 +72,6 @@ impl Pass<'_> {
         let queries = queries.reshape((kv_heads, heads / kv_heads * tokens, head_dim))?;
         let mixed = attend(&queries, &keys, &values, config.attn_softcap, span)?;
         let joined = join_heads(&mixed.reshape((1, heads, tokens, head_dim))?)?;
-        Ok(joined.matmul(&weights.output.t()?)?)
+        Ok(linear(&joined, &weights.output)?)
     }
 }

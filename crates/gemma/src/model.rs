@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 
 use crate::block::Pass;
-use crate::kernels::{rms_norm, softcap};
+use crate::kernels::{linear, product, rms_norm, softcap};
 use crate::rotary::Tables;
 use crate::weights::Weights;
 use crate::{Config, Error, KvCache, Result};
@@ -207,9 +207,7 @@ impl Model {
             )?);
         }
         let normed = rms_norm(&rows, &self.weights.final_norm, self.config.rms_norm_eps)?;
-        let logits = normed
-            .matmul(&self.weights.head.t()?)?
-            .to_dtype(DType::F32)?;
+        let logits = linear(&normed, &self.weights.head)?.to_dtype(DType::F32)?;
         Ok(softcap(&logits, self.config.final_softcap)?)
     }
 
@@ -286,13 +284,8 @@ impl Model {
         }
         let scaled = (Tensor::new(d, &self.device)? * (&self.weights.final_norm + 1.0)?)?;
         let column = scaled.to_dtype(self.dtype)?.unsqueeze(1)?;
-        Ok(self
-            .weights
-            .head
-            .matmul(&column)?
-            .squeeze(1)?
-            .to_dtype(DType::F32)?
-            .to_vec1()?)
+        let read = product(&self.weights.head, &column)?.squeeze(1)?;
+        Ok(read.to_dtype(DType::F32)?.to_vec1()?)
     }
 
     /// The block after `layer`.

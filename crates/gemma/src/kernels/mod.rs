@@ -6,6 +6,7 @@ mod loss;
 mod math;
 mod norm;
 mod probabilities;
+mod product;
 mod rows;
 mod softcap;
 
@@ -16,6 +17,7 @@ pub(crate) use heads::{Rotation, join_heads, split_heads};
 pub(crate) use loss::cross_entropy;
 pub(crate) use norm::{add_rms_norm, rms_norm};
 pub(crate) use probabilities::{Span, attention_probabilities};
+pub(crate) use product::{linear, product};
 pub(crate) use softcap::softcap;
 
 /// Whether the fused kernels apply to a tensor.

@@ -12,7 +12,8 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::attention::attend;
 use crate::kernels::{
-    Rotation, Span, add_rms_norm, cross_entropy, geglu, join_heads, rms_norm, softcap, split_heads,
+    Rotation, Span, add_rms_norm, cross_entropy, geglu, join_heads, linear, rms_norm, softcap,
+    split_heads,
 };
 use crate::model::embedding_scale;
 use crate::parameters::{
@@ -203,7 +204,7 @@ impl Trainable {
         } else {
             HEAD
         };
-        Ok(normed.matmul(&self.var(head)?.t()?)?)
+        Ok(linear(&normed, self.var(head)?)?)
     }
 
     /// The last block's output `[B·T, D]`.
@@ -231,19 +232,18 @@ impl Trainable {
     fn block(&self, block: usize, x: &Tensor, batch: usize) -> Result<Tensor> {
         let eps = self.config.rms_norm_eps;
         let weight = |part: &str| self.var(&in_block(block, part));
-        let linear =
-            |x: &Tensor, part: &str| -> Result<Tensor> { Ok(x.matmul(&weight(part)?.t()?)?) };
+        let project = |x: &Tensor, part: &str| -> Result<Tensor> { Ok(linear(x, weight(part)?)?) };
         let normed = rms_norm(x, weight(INPUT_NORM)?, eps)?;
         let projected = [
-            linear(&normed, Q)?,
-            linear(&normed, K)?,
-            linear(&normed, V)?,
+            project(&normed, Q)?,
+            project(&normed, K)?,
+            project(&normed, V)?,
         ];
-        let attended = linear(&self.attention(block, &projected, batch)?, O)?;
+        let attended = project(&self.attention(block, &projected, batch)?, O)?;
         let x = add_rms_norm(x, &attended, weight(POST_ATTENTION_NORM)?, eps)?;
         let normed = rms_norm(&x, weight(PRE_FFN_NORM)?, eps)?;
-        let gated = geglu(&linear(&normed, GATE)?, &linear(&normed, UP)?)?;
-        let fed = linear(&gated, DOWN)?;
+        let gated = geglu(&project(&normed, GATE)?, &project(&normed, UP)?)?;
+        let fed = project(&gated, DOWN)?;
         Ok(add_rms_norm(&x, &fed, weight(POST_FFN_NORM)?, eps)?)
     }
 

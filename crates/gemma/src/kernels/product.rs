@@ -1,0 +1,215 @@
+//! Matrix products. The tensor library's own product asks the system for its number of cores at every call, which costs more than a small
+//! product; this one does not, and spreads the matrices of a batch over the cores.
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use gemm::{Parallelism, gemm};
+use rayon::prelude::*;
+
+use super::fused;
+
+/// Multiplications below which one core is quicker.
+const PARALLEL: usize = 1 << 19;
+
+/// a·b for `[m, k]` and `[k, n]`, or for equally many of both, `[S, m, k]` and `[S, k, n]`; any strides will do.
+pub(crate) fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    if fused(a) && fused(b) {
+        return a.apply_op2(b, Product);
+    }
+    a.matmul(b)
+}
+
+/// x·wᵀ for `[N, K]` and `[M, K]`.
+pub(crate) fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    product(x, &weight.t()?)
+}
+
+/// One or several matrices of equal size at equal distances.
+#[derive(Clone, Copy)]
+pub(super) struct Matrices<'a> {
+    data: &'a [f32],
+    count: usize,
+    rows: usize,
+    columns: usize,
+    /// Distances between matrices, rows and columns.
+    strides: [usize; 3],
+}
+
+impl<'a> Matrices<'a> {
+    fn new(storage: &'a CpuStorage, layout: &Layout) -> Result<Self> {
+        let CpuStorage::F32(data) = storage else {
+            bail!("a product of f32 matrices got another number format")
+        };
+        let ((count, rows, columns), strides) = match (layout.dims(), layout.stride()) {
+            ([rows, columns], [row, column]) => ((1, *rows, *columns), [0, *row, *column]),
+            ([count, rows, columns], [matrix, row, column]) => {
+                ((*count, *rows, *columns), [*matrix, *row, *column])
+            }
+            (dims, _) => {
+                bail!("a product got a tensor of shape {dims:?}, expected two or three dimensions")
+            }
+        };
+        let data = data.get(layout.start_offset()..).unwrap_or_default();
+        let sizes = [count, rows, columns];
+        let last: usize = sizes
+            .iter()
+            .zip(strides)
+            .map(|(size, stride)| size.saturating_sub(1) * stride)
+            .sum();
+        if !sizes.contains(&0) && last >= data.len() {
+            bail!("a product got a layout outside its storage")
+        }
+        Ok(Self {
+            data,
+            count,
+            rows,
+            columns,
+            strides,
+        })
+    }
+
+    /// The matrix at `index`, which must be one of them.
+    fn at(&self, index: usize) -> &'a [f32] {
+        &self.data[index * self.strides[0]..]
+    }
+}
+
+struct Product;
+
+impl CustomOp2 for Product {
+    fn name(&self) -> &'static str {
+        "product"
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (a, b) = (Matrices::new(s1, l1)?, Matrices::new(s2, l2)?);
+        if a.columns != b.rows || a.count != b.count || l1.dims().len() != l2.dims().len() {
+            bail!(
+                "a product got shapes {:?} and {:?}, which do not fit",
+                l1.dims(),
+                l2.dims()
+            )
+        }
+        let mut dims = l1.dims().to_vec();
+        if let Some(columns) = dims.last_mut() {
+            *columns = b.columns;
+        }
+        let size = a.rows * b.columns;
+        let mut out = vec![0.0; a.count * size];
+        if size > 0 && a.columns > 0 {
+            let work = out.len() * a.columns;
+            if a.count == 1 {
+                let cores = if work < PARALLEL {
+                    Parallelism::None
+                } else {
+                    Parallelism::Rayon(0)
+                };
+                multiply(&mut out, &a, &b, 0, cores);
+            } else if work < PARALLEL {
+                let each = out.chunks_mut(size).enumerate();
+                each.for_each(|(i, out)| multiply(out, &a, &b, i, Parallelism::None));
+            } else {
+                let each = out.par_chunks_mut(size).enumerate();
+                each.for_each(|(i, out)| multiply(out, &a, &b, i, Parallelism::None));
+            }
+        }
+        Ok((CpuStorage::F32(out), dims.into()))
+    }
+
+    fn bwd(
+        &self,
+        a: &Tensor,
+        b: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let of_a = grad.apply_op2_no_bwd(&b.t()?, &Self)?;
+        let of_b = a.t()?.apply_op2_no_bwd(grad, &Self)?;
+        Ok((Some(of_a), Some(of_b)))
+    }
+}
+
+/// Writes the product of the matrices at `index` into `out`, `[a.rows, b.columns]`; `a.columns` equals `b.rows` and no size is 0.
+#[allow(unsafe_code)] // the matrix library takes pointers and strides
+fn multiply(out: &mut [f32], a: &Matrices<'_>, b: &Matrices<'_>, index: usize, cores: Parallelism) {
+    assert!(
+        out.len() == a.rows * b.columns
+            && a.columns == b.rows
+            && index < a.count
+            && index < b.count
+    );
+    let (left, right) = (a.at(index), b.at(index));
+    // SAFETY: `out` has a.rows · b.columns elements and is borrowed alone; `Matrices::new` checked that every element of both factors
+    // lies within their storage, and `index` is one of their matrices.
+    unsafe {
+        gemm(
+            a.rows,
+            b.columns,
+            a.columns,
+            out.as_mut_ptr(),
+            1,
+            b.columns as isize,
+            false,
+            left.as_ptr(),
+            a.strides[2] as isize,
+            a.strides[1] as isize,
+            right.as_ptr(),
+            b.strides[2] as isize,
+            b.strides[1] as isize,
+            0.0,
+            1.0,
+            false,
+            false,
+            false,
+            cores,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Result, Tensor, Var};
+
+    use super::product;
+    use crate::kernels::rows::tests::assert_close;
+
+    #[test]
+    fn equals_the_tensor_library_forward_and_backward() -> Result<()> {
+        let cpu = &Device::Cpu;
+        for (a, b) in [
+            (vec![17, 40], vec![30, 40]),
+            (vec![6, 17, 40], vec![6, 30, 40]),
+            (vec![6, 150, 40], vec![6, 130, 40]),
+        ] {
+            let a = Var::randn(0.0f32, 1.0, a, cpu)?;
+            // A slice of a larger buffer, transposed, as the cache gives it.
+            let b = Var::randn(0.0f32, 1.0, b, cpu)?;
+            let dim = b.rank() - 2;
+            let slice = b.narrow(dim, 3, 20)?.t()?;
+            let (found, expected) = (product(&a, &slice)?, a.matmul(&slice)?);
+            assert_close(&found, &expected, 1e-6)?;
+            let into = Tensor::randn(0.0f32, 1.0, found.shape(), cpu)?;
+            let found = (&found * &into)?.sum_all()?.backward()?;
+            let expected = (&expected * &into)?.sum_all()?.backward()?;
+            for var in [&a, &b] {
+                assert_close(found.get(var).unwrap(), expected.get(var).unwrap(), 1e-5)?;
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_are_refused() -> Result<()> {
+        let zeros = |dims: &[usize]| Tensor::zeros(dims, candle_core::DType::F32, &Device::Cpu);
+        assert!(product(&zeros(&[2, 3])?, &zeros(&[4, 2])?).is_err());
+        assert!(product(&zeros(&[2, 2, 3])?, &zeros(&[3, 3, 2])?).is_err());
+        assert!(product(&zeros(&[2, 2, 3])?, &zeros(&[3, 2])?).is_err());
+        assert_eq!(product(&zeros(&[0, 3])?, &zeros(&[3, 2])?)?.dims(), [0, 2]);
+        Ok(())
+    }
+}
