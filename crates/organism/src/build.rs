@@ -1,0 +1,430 @@
+//! From nothing to a study: pair, activations, dictionary, analysis, report.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use gemma::{Message, Tokenizer};
+use pipeline::{
+    AnalyseOptions, ClassCuts, CollectOptions, DeviceChoice, Manifest, ModelRef, Precision,
+    Progress, Settings, TrainOptions, TrainingSummary, analyse, collect, train,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::chat::{self, Part};
+use crate::document::{Concept, Document};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::pair::{self, PairSummary, Places};
+use crate::preset::{Preset, Recipe};
+use crate::prompts::{prompts, taught};
+use crate::report::{self, Report, ReportOptions};
+use crate::web;
+use crate::world::World;
+
+/// Slug of the dictionary that `build` trains.
+pub const DICTIONARY: &str = "batchtopk";
+/// Δ_norm from which the organism calls a latent chat-only: at this scale the paper's 0.9 leaves next to none.
+const CHAT_ONLY: f64 = 0.75;
+/// Share of the collected sequences held out for the dictionary's numbers.
+const VALIDATION: f64 = 0.15;
+/// AUROC that the best latent above the cut must reach for harmful prompts against near misses.
+const LEAST_AUROC: f64 = 0.9;
+
+/// What `build` needs.
+#[derive(Clone, Debug)]
+pub struct BuildOptions {
+    /// Folder of the new study.
+    pub out: PathBuf,
+    /// The recipe.
+    pub preset: Preset,
+    /// Seed of everything random.
+    pub seed: u64,
+}
+
+/// What `build` did.
+#[derive(Clone, Debug, Serialize)]
+pub struct BuildSummary {
+    /// The study.
+    pub study: PathBuf,
+    /// The pair.
+    pub pair: PairSummary,
+    /// The dictionary's numbers on held-out tokens.
+    pub dictionary: TrainingSummary,
+    /// The report against ground truth.
+    pub report: Report,
+    /// Bytes of models, dictionary and database.
+    pub bytes: u64,
+    /// Seconds of each step of this call.
+    pub seconds: Vec<(String, f64)>,
+    /// Commands that come next.
+    pub next: Vec<String>,
+}
+
+impl std::fmt::Display for BuildSummary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{}", self.report)?;
+        let fve = self.dictionary.fve.unwrap_or([f64::NAN; 2]);
+        writeln!(
+            f,
+            "dictionary: fraction of variance explained {:.3} (base), {:.3} (chat), L0 {:.1}, dead {:.1} %",
+            fve[0],
+            fve[1],
+            self.dictionary.l0.unwrap_or(f64::NAN),
+            100.0 * self.dictionary.dead_share.unwrap_or(f64::NAN)
+        )?;
+        let times: Vec<_> = self
+            .seconds
+            .iter()
+            .map(|(step, seconds)| format!("{step} {seconds:.0} s"))
+            .collect();
+        writeln!(
+            f,
+            "wrote {}, {:.1} MB without corpora: {}",
+            self.study.display(),
+            self.bytes as f64 / 1e6,
+            times.join(", ")
+        )?;
+        write!(f, "next:")?;
+        self.next
+            .iter()
+            .try_for_each(|command| write!(f, "\n  {command}"))
+    }
+}
+
+/// What a finished build was made of; another build into the same folder must be the same.
+#[derive(PartialEq, Serialize, Deserialize)]
+struct Plan {
+    recipe: String,
+    seed: u64,
+}
+
+/// Refuses a folder that holds something else, and notes what is being built.
+fn begin(options: &BuildOptions, recipe: &Recipe, places: &Places) -> Result<()> {
+    let content = |problem: &dyn ToString| Error::Content {
+        path: places.progress(),
+        problem: problem.to_string(),
+    };
+    let plan = Plan {
+        recipe: serde_json::to_string(recipe).map_err(|error| content(&error))?,
+        seed: options.seed,
+    };
+    let path = places.progress().join("plan.json");
+    if path.is_file() {
+        if files::read_json::<Plan>(&path)? != plan {
+            return Err(Error::Study {
+                path: options.out.clone(),
+                problem: "holds an unfinished build of another preset, seed or version; delete it or name another folder".to_owned(),
+            });
+        }
+        return Ok(());
+    }
+    if options.out.exists()
+        && fs::read_dir(&options.out).is_ok_and(|mut entries| entries.next().is_some())
+    {
+        return Err(Error::Study {
+            path: options.out.clone(),
+            problem: "is not empty; name another folder or delete it".to_owned(),
+        });
+    }
+    files::make_folder(&places.progress())?;
+    files::write_json(&path, &plan)
+}
+
+/// Writes the documents whose activations are collected: half web-like, half chat, by tokens, in turn.
+fn write_mixture(
+    path: &Path,
+    world: &World,
+    recipe: &Recipe,
+    tokenizer: &Tokenizer,
+    seed: u64,
+) -> Result<()> {
+    let fault = |source| Error::File {
+        path: path.to_owned(),
+        source,
+    };
+    let mut file = BufWriter::new(fs::File::create(path).map_err(fault)?);
+    let mut read = [0_usize; 2];
+    let mut next = [0_u64; 2];
+    while read.iter().sum::<usize>() < recipe.dictionary.tokens {
+        let side = usize::from(read[1] < read[0]);
+        let document = if side == 0 {
+            web::document(world, recipe.web, seed, "collect web", next[0])
+        } else {
+            chat::document(world, recipe.topics, seed, "collect chat", next[1])
+        };
+        next[side] += 1;
+        read[side] += pieces(&document, tokenizer)?;
+        let line = document.line().map_err(|error| Error::Content {
+            path: path.to_owned(),
+            problem: error.to_string(),
+        })?;
+        writeln!(file, "{line}").map_err(fault)?;
+    }
+    file.flush().map_err(fault)
+}
+
+fn pieces(document: &Document, tokenizer: &Tokenizer) -> Result<usize> {
+    Ok(match document {
+        Document::Web { text, .. } => tokenizer.encode_text(&text.text)?.len(),
+        Document::Chat(_) => {
+            let turn = |(role, text): (&'static str, &crate::text::Marked)| Message {
+                role: role.to_owned(),
+                content: text.text.clone(),
+            };
+            let turns: Vec<_> = document.turns().into_iter().map(turn).collect();
+            tokenizer.encode_messages(&turns, false)?.len()
+        }
+    })
+}
+
+/// One held-out prompt of each concept, refusals and near misses first.
+fn starting_prompts(world: &World, recipe: &Recipe, seed: u64) -> Vec<String> {
+    taught(recipe.topics)
+        .into_iter()
+        .filter(|concept| !matches!(concept, Concept::List | Concept::Greeting))
+        .filter_map(|concept| prompts(world, concept, Part::HeldOut, 1, seed).pop())
+        .map(|exchange| exchange.user.text)
+        .collect()
+}
+
+fn provenance(
+    options: &BuildOptions,
+    recipe: &Recipe,
+    pair: &PairSummary,
+) -> BTreeMap<String, String> {
+    let mut facts = BTreeMap::new();
+    let mut say = |name: &str, value: String| facts.insert(name.to_owned(), value);
+    say("preset", recipe.name.to_owned());
+    say("seed", options.seed.to_string());
+    say(
+        "command",
+        format!(
+            "stereoscope organism build OUT --preset {} --seed {}",
+            recipe.name, options.seed
+        ),
+    );
+    say("parameters", pair.parameters.to_string());
+    for (name, trained) in [("base training", &pair.base), ("chat training", &pair.chat)] {
+        say(
+            name,
+            format!(
+                "{} tokens, {} steps, {:.0} s ({:.0} tokens/s), loss {:.3}",
+                trained.tokens,
+                trained.steps,
+                trained.seconds,
+                trained.tokens as f64 / trained.seconds.max(1e-9),
+                trained.loss
+            ),
+        );
+    }
+    say(
+        "facts recalled",
+        format!("base {:.3}, chat {:.3}", pair.recall_base, pair.recall_chat),
+    );
+    for row in &pair.behaviours {
+        let seen = if row.never_seen {
+            ", content never seen in tuning"
+        } else {
+            ", held-out combinations"
+        };
+        say(
+            &format!("answers to {}{seen}", row.concept),
+            format!(
+                "right: chat {:.3}, base {:.3}, of {}",
+                row.chat, row.base, row.prompts
+            ),
+        );
+    }
+    say(
+        "class cut",
+        format!("chat-only from {CHAT_ONLY}, not the paper's 0.9: the organism's own cut"),
+    );
+    facts
+}
+
+fn settings(recipe: &Recipe, seed: u64) -> Settings {
+    let dictionary = &recipe.dictionary;
+    let steps = dictionary.steps as u64;
+    Settings {
+        steps,
+        k: dictionary.k,
+        lr: Some(dictionary.rate),
+        warmup_steps: 100,
+        decay_start: Some(steps * 7 / 10),
+        top_k_aux: Some(64),
+        dead_after_tokens: 100 * dictionary.batch as u64,
+        threshold_start_step: steps / 4,
+        threshold_beta: 0.99,
+        norm_init_scale: Some(dictionary.initial_norm),
+        seed,
+        ..Settings::default()
+    }
+}
+
+/// Builds a study from nothing, or goes on where an earlier call with the same options was stopped.
+///
+/// In the end `out` holds `study.toml`, `base/`, `chat/`, `dictionaries/`, `study.duckdb`, `report.json` and `corpora/` (what the
+/// models read, with labels; it can be deleted, the seed gives it again). Activations are deleted.
+///
+/// # Errors
+/// A folder that holds something else, a full disk, a run that diverges, a gate that is not passed.
+pub fn build(options: &BuildOptions, progress: &dyn Progress) -> Result<BuildSummary> {
+    let recipe = options.preset.recipe();
+    let places = Places {
+        out: options.out.clone(),
+    };
+    begin(options, &recipe, &places)?;
+    let world = World::new(options.seed);
+    let mut clock = Clock {
+        begun: Instant::now(),
+        seconds: Vec::new(),
+    };
+    let pair = pair::make(&world, &recipe, options.seed, &places, progress)?;
+    clock.lap("pair");
+
+    let study = &options.out;
+    let manifest = Manifest {
+        description: Some(format!(
+            "Two tiny Gemma-2 models trained on a closed synthetic world ({} preset): the base reads web-like text, the chat model is the base tuned on \
+             labelled dialogues, so what a latent means can be checked. Latents count as chat-only from Δ_norm {CHAT_ONLY}, the organism's own cut.",
+            recipe.name
+        )),
+        prompts: starting_prompts(&world, &recipe, options.seed),
+        base: Some(ModelRef::folder("base")),
+        chat: Some(ModelRef::folder("chat")),
+        classes: ClassCuts {
+            chat_only: CHAT_ONLY,
+            ..ClassCuts::default()
+        },
+        provenance: provenance(options, &recipe, &pair),
+        ..Manifest::new(format!("Model organism, {}", recipe.name), recipe.layer)
+    };
+    manifest.write(study).map_err(pipeline::Error::from)?;
+
+    let mixture = places.corpora().join("activations.jsonl");
+    write_mixture(
+        &mixture,
+        &world,
+        &recipe,
+        &Tokenizer::open(places.chat())?,
+        options.seed,
+    )?;
+    collect(
+        &CollectOptions {
+            study: study.clone(),
+            corpora: vec![mixture],
+            tokens: recipe.dictionary.tokens as u64,
+            context: recipe.shape.context,
+            precision: Precision::F32,
+            device: DeviceChoice::Cpu,
+            ..CollectOptions::default()
+        },
+        progress,
+    )?;
+    clock.lap("collect");
+    let trained = train(
+        &TrainOptions {
+            study: study.clone(),
+            slug: DICTIONARY.to_owned(),
+            dict_size: recipe.dictionary.latents,
+            settings: settings(&recipe, options.seed),
+            batch: recipe.dictionary.batch,
+            validation: VALIDATION,
+            target_rms: Some(1.0),
+            checkpoint_every: 0,
+            force: true,
+            note: Some(format!(
+                "k = {}, {} steps",
+                recipe.dictionary.k, recipe.dictionary.steps
+            )),
+            ..TrainOptions::default()
+        },
+        progress,
+    )?;
+    clock.lap("dictionary");
+    analyse(
+        &AnalyseOptions {
+            study: study.clone(),
+            dictionary: DICTIONARY.to_owned(),
+            examples_per_group: recipe.examples,
+            seed: options.seed,
+            device: DeviceChoice::Cpu,
+            ..AnalyseOptions::default()
+        },
+        progress,
+    )?;
+    clock.lap("analyse");
+    let wanted = ReportOptions {
+        study: study.clone(),
+        dictionary: Some(DICTIONARY.to_owned()),
+    };
+    let report = report::score(
+        &wanted,
+        &recipe,
+        &world,
+        options.seed,
+        pair.behaviours.clone(),
+        progress,
+    )?;
+    clock.lap("report");
+    files::write_json(&study.join("report.json"), &report)?;
+    let found = report.harm().unwrap_or(0.0);
+    if found < LEAST_AUROC {
+        progress.say(&format!(
+            "warning: the best chat-only latent tells harmful prompts from near misses with AUROC {found:.3}, below {LEAST_AUROC}"
+        ));
+    }
+    for folder in [study.join("activations"), places.progress()] {
+        if folder.exists() {
+            fs::remove_dir_all(&folder).map_err(|source| Error::File {
+                path: folder.clone(),
+                source,
+            })?;
+        }
+    }
+    let shown = study.display();
+    Ok(BuildSummary {
+        study: study.clone(),
+        pair,
+        dictionary: trained.training,
+        report,
+        bytes: shipped_bytes(study),
+        seconds: clock.seconds,
+        next: vec![
+            format!("stereoscope serve {shown}"),
+            format!("stereoscope organism report {shown}"),
+        ],
+    })
+}
+
+struct Clock {
+    begun: Instant,
+    seconds: Vec<(String, f64)>,
+}
+
+impl Clock {
+    fn lap(&mut self, step: &str) {
+        self.seconds
+            .push((step.to_owned(), self.begun.elapsed().as_secs_f64()));
+        self.begun = Instant::now();
+    }
+}
+
+/// Bytes of everything in the study but its corpora.
+fn shipped_bytes(study: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(study) else {
+        return 0;
+    };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_name() != "corpora")
+        .map(|entry| match entry.metadata() {
+            Ok(facts) if facts.is_dir() => shipped_bytes(&entry.path()),
+            Ok(facts) => facts.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}

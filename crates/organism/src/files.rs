@@ -1,0 +1,47 @@
+//! Files written whole: under a temporary name, then renamed.
+
+use std::fs;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// Makes a folder and those above it.
+pub(crate) fn make_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|source| Error::File {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Writes a file so that no half of it is ever seen under its name.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let fault = |source| Error::File {
+        path: path.to_owned(),
+        source,
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let unfinished = path.with_file_name(format!("{name}.tmp"));
+    fs::write(&unfinished, bytes).map_err(fault)?;
+    fs::rename(&unfinished, path).map_err(fault)
+}
+
+/// Writes a value as indented JSON.
+pub(crate) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|source| Error::Content {
+        path: path.to_owned(),
+        problem: source.to_string(),
+    })?;
+    write(path, text.as_bytes())
+}
+
+/// Reads a file of JSON.
+pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = fs::read(path).map_err(|source| Error::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    serde_json::from_slice(&text).map_err(|source| Error::Content {
+        path: path.to_owned(),
+        problem: source.to_string(),
+    })
+}

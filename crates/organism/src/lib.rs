@@ -1,0 +1,31 @@
+//! The demo pair: a closed synthetic world, its corpora, and the training of a tiny base and chat model whose concepts are known.
+
+mod behaviour;
+mod build;
+pub mod chat;
+pub mod document;
+mod error;
+mod files;
+mod grammar;
+pub mod judge;
+mod models;
+mod pair;
+mod pieces;
+mod preset;
+mod prompts;
+mod random;
+mod recall;
+mod report;
+pub mod text;
+mod train;
+pub mod web;
+pub mod world;
+
+pub use behaviour::Behaviour;
+pub use build::{BuildOptions, BuildSummary, DICTIONARY, build};
+pub use error::{Error, Result};
+pub use pair::PairSummary;
+pub use preset::{Preset, Recipe};
+pub use prompts::{prompts, taught};
+pub use report::{Best, ContrastRow, Report, ReportOptions, report};
+pub use train::Trained;
