@@ -187,6 +187,16 @@ impl Store {
             .collect())
     }
 
+    /// Ids of the tokens that a dictionary's examples and lenses use, rising.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDictionary`], or a damaged database.
+    pub fn token_ids(&self, slug: &str) -> Result<Vec<u32>> {
+        let mut ids: Vec<u32> = self.texts(slug)?.keys().copied().collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
     /// A hash that names this state of the data.
     pub fn revision(&self) -> &str {
         &self.revision
