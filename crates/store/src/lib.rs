@@ -8,6 +8,7 @@ mod detail;
 mod error;
 mod examples;
 pub mod manifest;
+mod place;
 mod pool;
 mod query;
 mod read;

@@ -9,6 +9,7 @@ use duckdb::{Appender, Connection, params};
 use sha2::{Digest as _, Sha256};
 
 use crate::detail::{BOTTOM, TOP};
+use crate::place::{discard, lock, with_suffix};
 use crate::pool::first_line;
 use crate::read::{SCALING_KEY, hex};
 use crate::records::{
@@ -471,34 +472,4 @@ fn revision(connection: &Connection, dictionary: &str) -> duckdb::Result<String>
         hash.update([0]);
     }
     Ok(hex(&hash.finalize()))
-}
-
-/// Locks the folder against other writers. Where the system cannot lock folders there is no lock.
-fn lock(folder: &Path, path: &Path) -> Result<Option<fs::File>> {
-    let Ok(file) = fs::File::open(folder) else {
-        return Ok(None);
-    };
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(fs::TryLockError::WouldBlock) => Err(Error::Busy {
-            path: path.to_path_buf(),
-        }),
-        Err(fs::TryLockError::Error(_)) => Ok(None),
-    }
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-/// Removes what an earlier run left behind; a file that is not there is as good as removed.
-fn discard(temporary: &Path) {
-    for path in [temporary.to_path_buf(), with_suffix(temporary, "wal")] {
-        if path.exists() {
-            let _ = fs::remove_file(path);
-        }
-    }
 }

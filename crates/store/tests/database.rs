@@ -1,4 +1,5 @@
 //! What is written comes back, other dictionaries stay, and a database that does not fit is refused.
+#![allow(clippy::unwrap_used, clippy::panic)] // a failed test is a panic
 
 mod common;
 

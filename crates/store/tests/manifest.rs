@@ -1,4 +1,5 @@
 //! `study.toml`: what is written is read, and faults are named.
+#![allow(clippy::unwrap_used, clippy::panic)] // a failed test is a panic
 
 use std::fs;
 use std::path::{Path, PathBuf};

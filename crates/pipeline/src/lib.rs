@@ -1,0 +1,46 @@
+//! Everything offline: start a study, collect activations, train a crosscoder, analyse its latents.
+//!
+//! Each command is a function of an options struct and a [`Progress`]; it resumes after a kill, writes through temporary names, and
+//! returns a summary that ends with what to run next.
+
+mod analyse;
+mod batches;
+mod collect;
+mod collection;
+mod corpus;
+mod device;
+mod error;
+mod files;
+mod init;
+mod progress;
+mod score;
+mod shard;
+mod study;
+mod train;
+
+use std::fmt;
+
+pub use analyse::{AnalyseOptions, AnalyseSummary, Step, analyse};
+pub use api::{
+    Class, ClassCuts, ConceptScore, DictionaryInfo, LatentRow, Message, TrainingSummary, Verdict,
+};
+pub use collect::{CollectOptions, CollectSummary, collect};
+pub use crosscoder::train::{BiasStart, Settings};
+pub use crosscoder::{CodeNormalization, Kind};
+pub use device::DeviceChoice;
+pub use diffing::auroc;
+pub use error::{Error, Result};
+pub use init::{InitOptions, InitSummary, init, reference};
+pub use progress::{Bars, JsonLines, Progress, Silent};
+pub use score::{open_store, score_prompts, write_concepts};
+pub use shard::Precision;
+pub use store::manifest::{DictionaryRef, Manifest, ModelRef};
+pub use store::{DictionaryFacts, Store};
+pub use train::{TrainOptions, TrainSummary, train};
+
+/// Ends a summary with the commands that come next.
+fn write_next(f: &mut fmt::Formatter<'_>, next: &[String]) -> fmt::Result {
+    write!(f, "next:")?;
+    next.iter()
+        .try_for_each(|command| write!(f, "\n  {command}"))
+}
