@@ -18,6 +18,7 @@ mod serve;
 mod site;
 mod study;
 
+pub use api::{ActivationsRequest, LatentSet, Message, Prompt};
 pub use app::App;
 pub use engine::{DeviceChoice, Limits, Precision};
 pub use error::{Error, Result};

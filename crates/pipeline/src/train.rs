@@ -37,6 +37,8 @@ pub struct TrainOptions {
     pub settings: Settings,
     /// Passes over the training tokens; sets `settings.steps` if given.
     pub epochs: Option<f64>,
+    /// Share of the run, at its end, over which the rate falls to 0; sets `settings.decay_start` if given.
+    pub decay: Option<f64>,
     /// Tokens of a batch.
     pub batch: usize,
     /// Share of the sequences held out for validation.
@@ -63,6 +65,7 @@ impl Default for TrainOptions {
             dict_size: 16_384,
             settings: Settings::default(),
             epochs: None,
+            decay: None,
             batch: 2048,
             validation: 0.05,
             target_rms: None,
@@ -163,6 +166,12 @@ pub fn train(options: &TrainOptions, progress: &dyn Progress) -> Result<TrainSum
     if let Some(epochs) = options.epochs {
         settings.steps = (epochs * batches.epoch_steps() as f64).round().max(1.0) as u64;
     }
+    if let Some(decay) = options.decay {
+        settings.decay_start = Some((settings.steps as f64 * (1.0 - decay)) as u64);
+    }
+    // A run too short for the paper's schedule settles sooner, so that it ends with a full rate and a threshold.
+    settings.warmup_steps = settings.warmup_steps.min(settings.steps / 10);
+    settings.threshold_start_step = settings.threshold_start_step.min(settings.steps / 4);
     let run = Run {
         activations: collection.identity.hash(),
         dict_size: options.dict_size,
@@ -219,6 +228,13 @@ fn check_options(options: &TrainOptions) -> Result<()> {
         return Err(Error::Mismatch(format!(
             "the validation share is {}, expected 0 to 0.5",
             options.validation
+        )));
+    }
+    if let Some(decay) = options.decay
+        && !(0.0..=1.0).contains(&decay)
+    {
+        return Err(Error::Mismatch(format!(
+            "decay is {decay}, expected a share from 0 to 1"
         )));
     }
     if let Some(epochs) = options.epochs

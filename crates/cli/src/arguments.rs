@@ -1,0 +1,287 @@
+//! The command line, as clap reads it; its doc comments are the manual.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// See what fine-tuning changed inside a language model: crosscoders of a base model and its chat-tuned version.
+#[derive(Debug, Parser)]
+#[command(name = "stereoscope", version, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Open the demo study that ships with the program
+    Demo(Demo),
+    /// Open a study in the browser
+    Serve(Serve),
+    /// Start a study from two checkpoints, by reference
+    Init(Init),
+    /// Run both models over text and keep their activations
+    Collect(Collect),
+    /// Train a crosscoder on the collected activations
+    Train(Train),
+    /// Compute everything the explorer shows about a dictionary's latents
+    Analyse(Analyse),
+    /// Run one prompt through both models and a dictionary; prints JSON
+    Activations(Activations),
+    /// The demo pair: a world whose truth is known
+    #[command(subcommand)]
+    Organism(Organism),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Limits {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, env = "STEREOSCOPE_ADDR", default_value = "127.0.0.1:7878")]
+    pub(crate) addr: SocketAddr,
+    /// Where the models run: auto, cpu or cuda:N
+    #[arg(long, env = "STEREOSCOPE_DEVICE", default_value = "auto")]
+    pub(crate) device: String,
+    /// Serve without models: everything but prompts
+    #[arg(long)]
+    pub(crate) browse_only: bool,
+    /// Requests that may wait for the models
+    #[arg(long, default_value_t = 32)]
+    pub(crate) queue: usize,
+    /// Longest prompt, in tokens (no more than the models' own limit)
+    #[arg(long, default_value_t = 4096)]
+    pub(crate) max_prompt_tokens: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Another copy of the demo study
+    #[arg(long)]
+    pub(crate) study: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Folder of the study
+    pub(crate) study: PathBuf,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+}
+
+/// How progress and results are printed.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Printing {
+    /// Progress and result as JSON lines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Folder of the new study
+    pub(crate) study: PathBuf,
+    /// Folder of the base model, or hub:ID[@REVISION]
+    #[arg(long)]
+    pub(crate) base: String,
+    /// Folder of the chat-tuned model, or hub:ID[@REVISION]
+    #[arg(long)]
+    pub(crate) chat: String,
+    /// Hook point: the output of this block, counted from 0
+    #[arg(long)]
+    pub(crate) layer: usize,
+    /// A trained dictionary, as SLUG=FOLDER; may be repeated
+    #[arg(long = "dictionary", value_name = "SLUG=FOLDER")]
+    pub(crate) dictionaries: Vec<String>,
+    /// Name shown in the explorer; the folder's name otherwise
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Overwrite an existing study.toml
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) printing: Printing,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Collect {
+    /// Folder of the study
+    pub(crate) study: PathBuf,
+    /// JSON lines ({"text": …} or {"messages": […]}) or plain text; may be repeated
+    #[arg(long, required = true, num_args = 1..)]
+    pub(crate) corpus: Vec<PathBuf>,
+    /// Upper bound on tokens
+    #[arg(long)]
+    pub(crate) tokens: u64,
+    /// Longest sequence; the models' own limit if smaller
+    #[arg(long, default_value_t = 1024)]
+    pub(crate) context: usize,
+    /// Number format of the shards
+    #[arg(long, value_enum, default_value_t = Format::F32)]
+    pub(crate) format: Format,
+    /// Where the models run: auto, cpu or cuda:N
+    #[arg(long, env = "STEREOSCOPE_DEVICE", default_value = "auto")]
+    pub(crate) device: String,
+    /// Throw away activations that were collected with other options
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) printing: Printing,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Format {
+    F32,
+    Bf16,
+    F16,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Kind {
+    L1,
+    Batchtopk,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Train {
+    /// Folder of the study
+    pub(crate) study: PathBuf,
+    /// Name of the new dictionary
+    #[arg(long)]
+    pub(crate) slug: String,
+    /// Sparsity: the L1 penalty, or BatchTopK
+    #[arg(long, value_enum, default_value_t = Kind::Batchtopk)]
+    pub(crate) kind: Kind,
+    /// Number of latents
+    #[arg(long, default_value_t = 16_384)]
+    pub(crate) latents: usize,
+    /// Active latents per token (BatchTopK)
+    #[arg(long, default_value_t = 100)]
+    pub(crate) k: usize,
+    /// Weight of the sparsity penalty (L1)
+    #[arg(long, default_value_t = 0.041)]
+    pub(crate) mu: f64,
+    /// Training steps; instead of --epochs
+    #[arg(long, conflicts_with = "epochs")]
+    pub(crate) steps: Option<u64>,
+    /// Passes over the collected tokens; 2 if --steps is not given either
+    #[arg(long)]
+    pub(crate) epochs: Option<f64>,
+    /// Tokens per step
+    #[arg(long, default_value_t = 2048)]
+    pub(crate) batch: usize,
+    /// Learning rate; by default 2e-4/√(latents/2¹⁴) for BatchTopK, 1e-4 for L1
+    #[arg(long)]
+    pub(crate) lr: Option<f64>,
+    /// Steps until the full learning rate, at most a tenth of the run; 1000 by default
+    #[arg(long)]
+    pub(crate) warmup: Option<u64>,
+    /// Share of the run, at its end, over which the learning rate falls to 0; none by default
+    #[arg(long)]
+    pub(crate) decay: Option<f64>,
+    /// Norm of every encoder column and decoder row at the start; by default 1 for BatchTopK, 0.005 for L1
+    #[arg(long)]
+    pub(crate) init_norm: Option<f64>,
+    /// Scale each model's centred residuals to this root mean square norm; raw residuals otherwise
+    #[arg(long)]
+    pub(crate) target_rms: Option<f32>,
+    /// A latent is dead after this many tokens without firing
+    #[arg(long, default_value_t = 10_000_000)]
+    pub(crate) dead_after: u64,
+    /// Share of the sequences held out for validation
+    #[arg(long, default_value_t = 0.05)]
+    pub(crate) validation: f64,
+    /// Seed of the initial draw and the order of the data
+    #[arg(long, default_value_t = 42)]
+    pub(crate) seed: u64,
+    /// Go on from the last checkpoint of a run that was ended
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Replace a dictionary of the same name
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// A remark for the reader of the study
+    #[arg(long)]
+    pub(crate) note: Option<String>,
+    #[command(flatten)]
+    pub(crate) printing: Printing,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Analyse {
+    /// Folder of the study
+    pub(crate) study: PathBuf,
+    /// Name of the dictionary
+    #[arg(long)]
+    pub(crate) dictionary: String,
+    /// Where the models run: auto, cpu or cuda:N
+    #[arg(long, env = "STEREOSCOPE_DEVICE", default_value = "auto")]
+    pub(crate) device: String,
+    #[command(flatten)]
+    pub(crate) printing: Printing,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Activations {
+    /// Folder of the study
+    pub(crate) study: PathBuf,
+    /// Name of the dictionary
+    #[arg(long)]
+    pub(crate) dictionary: String,
+    /// Raw text; special tokens are parsed
+    #[arg(
+        long,
+        conflicts_with = "messages",
+        required_unless_present = "messages"
+    )]
+    pub(crate) text: Option<String>,
+    /// JSON file with a conversation: [{"role": "user", "content": …}, …]
+    #[arg(long)]
+    pub(crate) messages: Option<PathBuf>,
+    /// Strongest latents to name at each token
+    #[arg(long, default_value_t = 8)]
+    pub(crate) top: usize,
+    /// Latents whose values at every token are wanted, for instance 3,17, or all
+    #[arg(long)]
+    pub(crate) latents: Option<String>,
+    /// Where the models run: auto, cpu or cuda:N
+    #[arg(long, env = "STEREOSCOPE_DEVICE", default_value = "auto")]
+    pub(crate) device: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Organism {
+    /// Write the corpus, train the pair and its dictionary, analyse and score them
+    Build(Build),
+    /// Score a built study against the world's own truth
+    Report(Report),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Build {
+    /// Folder of the new study
+    pub(crate) out: PathBuf,
+    /// nano: minutes, for tests; demo: the study that ships with the program
+    #[arg(long, value_enum)]
+    pub(crate) preset: Preset,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) printing: Printing,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Preset {
+    Nano,
+    Demo,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// Folder of the study
+    pub(crate) study: PathBuf,
+    #[command(flatten)]
+    pub(crate) printing: Printing,
+}

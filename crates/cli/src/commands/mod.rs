@@ -1,0 +1,16 @@
+//! One module per group of commands.
+
+pub(crate) mod activations;
+pub(crate) mod organism;
+pub(crate) mod serve;
+pub(crate) mod study;
+
+use std::str::FromStr;
+
+use crate::failure::Failure;
+
+/// A device as named on the command line.
+fn device<D: FromStr<Err = String>>(name: &str) -> Result<D, Failure> {
+    name.parse()
+        .map_err(|why: String| Failure::new(format!("--device: {why}")))
+}
