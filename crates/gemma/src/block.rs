@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use crate::attention::attend;
 use crate::kernels::{
-    Rotation, Span, add_rms_norm, geglu, join_heads, linear, rms_norm, split_heads,
+    Rotation, Span, add_rms_norm, attention_probabilities, geglu, join_heads, linear, product,
+    rms_norm, split_heads,
 };
 use crate::rotary::Tables;
 use crate::weights::BlockWeights;
@@ -70,7 +70,9 @@ impl Pass<'_> {
         let values = part(heads + kv_heads, kv_heads, None, 1.0)?;
         let (keys, values) = cache.append(block, &keys, &values, span.first_key)?;
         let queries = queries.reshape((kv_heads, heads / kv_heads * tokens, head_dim))?;
-        let mixed = attend(&queries, &keys, &values, config.attn_softcap, span)?;
+        let scores = product(&queries, &keys.t()?)?;
+        let probabilities = attention_probabilities(&scores, config.attn_softcap, span)?;
+        let mixed = product(&probabilities, &values)?;
         let joined = join_heads(&mixed.reshape((1, heads, tokens, head_dim))?)?;
         Ok(linear(&joined, &weights.output)?)
     }

@@ -1,7 +1,6 @@
 //! A hookable Gemma-2 on candle: checkpoints, tokenizer and chat template, the forward pass with a hook after any block,
 //! an in-place KV cache, sampling, and a differentiable path for training.
 
-mod attention;
 mod block;
 mod cache;
 mod checkpoint;

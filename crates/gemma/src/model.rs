@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 
 use crate::block::Pass;
-use crate::kernels::{linear, product, rms_norm, softcap};
+use crate::kernels::{gather_rows, linear, product, rms_norm, softcap};
 use crate::rotary::Tables;
 use crate::weights::Weights;
 use crate::{Config, Error, KvCache, Result};
@@ -103,11 +103,8 @@ impl Model {
                 vocab_size,
             });
         }
-        let rows = self
-            .weights
-            .embed
-            .index_select(&Tensor::new(ids, &self.device)?, 0)?;
-        Ok((rows * embedding_scale(self.config.hidden_size, self.dtype))?)
+        let scale = embedding_scale(self.config.hidden_size, self.dtype);
+        Ok(gather_rows(&self.weights.embed, ids, scale)?)
     }
 
     /// Runs the blocks of `range` on `x` `[T, D]`, at the positions after the tokens that the cache holds for them, and appends to it.

@@ -166,6 +166,42 @@ fn gradients_agree_with_finite_differences() {
 }
 
 #[test]
+fn the_reverse_pass_agrees_with_the_tensor_librarys() {
+    for (tied, cap) in [(true, Some(2.0)), (false, None)] {
+        let config = Config {
+            tie_word_embeddings: tied,
+            final_softcap: cap,
+            attn_softcap: cap,
+            ..small_config()
+        };
+        let trainable = Trainable::new(config, 7, CPU).unwrap();
+        let ids =
+            Tensor::new(&[[1u32, 5, 9, 13, 2, 7, 3], [30, 4, 4, 8, 17, 22, 19]], CPU).unwrap();
+        let targets =
+            Tensor::new(&[[5u32, 9, 13, 7, 2, 3, 3], [4, 4, 8, 17, 22, 19, 3]], CPU).unwrap();
+        let ones = Tensor::ones((2, 7), DType::F32, CPU).unwrap();
+        let some = Tensor::new(
+            &[[1f32, 0., 4., 1., 1., 1., 0.], [0., 1., 1., 0., 1., 2., 1.]],
+            CPU,
+        )
+        .unwrap();
+        for weights in [ones, some] {
+            let loss = trainable.loss(&ids, &targets, &weights).unwrap();
+            let wanted = loss.backward().unwrap();
+            let (value, found) = trainable
+                .loss_and_gradients(&ids, &targets, &weights)
+                .unwrap();
+            assert_eq!(value, loss.to_scalar::<f32>().unwrap());
+            for (name, var) in trainable.vars() {
+                let (found, wanted) = (found.get(&var).unwrap(), wanted.get(&var).unwrap());
+                let error = relative_error(found, wanted);
+                assert!(error <= 1e-5, "{name}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
 fn equal_seeds_give_equal_weights() {
     let weights = |seed| {
         let trainable = Trainable::new(small_config(), seed, CPU).unwrap();

@@ -18,6 +18,16 @@ pub(crate) fn geglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     composed(gate, up)
 }
 
+/// Gradients of gate and up from that of the product.
+pub(crate) fn geglu_backward(
+    gate: &Tensor,
+    up: &Tensor,
+    grad: &Tensor,
+) -> Result<(Tensor, Tensor)> {
+    let both = gate.apply_op3_no_bwd(up, &grad.contiguous()?, &GegluBackward)?;
+    Ok((both.get(0)?, both.get(1)?))
+}
+
 fn composed(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     gate.gelu()? * up
 }
@@ -54,8 +64,8 @@ impl CustomOp2 for Geglu {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let both = gate.apply_op3_no_bwd(up, &grad.contiguous()?, &GegluBackward)?;
-        Ok((Some(both.get(0)?), Some(both.get(1)?)))
+        let (gate, up) = geglu_backward(gate, up, grad)?;
+        Ok((Some(gate), Some(up)))
     }
 }
 

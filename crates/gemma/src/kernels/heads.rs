@@ -103,6 +103,19 @@ struct Heads {
 }
 
 impl Heads {
+    fn adjoint(&self) -> Self {
+        Self {
+            direction: match self.direction {
+                Direction::Split => Direction::Join,
+                Direction::Join => Direction::Split,
+            },
+            batch: self.batch,
+            heads: self.heads,
+            rotation: self.rotation.clone(),
+            scale: self.scale,
+        }
+    }
+
     /// Writes `scale` times the rotated `source`.
     fn turn(&self, token: usize, source: &[f32], out: &mut [f32]) {
         let scale = self.scale;
@@ -175,18 +188,26 @@ impl CustomOp1 for Heads {
     }
 
     fn bwd(&self, _: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let adjoint = Self {
-            direction: match self.direction {
-                Direction::Split => Direction::Join,
-                Direction::Join => Direction::Split,
-            },
-            batch: self.batch,
-            heads: self.heads,
-            rotation: self.rotation.clone(),
-            scale: self.scale,
-        };
-        grad.contiguous()?.apply_op1_no_bwd(&adjoint).map(Some)
+        grad.contiguous()?
+            .apply_op1_no_bwd(&self.adjoint())
+            .map(Some)
     }
+}
+
+/// The gradient `[B·T, heads·head_dim]` of split columns from that of their heads `[B, heads, T, head_dim]`.
+pub(crate) fn split_heads_backward(
+    grad: &Tensor,
+    rotation: Option<&Rotation>,
+    scale: f32,
+) -> Result<Tensor> {
+    let (batch, heads, _, _) = grad.dims4()?;
+    grad.apply_op1_no_bwd(&Heads {
+        direction: Direction::Join,
+        batch,
+        heads,
+        rotation: rotation.cloned(),
+        scale,
+    })
 }
 
 #[cfg(test)]

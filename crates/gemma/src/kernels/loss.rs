@@ -4,12 +4,26 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp3, D, Layout, Result, Shape, Tensor};
 
+use rayon::prelude::*;
+
+use super::lanes::{largest, sum};
 use super::math::{exp, tanh};
 use super::rows::{Rows, fill_rows};
 use super::{fused, softcap};
 
 /// Per row, −log of the target's probability in nats, `[N]`, from logits `[N, V]` before their soft cap.
 pub(crate) fn cross_entropy(logits: &Tensor, targets: &[u32], cap: Option<f64>) -> Result<Tensor> {
+    let rows = check(logits, targets)?;
+    if fused(logits) {
+        return logits
+            .apply_op1(CrossEntropy::new(targets, cap))?
+            .narrow(0, 0, rows);
+    }
+    composed(logits, targets, cap)
+}
+
+/// The number of rows, where every row has a target in the vocabulary.
+fn check(logits: &Tensor, targets: &[u32]) -> Result<usize> {
     let (rows, vocab_size) = logits.dims2()?;
     if targets.len() != rows || targets.iter().any(|target| *target as usize >= vocab_size) {
         candle_core::bail!(
@@ -17,14 +31,7 @@ pub(crate) fn cross_entropy(logits: &Tensor, targets: &[u32], cap: Option<f64>) 
             targets.len()
         )
     }
-    if fused(logits) {
-        let op = CrossEntropy {
-            targets: targets.into(),
-            cap: cap.map(|cap| cap as f32),
-        };
-        return logits.apply_op1(op)?.narrow(0, 0, rows);
-    }
-    composed(logits, targets, cap)
+    Ok(rows)
 }
 
 fn composed(logits: &Tensor, targets: &[u32], cap: Option<f64>) -> Result<Tensor> {
@@ -38,6 +45,15 @@ struct CrossEntropy {
     cap: Option<f32>,
 }
 
+impl CrossEntropy {
+    fn new(targets: &[u32], cap: Option<f64>) -> Self {
+        Self {
+            targets: targets.into(),
+            cap: cap.map(|cap| cap as f32),
+        }
+    }
+}
+
 impl CustomOp1 for CrossEntropy {
     fn name(&self) -> &'static str {
         "cross-entropy"
@@ -48,31 +64,29 @@ impl CustomOp1 for CrossEntropy {
         let logits = Rows::new(storage, layout)?;
         let mut pairs = vec![0.0; 2 * logits.count];
         // Rows are wide and results narrow, so the work is handed out by row here.
-        let losses: Vec<(f32, f32)> = {
-            use rayon::prelude::*;
-            self.targets
-                .par_iter()
-                .enumerate()
-                .with_min_len(8)
-                .map_init(Vec::new, |capped, (i, target)| {
-                    capped.clear();
-                    match self.cap {
-                        Some(cap) => {
-                            let inverse = 1.0 / cap;
-                            capped.extend(logits.row(i).iter().map(|x| cap * tanh(x * inverse)));
-                        }
-                        None => capped.extend_from_slice(logits.row(i)),
+        let losses: Vec<(f32, f32)> = self
+            .targets
+            .par_iter()
+            .enumerate()
+            .with_min_len(8)
+            .map_init(Vec::new, |capped, (i, target)| {
+                capped.clear();
+                match self.cap {
+                    Some(cap) => {
+                        let inverse = 1.0 / cap;
+                        capped.extend(logits.row(i).iter().map(|x| cap * tanh(x * inverse)));
                     }
-                    let target = capped[*target as usize];
-                    let largest = capped.iter().fold(f32::NEG_INFINITY, |a, b| a.max(*b));
-                    for x in capped.iter_mut() {
-                        *x = exp(*x - largest);
-                    }
-                    let normaliser = largest + capped.iter().sum::<f32>().ln();
-                    (normaliser - target, normaliser)
-                })
-                .collect()
-        };
+                    None => capped.extend_from_slice(logits.row(i)),
+                }
+                let target = capped[*target as usize];
+                let largest = largest(capped);
+                for x in capped.iter_mut() {
+                    *x = exp(*x - largest);
+                }
+                let normaliser = largest + sum(capped).ln();
+                (normaliser - target, normaliser)
+            })
+            .collect();
         let (first, second) = pairs.split_at_mut(logits.count);
         for ((loss, normaliser), pair) in first.iter_mut().zip(second).zip(losses) {
             (*loss, *normaliser) = pair;
@@ -81,19 +95,36 @@ impl CustomOp1 for CrossEntropy {
     }
 
     fn bwd(&self, logits: &Tensor, result: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let rows = self.targets.len();
-        let backward = CrossEntropyBackward {
-            targets: self.targets.clone(),
-            cap: self.cap,
-        };
-        logits
-            .apply_op3_no_bwd(
-                &result.narrow(0, rows, rows)?,
-                &grad.narrow(0, 0, rows)?.contiguous()?,
-                &backward,
-            )
-            .map(Some)
+        let grad = grad.narrow(0, 0, self.targets.len())?.contiguous()?;
+        let cap = self.cap.map(f64::from);
+        cross_entropy_backward(logits, result, &self.targets, cap, &grad).map(Some)
     }
+}
+
+/// The losses `[N]` as [`cross_entropy`], followed by what its backward pass needs, `[2·N]`, without a gradient of its own.
+pub(crate) fn cross_entropy_with_normalisers(
+    logits: &Tensor,
+    targets: &[u32],
+    cap: Option<f64>,
+) -> Result<Tensor> {
+    check(logits, targets)?;
+    logits.apply_op1_no_bwd(&CrossEntropy::new(targets, cap))
+}
+
+/// The gradient of the logits from that of the losses, `[N]`.
+pub(crate) fn cross_entropy_backward(
+    logits: &Tensor,
+    with_normalisers: &Tensor,
+    targets: &[u32],
+    cap: Option<f64>,
+    grad: &Tensor,
+) -> Result<Tensor> {
+    let rows = targets.len();
+    let op = CrossEntropyBackward {
+        targets: targets.into(),
+        cap: cap.map(|cap| cap as f32),
+    };
+    logits.apply_op3_no_bwd(&with_normalisers.narrow(0, rows, rows)?, grad, &op)
 }
 
 /// From logits, log-normalisers and the losses' gradient, the gradient of the logits.

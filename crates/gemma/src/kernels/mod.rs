@@ -1,7 +1,9 @@
 //! Fused element-wise kernels with backward passes for f32 on the CPU, and the same computed with plain tensor operations elsewhere.
 
+mod gather;
 mod geglu;
 mod heads;
+mod lanes;
 mod loss;
 mod math;
 mod norm;
@@ -12,15 +14,16 @@ mod softcap;
 
 use candle_core::{DType, Tensor};
 
-pub(crate) use geglu::geglu;
-pub(crate) use heads::{Rotation, join_heads, split_heads};
-pub(crate) use loss::cross_entropy;
-pub(crate) use norm::{add_rms_norm, rms_norm};
-pub(crate) use probabilities::{Span, attention_probabilities};
-pub(crate) use product::{linear, product};
+pub(crate) use gather::{gather_rows, gather_rows_backward};
+pub(crate) use geglu::{geglu, geglu_backward};
+pub(crate) use heads::{Rotation, join_heads, split_heads, split_heads_backward};
+pub(crate) use loss::{cross_entropy, cross_entropy_backward, cross_entropy_with_normalisers};
+pub(crate) use norm::{add_rms_norm, rms_norm, rms_norm_backward};
+pub(crate) use probabilities::{Span, attention_probabilities, attention_probabilities_backward};
+pub(crate) use product::{add_product, linear, product};
 pub(crate) use softcap::softcap;
 
 /// Whether the fused kernels apply to a tensor.
-fn fused(x: &Tensor) -> bool {
+pub(crate) fn fused(x: &Tensor) -> bool {
     x.device().is_cpu() && x.dtype() == DType::F32
 }

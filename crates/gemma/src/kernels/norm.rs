@@ -3,7 +3,8 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, DType, Layout, Result, Shape, Tensor};
 
 use super::fused;
-use super::rows::{Rows, fill_rows, fill_rows_and_sum};
+use super::lanes::{dot, weighted_dot};
+use super::rows::{Rows, fill_rows, fill_rows_and_sum, sum_or_zeros};
 
 /// Norm over the last dimension; `weight` is `[D]` in f32, without the 1 that is added to it.
 pub(crate) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
@@ -38,19 +39,6 @@ fn composed(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
 /// One over the root of the mean square.
 fn inverse_rms(row: &[f32], eps: f32) -> f32 {
     1.0 / (dot(row, row) / row.len() as f32 + eps).sqrt()
-}
-
-/// Inner product in eight lanes, so that it vectorises.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let (a, a_rest) = a.as_chunks::<8>();
-    let (b, b_rest) = b.as_chunks::<8>();
-    let mut lanes = [0.0f32; 8];
-    for (a, b) in a.iter().zip(b) {
-        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane += a * b;
-        }
-    }
-    lanes.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
 }
 
 struct Norm {
@@ -89,7 +77,7 @@ impl CustomOp2 for Norm {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (x, weight) = backward(x, weight, grad, self.eps)?;
+        let (x, weight) = rms_norm_backward(x, weight, grad, self.eps.into(), None)?;
         Ok((Some(x), Some(weight)))
     }
 }
@@ -133,14 +121,24 @@ impl CustomOp3 for AddNorm {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (x, weight) = backward(x, weight, grad, self.eps)?;
+        let (x, weight) = rms_norm_backward(x, weight, grad, self.eps.into(), None)?;
         Ok((Some(x), Some(weight), Some(grad.clone())))
     }
 }
 
-/// Gradients of x and of the weight.
-fn backward(x: &Tensor, weight: &Tensor, grad: &Tensor, eps: f32) -> Result<(Tensor, Tensor)> {
-    let both = x.apply_op3_no_bwd(weight, &grad.contiguous()?, &NormBackward { eps })?;
+/// Gradients of x, added to `sum` where there is one, and of the weight, from that of the norm.
+pub(crate) fn rms_norm_backward(
+    x: &Tensor,
+    weight: &Tensor,
+    grad: &Tensor,
+    eps: f64,
+    sum: Option<&Tensor>,
+) -> Result<(Tensor, Tensor)> {
+    let op = NormBackward {
+        eps: eps as f32,
+        sum: sum.cloned(),
+    };
+    let both = x.apply_op3_no_bwd(weight, &grad.contiguous()?, &op)?;
     let elements = x.elem_count();
     let grad_x = both.narrow(0, 0, elements)?.reshape(x.shape())?;
     let grad_weight = both.narrow(0, elements, weight.elem_count())?;
@@ -150,6 +148,7 @@ fn backward(x: &Tensor, weight: &Tensor, grad: &Tensor, eps: f32) -> Result<(Ten
 /// From x, the weight and the output's gradient, the gradient of x and after it that of the weight, flat.
 struct NormBackward {
     eps: f32,
+    sum: Option<Tensor>,
 }
 
 impl CustomOp3 for NormBackward {
@@ -169,18 +168,14 @@ impl CustomOp3 for NormBackward {
         let (x, grad) = (Rows::new(s1, l1)?, Rows::new(s3, l3)?);
         let weight = Rows::new(s2, l2)?.row(0);
         let width = x.width;
-        let mut out = Vec::with_capacity(x.count * width + width);
-        out.resize(x.count * width, 0.0);
+        let mut out = sum_or_zeros(self.sum.as_ref(), x.count * width, width)?;
         let sums = fill_rows_and_sum(&mut out, width, width, |i, out, sums| {
             let (x, grad) = (x.row(i), grad.row(i));
             let inverse = inverse_rms(x, self.eps);
+            let along = weighted_dot(x, grad, weight) * inverse * inverse / width as f32;
             for ((((out, sum), x), g), w) in out.iter_mut().zip(sums).zip(x).zip(grad).zip(weight) {
                 *sum += g * x * inverse;
-                *out = g * (1.0 + w);
-            }
-            let along = dot(out, x) * inverse * inverse / width as f32;
-            for (out, x) in out.iter_mut().zip(x) {
-                *out = inverse * (*out - x * along);
+                *out += inverse * (g * (1.0 + w) - x * along);
             }
         });
         out.extend(sums);

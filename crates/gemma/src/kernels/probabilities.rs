@@ -4,6 +4,7 @@ use candle_core::{
     CpuStorage, CustomOp1, CustomOp3, D, DType, Device, Layout, Result, Shape, Tensor,
 };
 
+use super::lanes::{dot, largest, sum};
 use super::math::{exp, tanh};
 use super::rows::{Rows, fill_rows};
 use super::{fused, softcap};
@@ -111,11 +112,11 @@ impl CustomOp1 for Probabilities {
                 }
                 None => out.copy_from_slice(scores),
             }
-            let largest = out.iter().fold(f32::NEG_INFINITY, |a, b| a.max(*b));
+            let largest = largest(out);
             for out in out.iter_mut() {
                 *out = exp(*out - largest);
             }
-            let inverse = 1.0 / out.iter().sum::<f32>();
+            let inverse = 1.0 / sum(out);
             for out in out.iter_mut() {
                 *out *= inverse;
             }
@@ -129,14 +130,24 @@ impl CustomOp1 for Probabilities {
         probabilities: &Tensor,
         grad: &Tensor,
     ) -> Result<Option<Tensor>> {
-        let backward = ProbabilitiesBackward {
-            cap: self.cap,
-            span: self.span,
-        };
-        scores
-            .apply_op3_no_bwd(probabilities, &grad.contiguous()?, &backward)
-            .map(Some)
+        let cap = self.cap.map(f64::from);
+        attention_probabilities_backward(scores, probabilities, grad, cap, self.span).map(Some)
     }
+}
+
+/// The scores' gradient from that of the probabilities.
+pub(crate) fn attention_probabilities_backward(
+    scores: &Tensor,
+    probabilities: &Tensor,
+    grad: &Tensor,
+    cap: Option<f64>,
+    span: Span,
+) -> Result<Tensor> {
+    let op = ProbabilitiesBackward {
+        cap: cap.map(|cap| cap as f32),
+        span,
+    };
+    scores.apply_op3_no_bwd(probabilities, &grad.contiguous()?, &op)
 }
 
 /// From scores, probabilities and the latter's gradient, the gradient of the scores.
@@ -170,7 +181,7 @@ impl CustomOp3 for ProbabilitiesBackward {
                 &probabilities.row(i)[seen.clone()],
                 &grad.row(i)[seen],
             );
-            let along: f32 = p.iter().zip(g).map(|(p, g)| p * g).sum();
+            let along = dot(p, g);
             for ((out, p), g) in out.iter_mut().zip(p).zip(g) {
                 *out = p * (g - along);
             }

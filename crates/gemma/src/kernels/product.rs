@@ -6,6 +6,7 @@ use gemm::{Parallelism, gemm};
 use rayon::prelude::*;
 
 use super::fused;
+use super::rows::sum_or_zeros;
 
 /// Multiplications below which one core is quicker.
 const PARALLEL: usize = 1 << 19;
@@ -13,7 +14,7 @@ const PARALLEL: usize = 1 << 19;
 /// a·b for `[m, k]` and `[k, n]`, or for equally many of both, `[S, m, k]` and `[S, k, n]`; any strides will do.
 pub(crate) fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     if fused(a) && fused(b) {
-        return a.apply_op2(b, Product);
+        return a.apply_op2(b, Product { sum: None });
     }
     a.matmul(b)
 }
@@ -21,6 +22,11 @@ pub(crate) fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// x·wᵀ for `[N, K]` and `[M, K]`.
 pub(crate) fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     product(x, &weight.t()?)
+}
+
+/// a·b without a gradient of its own, added to `sum` where there is one.
+pub(crate) fn add_product(sum: Option<&Tensor>, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    a.apply_op2_no_bwd(b, &Product { sum: sum.cloned() })
 }
 
 /// One or several matrices of equal size at equal distances.
@@ -73,7 +79,9 @@ impl<'a> Matrices<'a> {
     }
 }
 
-struct Product;
+struct Product {
+    sum: Option<Tensor>,
+}
 
 impl CustomOp2 for Product {
     fn name(&self) -> &'static str {
@@ -100,7 +108,11 @@ impl CustomOp2 for Product {
             *columns = b.columns;
         }
         let size = a.rows * b.columns;
-        let mut out = vec![0.0; a.count * size];
+        let mut out = sum_or_zeros(self.sum.as_ref(), a.count * size, 0)?;
+        let to = Destination {
+            columns: b.columns,
+            add: self.sum.is_some(),
+        };
         if size > 0 && a.columns > 0 {
             let work = out.len() * a.columns;
             if a.count == 1 {
@@ -109,13 +121,13 @@ impl CustomOp2 for Product {
                 } else {
                     Parallelism::Rayon(0)
                 };
-                multiply(&mut out, &a, &b, 0, cores);
+                multiply(&mut out, to, &a, &b, 0, cores);
             } else if work < PARALLEL {
                 let each = out.chunks_mut(size).enumerate();
-                each.for_each(|(i, out)| multiply(out, &a, &b, i, Parallelism::None));
+                each.for_each(|(i, out)| multiply(out, to, &a, &b, i, Parallelism::None));
             } else {
                 let each = out.par_chunks_mut(size).enumerate();
-                each.for_each(|(i, out)| multiply(out, &a, &b, i, Parallelism::None));
+                each.for_each(|(i, out)| multiply(out, to, &a, &b, i, Parallelism::None));
             }
         }
         Ok((CpuStorage::F32(out), dims.into()))
@@ -128,15 +140,30 @@ impl CustomOp2 for Product {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let of_a = grad.apply_op2_no_bwd(&b.t()?, &Self)?;
-        let of_b = a.t()?.apply_op2_no_bwd(grad, &Self)?;
+        let of_a = add_product(None, grad, &b.t()?)?;
+        let of_b = add_product(None, &a.t()?, grad)?;
         Ok((Some(of_a), Some(of_b)))
     }
 }
 
+/// How a product is stored.
+#[derive(Clone, Copy)]
+struct Destination {
+    columns: usize,
+    /// Whether it is added to what is there.
+    add: bool,
+}
+
 /// Writes the product of the matrices at `index` into `out`, `[a.rows, b.columns]`; `a.columns` equals `b.rows` and no size is 0.
 #[allow(unsafe_code)] // the matrix library takes pointers and strides
-fn multiply(out: &mut [f32], a: &Matrices<'_>, b: &Matrices<'_>, index: usize, cores: Parallelism) {
+fn multiply(
+    out: &mut [f32],
+    to: Destination,
+    a: &Matrices<'_>,
+    b: &Matrices<'_>,
+    index: usize,
+    cores: Parallelism,
+) {
     assert!(
         out.len() == a.rows * b.columns
             && a.columns == b.rows
@@ -153,15 +180,15 @@ fn multiply(out: &mut [f32], a: &Matrices<'_>, b: &Matrices<'_>, index: usize, c
             a.columns,
             out.as_mut_ptr(),
             1,
-            b.columns as isize,
-            false,
+            to.columns as isize,
+            to.add,
             left.as_ptr(),
             a.strides[2] as isize,
             a.strides[1] as isize,
             right.as_ptr(),
             b.strides[2] as isize,
             b.strides[1] as isize,
-            0.0,
+            1.0,
             1.0,
             false,
             false,

@@ -1,6 +1,6 @@
 //! Rows of f32 tensors on the CPU, and loops over them on all cores where that pays.
 
-use candle_core::{CpuStorage, Layout, Result, bail};
+use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
 use rayon::prelude::*;
 
 /// Below this many elements one core is quicker than handing work out.
@@ -54,6 +54,30 @@ impl<'a> Rows<'a> {
     pub(super) fn row(&self, index: usize) -> &'a [f32] {
         let start = index * self.stride;
         &self.data[start..start + self.width]
+    }
+}
+
+/// The elements of a sum so far, or zeros, with room for `spare` more.
+pub(super) fn sum_or_zeros(
+    sum: Option<&Tensor>,
+    elements: usize,
+    spare: usize,
+) -> Result<Vec<f32>> {
+    let mut out = Vec::with_capacity(elements + spare);
+    let Some(sum) = sum else {
+        out.resize(elements, 0.0);
+        return Ok(out);
+    };
+    let (storage, layout) = sum.storage_and_layout();
+    match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(CpuStorage::F32(data)), Some((from, to))) if to - from == elements => {
+            out.extend_from_slice(data.get(from..to).unwrap_or_default());
+            Ok(out)
+        }
+        _ => bail!(
+            "a gradient is to be added to a sum of shape {:?}",
+            layout.dims()
+        ),
     }
 }
 

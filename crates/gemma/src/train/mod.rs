@@ -1,28 +1,25 @@
 //! The differentiable path: weights as variables, batches of right-padded sequences, and saving as an ordinary model folder.
 
+mod forward;
+mod reverse;
 mod save;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
-use rand::SeedableRng;
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::attention::attend;
-use crate::kernels::{
-    Rotation, Span, add_rms_norm, cross_entropy, geglu, join_heads, linear, rms_norm, softcap,
-    split_heads,
-};
-use crate::model::embedding_scale;
-use crate::parameters::{
-    DOWN, EMBED, FINAL_NORM, GATE, HEAD, INPUT_NORM, K, O, POST_ATTENTION_NORM, POST_FFN_NORM,
-    PRE_FFN_NORM, Q, UP, V, in_block, parameters,
-};
+use crate::kernels::{cross_entropy, gather_rows, softcap};
+use crate::parameters::parameters;
 use crate::rotary::Tables;
 use crate::weights::Weights;
 use crate::{Checkpoint, Config, Error, Model, Result};
+
+use forward::Pass;
 
 /// A Gemma-2 whose weights are f32 variables that gradients reach.
 #[derive(Debug)]
@@ -112,54 +109,46 @@ impl Trainable {
     /// When T exceeds the model's positions or the tensors do not fit.
     pub fn forward(&self, ids: &Tensor) -> Result<Tensor> {
         let (batch, tokens) = ids.dims2()?;
-        let logits = self.head(&self.residual(ids)?)?;
+        let pass = Pass::new(self, ids, true)?;
+        let logits = pass.head(&pass.residual()?)?.logits;
         let capped = softcap(&logits, self.config.final_softcap)?;
         Ok(capped.reshape((batch, tokens, self.config.vocab_size))?)
     }
 
-    /// Mean loss Σ w·(−log p(target)) / Σ w in nats, a scalar, for ids, targets (u32) and weights (f32), all `[B, T]`. Logits are computed
-    /// only where the weight is not 0.
+    /// Mean loss Σ w·(−log p(target)) / Σ w in nats, a scalar that `backward` differentiates, for ids, targets (u32) and weights (f32), all
+    /// `[B, T]`. Logits are computed only where the weight is not 0.
     ///
     /// # Errors
-    /// When the shapes differ, every weight is 0, or a target is outside the vocabulary.
+    /// When the shapes differ, every weight is 0, or an id or target is outside the vocabulary.
     pub fn loss(&self, ids: &Tensor, targets: &Tensor, weights: &Tensor) -> Result<Tensor> {
-        if ids.dims() != targets.dims() || ids.dims() != weights.dims() {
-            return Err(Error::Argument(format!(
-                "ids have shape {:?}, targets {:?} and weights {:?}; they must be equal",
-                ids.dims(),
-                targets.dims(),
-                weights.dims()
-            )));
-        }
-        let weights: Vec<f32> = weights.flatten_all()?.to_vec1()?;
-        let targets: Vec<u32> = targets.flatten_all()?.to_vec1()?;
-        let wanted: Vec<(u32, u32, f32)> = weights
-            .iter()
-            .zip(&targets)
-            .enumerate()
-            .filter(|(_, (weight, _))| **weight != 0.0)
-            .map(|(row, (weight, target))| (row as u32, *target, *weight))
-            .collect();
-        let total: f32 = wanted.iter().map(|(_, _, weight)| weight).sum();
-        if wanted.is_empty() {
-            return Err(Error::Argument(
-                "every weight of the loss is 0; give at least one position a weight".into(),
-            ));
-        }
-        let rows = Tensor::from_iter(wanted.iter().map(|(row, _, _)| *row), &self.device)?;
-        let targets: Vec<u32> = wanted.iter().map(|(_, target, _)| *target).collect();
-        let weights = Tensor::from_iter(
-            wanted.iter().map(|(_, _, weight)| weight / total),
-            &self.device,
+        let wanted = Wanted::new(ids, targets, weights)?;
+        let pass = Pass::new(self, ids, true)?;
+        let x = wanted.rows_of(&pass.residual()?)?;
+        let losses = cross_entropy(
+            &pass.head(&x)?.logits,
+            &wanted.targets,
+            self.config.final_softcap,
         )?;
-        let x = self.residual(ids)?;
-        let x = if wanted.len() == x.dim(0)? {
-            x
-        } else {
-            x.index_select(&rows, 0)?
-        };
-        let losses = cross_entropy(&self.head(&x)?, &targets, self.config.final_softcap)?;
-        Ok((losses * weights)?.sum_all()?)
+        let shares = Tensor::new(wanted.shares.as_slice(), &self.device)?;
+        Ok((losses * shares)?.sum_all()?)
+    }
+
+    /// The loss of [`Trainable::loss`] and its gradients, by a reverse pass of this crate's own: on the CPU much quicker than the tensor
+    /// library's, which copies every gradient once more. On other devices that one is used.
+    ///
+    /// # Errors
+    /// As [`Trainable::loss`].
+    pub fn loss_and_gradients(
+        &self,
+        ids: &Tensor,
+        targets: &Tensor,
+        weights: &Tensor,
+    ) -> Result<(f32, GradStore)> {
+        if self.device.is_cpu() {
+            return reverse::loss_and_gradients(self, ids, &Wanted::new(ids, targets, weights)?);
+        }
+        let loss = self.loss(ids, targets, weights)?;
+        Ok((loss.to_scalar()?, loss.backward()?))
     }
 
     /// A copy of the weights as they are now, for the fast path.
@@ -189,89 +178,66 @@ impl Trainable {
         save::save(dir.as_ref(), &self.config, &self.vars, dtype)
     }
 
-    fn var(&self, name: &str) -> Result<&Tensor> {
+    fn var(&self, name: &str) -> Result<&Var> {
         self.vars
             .get(name)
-            .map(Var::as_tensor)
             .ok_or_else(|| Error::Argument(format!("the model has no tensor {name}")))
     }
+}
 
-    /// Logits `[N, V]` before the soft cap from residuals `[N, D]`.
-    fn head(&self, x: &Tensor) -> Result<Tensor> {
-        let normed = rms_norm(x, self.var(FINAL_NORM)?, self.config.rms_norm_eps)?;
-        let head = if self.config.tie_word_embeddings {
-            EMBED
-        } else {
-            HEAD
-        };
-        Ok(linear(&normed, self.var(head)?)?)
+/// The positions of a batch whose loss is wanted.
+struct Wanted {
+    /// Their numbers in the flattened batch; `None` where all are wanted.
+    rows: Option<Vec<u32>>,
+    targets: Vec<u32>,
+    /// Weights divided by their sum.
+    shares: Vec<f32>,
+}
+
+impl Wanted {
+    fn new(ids: &Tensor, targets: &Tensor, weights: &Tensor) -> Result<Self> {
+        if ids.dims() != targets.dims() || ids.dims() != weights.dims() {
+            return Err(Error::Argument(format!(
+                "ids have shape {:?}, targets {:?} and weights {:?}; they must be equal",
+                ids.dims(),
+                targets.dims(),
+                weights.dims()
+            )));
+        }
+        let weights: Vec<f32> = weights.flatten_all()?.to_vec1()?;
+        let targets: Vec<u32> = targets.flatten_all()?.to_vec1()?;
+        let rows: Vec<u32> = (0..weights.len() as u32)
+            .zip(&weights)
+            .filter_map(|(row, weight)| (*weight != 0.0).then_some(row))
+            .collect();
+        let total: f32 = weights.iter().sum();
+        if rows.is_empty() || total <= 0.0 {
+            return Err(Error::Argument(format!(
+                "the weights of the loss sum to {total}; give at least one position a positive weight"
+            )));
+        }
+        let pick = |row: &u32| targets.get(*row as usize).copied().unwrap_or_default();
+        Ok(Self {
+            targets: rows.iter().map(pick).collect(),
+            shares: weights
+                .iter()
+                .filter(|weight| **weight != 0.0)
+                .map(|weight| weight / total)
+                .collect(),
+            rows: (rows.len() < weights.len()).then_some(rows),
+        })
     }
 
-    /// The last block's output `[B·T, D]`.
-    fn residual(&self, ids: &Tensor) -> Result<Tensor> {
-        let (batch, tokens) = ids.dims2()?;
-        if batch * tokens == 0 {
-            return Err(Error::Empty);
+    fn rows_of(&self, x: &Tensor) -> Result<Tensor> {
+        match &self.rows {
+            None => Ok(x.clone()),
+            Some(rows) => Ok(gather_rows(x, rows, 1.0)?),
         }
-        if tokens > self.tables.positions() {
-            return Err(Error::TooLong {
-                wanted: tokens,
-                limit: self.tables.positions(),
-                what: "model's max_position_embeddings",
-            });
-        }
-        let rows = self.var(EMBED)?.index_select(&ids.flatten_all()?, 0)?;
-        let mut x = (rows * embedding_scale(self.config.hidden_size, DType::F32))?;
-        for block in 0..self.config.num_layers {
-            x = self.block(block, &x, batch)?;
-        }
-        Ok(x)
-    }
-
-    /// One block on `[B·T, D]`.
-    fn block(&self, block: usize, x: &Tensor, batch: usize) -> Result<Tensor> {
-        let eps = self.config.rms_norm_eps;
-        let weight = |part: &str| self.var(&in_block(block, part));
-        let project = |x: &Tensor, part: &str| -> Result<Tensor> { Ok(linear(x, weight(part)?)?) };
-        let normed = rms_norm(x, weight(INPUT_NORM)?, eps)?;
-        let projected = [
-            project(&normed, Q)?,
-            project(&normed, K)?,
-            project(&normed, V)?,
-        ];
-        let attended = project(&self.attention(block, &projected, batch)?, O)?;
-        let x = add_rms_norm(x, &attended, weight(POST_ATTENTION_NORM)?, eps)?;
-        let normed = rms_norm(&x, weight(PRE_FFN_NORM)?, eps)?;
-        let gated = geglu(&project(&normed, GATE)?, &project(&normed, UP)?)?;
-        let fed = project(&gated, DOWN)?;
-        Ok(add_rms_norm(&x, &fed, weight(POST_FFN_NORM)?, eps)?)
-    }
-
-    fn attention(&self, block: usize, [q, k, v]: &[Tensor; 3], batch: usize) -> Result<Tensor> {
-        let config = &self.config;
-        let (heads, kv_heads, head_dim) = (config.num_heads, config.num_kv_heads, config.head_dim);
-        let tokens = q.dim(0)? / batch;
-        let rotation = Rotation {
-            tables: self.tables.clone(),
-            first: 0,
-        };
-        let scale = config.query_pre_attn_scalar.sqrt().recip() as f32;
-        let queries = split_heads(q, batch, heads, Some(&rotation), scale)?;
-        let queries = queries.reshape((batch * kv_heads, heads / kv_heads * tokens, head_dim))?;
-        let flat = (batch * kv_heads, tokens, head_dim);
-        let keys = split_heads(k, batch, kv_heads, Some(&rotation), 1.0)?.reshape(flat)?;
-        let values = split_heads(v, batch, kv_heads, None, 1.0)?.reshape(flat)?;
-        let span = Span::new(tokens, 0, config.window(block));
-        let mixed = attend(&queries, &keys, &values, config.attn_softcap, span)?;
-        Ok(join_heads(
-            &mixed.reshape((batch, heads, tokens, head_dim))?,
-        )?)
     }
 }
 
 /// Normal numbers by the Box-Muller transform.
 fn normals(rng: &mut ChaCha8Rng, count: usize, deviation: f64) -> Vec<f32> {
-    use rand::Rng;
     let mut all = Vec::with_capacity(count + 1);
     while all.len() < count {
         let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt() * deviation;
