@@ -16,6 +16,8 @@ mod parameters;
 mod product;
 mod save;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod trainer;
 
 pub use metrics::{StepMetrics, Validation};

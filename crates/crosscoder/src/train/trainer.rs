@@ -3,7 +3,7 @@
 use super::auxiliary::{Auxiliary, Inputs as AuxiliaryInputs};
 use super::backward::{Inputs, gradients, update};
 use super::entries::{ByLatent, Entries, Search};
-use super::forward::Pass;
+use super::forward::{Pass, Sums};
 use super::median::geometric_medians;
 use super::metrics::{StepMetrics, Validation};
 use super::parameters::{Parameters, Weight};
@@ -35,18 +35,33 @@ pub struct Trainer {
     /// Tokens since each latent fired.
     pub(super) since_fired: Vec<u64>,
     weights: Vec<Weight>,
-    work: Work,
+    pub(super) work: Work,
+}
+
+/// What a batch gives at the parameters as they are.
+pub(super) struct Evaluation {
+    /// Tokens.
+    rows: usize,
+    k: usize,
+    /// Smallest v kept.
+    smallest: f32,
+    sums: Sums,
+    /// Auxiliary loss before its weight.
+    pub(super) auxiliary: f64,
+    pub(super) loss: f64,
+    /// Global norm before clipping.
+    pub(super) gradient_norm: f64,
 }
 
 /// Buffers that live as long as the trainer.
 #[derive(Debug)]
-struct Work {
-    pass: Pass,
+pub(super) struct Work {
+    pub(super) pass: Pass,
     search: Search,
-    entries: Entries,
-    auxiliary: Auxiliary,
-    by_latent: ByLatent,
-    gradients: Parameters,
+    pub(super) entries: Entries,
+    pub(super) auxiliary: Auxiliary,
+    pub(super) by_latent: ByLatent,
+    pub(super) gradients: Parameters,
     dead: Vec<u32>,
     is_dead: Vec<bool>,
     floor: f32,
@@ -148,34 +163,13 @@ impl Trainer {
     /// # Errors
     /// If the batch is empty or not a whole number of tokens, or the loss is not finite; the parameters are then as before.
     pub fn step(&mut self, batch: &[f32]) -> Result<StepMetrics> {
-        let rows = self.bring(batch)?;
-        if self.step == 0 && self.starts_at_median() {
-            self.parameters.decoder_bias = geometric_medians(&self.work.pass.x, self.dim);
-        }
-        let k = self.settings.k_at(self.step).min(self.latents);
-        let smallest = self.encode(rows, k);
-        let work = &mut self.work;
-        let sums = work.pass.run(
-            &self.parameters,
-            &self.weights,
-            &mut work.entries,
-            &self.settings,
-        );
-        self.count_firings(rows as u64);
-        let auxiliary = self.auxiliary(sums.error_spread);
-        let loss = match (self.settings.kind, self.settings.use_mse_loss) {
-            (Kind::BatchTopK, _) => sums.l2 + self.settings.auxk_alpha * auxiliary,
-            (Kind::L1, false) => sums.l2 + self.settings.l1_penalty * sums.sparsity,
-            (Kind::L1, true) => sums.mse + self.settings.l1_penalty * sums.sparsity,
-        };
-        if !loss.is_finite() {
-            return Err(Error::Diverged {
-                step: self.step,
-                loss,
-            });
-        }
-        let l0 = self.work.entries.len() as f64 / rows as f64;
-        let gradient_norm = self.differentiate(&sums.bias_gradient);
+        let evaluation = self.evaluate(batch)?;
+        let Evaluation {
+            rows,
+            smallest,
+            gradient_norm,
+            ..
+        } = evaluation;
         let lr = self.settings.base_lr(self.latents) * self.settings.lr_factor(self.step);
         let clip = match (self.settings.kind, self.settings.clip) {
             (Kind::BatchTopK, Some(most)) => (most / (gradient_norm + 1e-6)).min(1.0),
@@ -194,20 +188,21 @@ impl Trainer {
         if self.settings.kind == Kind::BatchTopK && self.step > self.settings.threshold_start_step {
             self.threshold = next_threshold(self.threshold, smallest, self.settings.threshold_beta);
         }
+        let sums = &evaluation.sums;
         let metrics = StepMetrics {
             step: self.step,
             tokens: self.tokens + rows as u64,
-            loss,
+            loss: evaluation.loss,
             l2: sums.l2,
             mse: sums.mse,
             sparsity: sums.sparsity,
-            auxiliary,
-            l0,
+            auxiliary: evaluation.auxiliary,
+            l0: self.work.entries.len() as f64 / rows as f64,
             fve: sums.fve(),
             fve_total: sums.fve_total(),
             dead_share: self.work.dead.len() as f64 / self.latents as f64,
             threshold: self.threshold,
-            k,
+            k: evaluation.k,
             lr,
             gradient_norm,
         };
@@ -283,6 +278,46 @@ impl Trainer {
             result.specific[1] += usize::from(delta > SPECIFIC);
         }
         Ok(result)
+    }
+
+    /// Loss and all gradients of a batch at the parameters as they are.
+    pub(super) fn evaluate(&mut self, batch: &[f32]) -> Result<Evaluation> {
+        let rows = self.bring(batch)?;
+        if self.step == 0 && self.starts_at_median() {
+            self.parameters.decoder_bias = geometric_medians(&self.work.pass.x, self.dim);
+        }
+        let k = self.settings.k_at(self.step).min(self.latents);
+        let smallest = self.encode(rows, k);
+        let work = &mut self.work;
+        let sums = work.pass.run(
+            &self.parameters,
+            &self.weights,
+            &mut work.entries,
+            &self.settings,
+        );
+        self.count_firings(rows as u64);
+        let auxiliary = self.auxiliary(sums.error_spread);
+        let loss = match (self.settings.kind, self.settings.use_mse_loss) {
+            (Kind::BatchTopK, _) => sums.l2 + self.settings.auxk_alpha * auxiliary,
+            (Kind::L1, false) => sums.l2 + self.settings.l1_penalty * sums.sparsity,
+            (Kind::L1, true) => sums.mse + self.settings.l1_penalty * sums.sparsity,
+        };
+        if !loss.is_finite() {
+            return Err(Error::Diverged {
+                step: self.step,
+                loss,
+            });
+        }
+        let gradient_norm = self.differentiate(&sums.bias_gradient);
+        Ok(Evaluation {
+            rows,
+            k,
+            smallest,
+            sums,
+            auxiliary,
+            loss,
+            gradient_norm,
+        })
     }
 
     /// Takes in a batch: checks its size and normalises it. Gives the number of tokens.
@@ -411,7 +446,7 @@ impl Trainer {
 }
 
 /// The threshold after a step whose smallest kept activation is `smallest`.
-fn next_threshold(threshold: f32, smallest: f32, beta: f64) -> f32 {
+pub(super) fn next_threshold(threshold: f32, smallest: f32, beta: f64) -> f32 {
     if threshold < 0.0 {
         smallest
     } else {
