@@ -242,9 +242,5 @@ fn fingerprint(dir: &Path, shards: &[Shard]) -> Result<String> {
         hasher.update(&shard.header);
         hasher.update(shard.samples(SAMPLE)?);
     }
-    Ok(hasher
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(format!("{:x}", hasher.finalize()))
 }

@@ -256,15 +256,17 @@ fn check_entry(raw: RawEntry, data: u64) -> std::result::Result<Entry, String> {
 fn convert(bytes: &[u8], dtype: Stored, into: &mut Vec<f32>) {
     let pairs = || bytes.as_chunks::<2>().0.iter();
     match dtype {
-        Stored::F32 => into.extend(
-            bytes
-                .as_chunks::<4>()
-                .0
-                .iter()
-                .map(|b| f32::from_le_bytes(*b)),
-        ),
+        Stored::F32 => {
+            into.extend(
+                bytes
+                    .as_chunks::<4>()
+                    .0
+                    .iter()
+                    .map(|b| f32::from_le_bytes(*b)),
+            );
+        }
         Stored::Bf16 => {
-            into.extend(pairs().map(|b| f32::from_bits(u32::from(u16::from_le_bytes(*b)) << 16)))
+            into.extend(pairs().map(|b| f32::from_bits(u32::from(u16::from_le_bytes(*b)) << 16)));
         }
         Stored::F16 => into.extend(pairs().map(|b| f16::from_le_bytes(*b).to_f32())),
     }

@@ -32,10 +32,14 @@ pub struct Message {
 /// The special tokens that templates name.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct SpecialTokens {
-    pub(crate) bos_token: Option<String>,
-    pub(crate) eos_token: Option<String>,
-    pub(crate) unk_token: Option<String>,
-    pub(crate) pad_token: Option<String>,
+    #[serde(rename = "bos_token")]
+    pub(crate) bos: Option<String>,
+    #[serde(rename = "eos_token")]
+    pub(crate) eos: Option<String>,
+    #[serde(rename = "unk_token")]
+    pub(crate) unk: Option<String>,
+    #[serde(rename = "pad_token")]
+    pub(crate) pad: Option<String>,
 }
 
 /// A compiled template.

@@ -65,10 +65,10 @@ impl Tokenizer {
             Value::Null
         };
         let tokens = SpecialTokens {
-            bos_token: Some(token_text(&config, "bos_token").unwrap_or_else(|| "<bos>".into())),
-            eos_token: token_text(&config, "eos_token"),
-            unk_token: token_text(&config, "unk_token"),
-            pad_token: token_text(&config, "pad_token"),
+            bos: Some(token_text(&config, "bos_token").unwrap_or_else(|| "<bos>".into())),
+            eos: token_text(&config, "eos_token"),
+            unk: token_text(&config, "unk_token"),
+            pad: token_text(&config, "pad_token"),
         };
         let bos = find_bos(&inner, &tokens, path)?;
         let template = Template::open(dir, &config, tokens)?;
@@ -233,7 +233,7 @@ fn token_text(config: &Value, field: &str) -> Option<String> {
 }
 
 fn find_bos(inner: &tokenizers::Tokenizer, tokens: &SpecialTokens, path: PathBuf) -> Result<u32> {
-    let name = tokens.bos_token.as_deref().unwrap_or_default();
+    let name = tokens.bos.as_deref().unwrap_or_default();
     inner.token_to_id(name).ok_or_else(|| Error::Tokenizer {
         path,
         problem: format!("it has no token {name:?}, which begins every sequence; use the tokenizer.json and tokenizer_config.json of one checkpoint"),

@@ -1,4 +1,9 @@
 //! Damaged and foreign checkpoints, each refused with a sentence that names the file or tensor, what was expected and what was found.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 
@@ -97,7 +102,7 @@ fn stop_ids_come_from_both_files() {
 fn another_model_type_is_named() {
     let dir = copy_of("base");
     change_json(&dir.path().join("config.json"), |config| {
-        config["model_type"] = json!("llama")
+        config["model_type"] = json!("llama");
     });
     assert_says(&refusal(&dir), &["config.json", "\"llama\"", "gemma2"]);
     change_json(&dir.path().join("config.json"), |config| {
@@ -127,7 +132,7 @@ fn fields_are_named() {
     ] {
         let dir = copy_of("base");
         change_json(&dir.path().join("config.json"), |config| {
-            config[field] = value
+            config[field] = value;
         });
         assert_says(&refusal(&dir), &["config.json", field, says]);
     }
@@ -141,7 +146,7 @@ fn fields_are_named() {
     assert_says(&refusal(&dir), &["query_pre_attn_scalar", "missing"]);
     let dir = copy_of("base");
     change_json(&dir.path().join("config.json"), |config| {
-        config["rope_parameters"]["rope_type"] = json!("yarn")
+        config["rope_parameters"]["rope_type"] = json!("yarn");
     });
     assert_says(&refusal(&dir), &["rope_type", "yarn", "default"]);
 }
@@ -173,7 +178,7 @@ fn missing_and_broken_files_are_named() {
     );
     let dir = copy_of("base");
     change_json(&dir.path().join("tokenizer_config.json"), |config| {
-        config["bos_token"] = json!("<begin>")
+        config["bos_token"] = json!("<begin>");
     });
     assert_says(
         &Tokenizer::open(dir.path()).unwrap_err().to_string(),
@@ -222,7 +227,7 @@ fn a_wrong_index_is_refused() {
     let dir = copy_of("chat");
     let index = dir.path().join("model.safetensors.index.json");
     change_json(&index, |index| {
-        index["weight_map"]["model.norm.weight"] = json!("model-00001-of-00005.safetensors")
+        index["weight_map"]["model.norm.weight"] = json!("model-00001-of-00005.safetensors");
     });
     assert_says(
         &refusal(&dir),
@@ -233,7 +238,7 @@ fn a_wrong_index_is_refused() {
         ],
     );
     change_json(&index, |index| {
-        index["weight_map"]["model.norm.weight"] = json!("../model.safetensors")
+        index["weight_map"]["model.norm.weight"] = json!("../model.safetensors");
     });
     assert_says(&refusal(&dir), &["index.json", "../model.safetensors"]);
     fs::write(&index, "{}").unwrap();
@@ -245,18 +250,18 @@ fn a_wrong_shape_is_named_with_both_shapes() {
     let dir = copy_of("base");
     let tensor = "model.layers.1.mlp.down_proj.weight";
     change_header(dir.path(), |header| {
-        header[tensor]["shape"] = json!([104, 48])
+        header[tensor]["shape"] = json!([104, 48]);
     });
     assert_says(
         &refusal(&dir),
         &["model.safetensors", tensor, "[104, 48]", "[48, 104]"],
     );
     change_header(dir.path(), |header| {
-        header[tensor]["shape"] = json!([104, 49])
+        header[tensor]["shape"] = json!([104, 49]);
     });
     assert_says(&refusal(&dir), &["model.safetensors", tensor, "[104, 49]"]);
     change_header(dir.path(), |header| {
-        header[tensor]["shape"] = json!([u64::MAX, 48])
+        header[tensor]["shape"] = json!([u64::MAX, 48]);
     });
     assert_says(&refusal(&dir), &["model.safetensors", tensor]);
 }
@@ -284,7 +289,7 @@ fn missing_foreign_and_oddly_stored_tensors_are_named() {
     assert_says(&refusal(&dir), &[tensor, "I32", "BF16"]);
     let dir = copy_of("base");
     change_json(&dir.path().join("config.json"), |config| {
-        config["tie_word_embeddings"] = json!(false)
+        config["tie_word_embeddings"] = json!(false);
     });
     assert_says(&refusal(&dir), &["lm_head.weight", "missing"]);
 }
@@ -318,7 +323,7 @@ fn progress_rises_to_one() {
     Checkpoint::open(fixtures().join("chat"))
         .unwrap()
         .load(&Device::Cpu, DType::F32, &mut |fraction| {
-            heard.push(fraction)
+            heard.push(fraction);
         })
         .unwrap();
     assert!(heard.len() > 10 && heard.is_sorted());

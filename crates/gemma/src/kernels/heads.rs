@@ -25,7 +25,7 @@ pub(crate) fn split_heads(
     scale: f32,
 ) -> Result<Tensor> {
     if fused(x) {
-        return x.apply_op1(Heads {
+        return x.apply_op1(Reorder {
             direction: Direction::Split,
             batch,
             heads,
@@ -75,7 +75,7 @@ fn split_composed(
 pub(crate) fn join_heads(x: &Tensor) -> Result<Tensor> {
     let (batch, heads, tokens, head_dim) = x.dims4()?;
     if fused(x) {
-        return x.apply_op1(Heads {
+        return x.apply_op1(Reorder {
             direction: Direction::Join,
             batch,
             heads,
@@ -94,7 +94,7 @@ enum Direction {
 }
 
 /// Splitting with a rotation, or its adjoint, joining with the rotation undone.
-struct Heads {
+struct Reorder {
     direction: Direction,
     batch: usize,
     heads: usize,
@@ -102,7 +102,7 @@ struct Heads {
     scale: f32,
 }
 
-impl Heads {
+impl Reorder {
     fn adjoint(&self) -> Self {
         Self {
             direction: match self.direction {
@@ -143,7 +143,7 @@ impl Heads {
     }
 }
 
-impl CustomOp1 for Heads {
+impl CustomOp1 for Reorder {
     fn name(&self) -> &'static str {
         "heads"
     }
@@ -201,7 +201,7 @@ pub(crate) fn split_heads_backward(
     scale: f32,
 ) -> Result<Tensor> {
     let (batch, heads, _, _) = grad.dims4()?;
-    grad.apply_op1_no_bwd(&Heads {
+    grad.apply_op1_no_bwd(&Reorder {
         direction: Direction::Join,
         batch,
         heads,

@@ -3,7 +3,7 @@
 const LANES: usize = 8;
 
 /// Folds the lanes of `values` with `step` and then their ends with `step`.
-#[inline(always)]
+#[inline]
 fn fold(values: &[f32], start: f32, step: impl Fn(f32, f32) -> f32) -> f32 {
     let (chunks, rest) = values.as_chunks::<LANES>();
     let mut lanes = [start; LANES];

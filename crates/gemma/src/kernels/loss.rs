@@ -154,22 +154,19 @@ impl CustomOp3 for CrossEntropyBackward {
             let (normaliser, grad) = (normalisers[i], grads[i]);
             let target = self.targets[i] as usize;
             let row = logits.row(i);
-            match self.cap {
-                Some(cap) => {
-                    let inverse = 1.0 / cap;
-                    for (out, x) in out.iter_mut().zip(row) {
-                        let t = tanh(x * inverse);
-                        *out = grad * exp(cap * t - normaliser) * (1.0 - t * t);
-                    }
-                    let t = tanh(row[target] * inverse);
-                    out[target] -= grad * (1.0 - t * t);
+            if let Some(cap) = self.cap {
+                let inverse = 1.0 / cap;
+                for (out, x) in out.iter_mut().zip(row) {
+                    let t = tanh(x * inverse);
+                    *out = grad * exp(cap * t - normaliser) * (1.0 - t * t);
                 }
-                None => {
-                    for (out, x) in out.iter_mut().zip(row) {
-                        *out = grad * exp(x - normaliser);
-                    }
-                    out[target] -= grad;
+                let t = tanh(row[target] * inverse);
+                out[target] -= grad * (1.0 - t * t);
+            } else {
+                for (out, x) in out.iter_mut().zip(row) {
+                    *out = grad * exp(x - normaliser);
                 }
+                out[target] -= grad;
             }
         });
         Ok((CpuStorage::F32(out), l1.shape().clone()))

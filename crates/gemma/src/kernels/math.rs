@@ -1,7 +1,7 @@
 //! Exponential and hyperbolic tangent without branches, so that loops over them vectorise (Cephes' single-precision polynomials).
 
 /// e^x to about one unit in the last place; saturates outside ±87, keeps NaN.
-#[inline(always)]
+#[inline]
 pub(super) fn exp(x: f32) -> f32 {
     /// 1.5·2^23: adding it rounds to an integer, kept in the low bits.
     const ROUND: f32 = 12_582_912.0;
@@ -26,14 +26,14 @@ pub(super) fn exp(x: f32) -> f32 {
 }
 
 /// tanh x to about one unit in the last place.
-#[inline(always)]
+#[inline]
 pub(super) fn tanh(x: f32) -> f32 {
     let z = x * x;
     let mut p = -5.704_988_7e-3;
-    p = p * z + 2.063_908_9e-2;
+    p = p * z + 2.063_909e-2;
     p = p * z - 5.373_971_6e-2;
     p = p * z + 1.333_144_2e-1;
-    p = p * z - 3.333_328_2e-1;
+    p = p * z - 3.333_328_3e-1;
     let small = p * z * x + x;
     let magnitude = x.abs();
     let large = (1.0 - 2.0 / (exp(2.0 * magnitude) + 1.0)).copysign(x);

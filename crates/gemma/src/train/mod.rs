@@ -30,6 +30,9 @@ pub struct Trainable {
     device: Device,
 }
 
+/// The elements of a tensor of this shape and name.
+type Values<'a> = dyn FnMut(&[usize], &str) -> Result<Vec<f32>> + 'a;
+
 impl Trainable {
     /// A model with weights drawn from N(0, `initializer_range`²) and norm weights 0, which scale by 1. Equal seeds give equal weights.
     ///
@@ -64,11 +67,7 @@ impl Trainable {
         )
     }
 
-    fn fill(
-        config: Config,
-        device: &Device,
-        values: &mut dyn FnMut(&[usize], &str) -> Result<Vec<f32>>,
-    ) -> Result<Self> {
+    fn fill(config: Config, device: &Device, values: &mut Values<'_>) -> Result<Self> {
         let mut vars = BTreeMap::new();
         for (name, shape) in parameters(&config) {
             let data = values(&shape, &name)?;

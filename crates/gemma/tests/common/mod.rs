@@ -1,4 +1,9 @@
 //! Fixtures and comparisons shared by the tests.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::collections::HashMap;
