@@ -123,7 +123,9 @@ fn the_auxiliary_loss_revives_dead_latents() {
             .chunks_exact_mut(2 * DIM)
             .skip(32)
         {
-            row.iter_mut().for_each(|x| *x *= 0.01);
+            for x in row {
+                *x *= 0.01;
+            }
         }
         trainer.weigh();
         let mut last = None;
