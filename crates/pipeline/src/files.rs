@@ -23,7 +23,11 @@ pub(crate) fn write_whole(
         out.get_ref().sync_all()?;
         fs::rename(&temporary, path)
     };
-    all().map_err(Error::io("write", path))
+    all().map_err(|error| {
+        // A partial file would only take up room.
+        let _ = fs::remove_file(&temporary);
+        Error::io("write", path)(error)
+    })
 }
 
 /// Writes JSON, indented, under a temporary name and renames it into place.

@@ -457,8 +457,16 @@ fn publish(work: &Path, folder: &Path) -> Result<()> {
             _ => {}
         }
     }
-    if folder.exists() {
-        fs::remove_dir_all(folder).map_err(Error::io("delete", folder))?;
+    let old = work.with_extension("old");
+    if old.exists() {
+        fs::remove_dir_all(&old).map_err(Error::io("delete", &old))?;
     }
-    fs::rename(work, folder).map_err(Error::io("write", folder))
+    if folder.exists() {
+        fs::rename(folder, &old).map_err(Error::io("rename", folder))?;
+    }
+    fs::rename(work, folder).map_err(Error::io("write", folder))?;
+    if old.exists() {
+        fs::remove_dir_all(&old).map_err(Error::io("delete", &old))?;
+    }
+    Ok(())
 }

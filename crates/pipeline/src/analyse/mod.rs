@@ -157,9 +157,6 @@ impl fmt::Display for AnalyseSummary {
             write!(f, ", over {tokens} tokens")?;
         }
         writeln!(f)?;
-        for sentence in &self.skipped {
-            writeln!(f, "{sentence}")?;
-        }
         crate::write_next(f, &self.next)
     }
 }
