@@ -284,6 +284,45 @@ fn a_truncated_cache_goes_on_from_there_and_a_copy_is_its_own() {
     assert!(error <= 1e-5, "{error}");
 }
 
+/// Half precision takes the plain tensor operations that a GPU takes, in place of the fused kernels.
+#[test]
+fn half_precision_follows_single_precision() {
+    for name in MODELS {
+        let single = load(name);
+        let half = gemma::Checkpoint::open(common::fixtures().join(name))
+            .unwrap()
+            .load(single.device(), candle_core::DType::F16, &mut |_| {})
+            .unwrap();
+        let ids = long_prompt(&single);
+        let wanted = plain(&single, &ids, Logits::All);
+        assert!(
+            relative_error(&plain(&half, &ids, Logits::All), &wanted) <= 0.02,
+            "{name}"
+        );
+        let mut cache = half.cache(ids.len());
+        let rows: Vec<Tensor> = ids
+            .chunks(21)
+            .map(|chunk| {
+                half.forward(chunk, &mut cache, None, None, Logits::All)
+                    .unwrap()
+                    .logits
+                    .unwrap()
+            })
+            .collect();
+        assert!(
+            relative_error(&Tensor::cat(&rows, 0).unwrap(), &wanted) <= 0.02,
+            "{name}"
+        );
+        let h = half.lower(&ids, 1, &mut half.cache(ids.len())).unwrap();
+        assert_eq!(h.dtype(), candle_core::DType::F16);
+        let h = h.to_dtype(candle_core::DType::F32).unwrap();
+        let halves = half
+            .upper(&h, 1, &mut half.cache(ids.len()), Logits::All)
+            .unwrap();
+        assert!(relative_error(&halves, &wanted) <= 0.02, "{name}");
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_refused_by_name() {
     let model = load("base");
