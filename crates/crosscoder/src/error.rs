@@ -86,7 +86,9 @@ pub enum Error {
         value: f32,
     },
     /// A field of a JSON file disagrees with the weights or is not understood.
-    #[error("{path}: field {field}: expected {expected}, found {found}")]
+    #[error(
+        "{path}: field {field}: expected {expected}, found {found}; mend the field or fetch the file that belongs to the weights"
+    )]
     Field {
         /// The file.
         path: PathBuf,
