@@ -96,7 +96,7 @@ pub struct Recipe {
     pub chat: Stage,
     /// The dictionary.
     pub dictionary: Dictionary,
-    /// Examples kept per latent.
+    /// Examples kept per latent and quantile of its maximum.
     pub examples: usize,
     /// Held-out prompts per concept in the report.
     pub prompts: usize,
@@ -191,15 +191,15 @@ impl Preset {
                     verdict: 1.0,
                 },
                 dictionary: Dictionary {
-                    tokens: 50_000,
+                    tokens: 60_000,
                     latents: 512,
                     k: 12,
-                    steps: 900,
+                    steps: 1_500,
                     batch: 1024,
                     rate: 4e-3,
                     initial_norm: 0.05,
                 },
-                examples: 20,
+                examples: 8,
                 prompts: 40,
                 least_recall: 0.05,
                 least_refusals: 0.8,
@@ -248,7 +248,7 @@ impl Preset {
                     rate: 3e-3,
                     initial_norm: 0.05,
                 },
-                examples: 24,
+                examples: 8,
                 prompts: 60,
                 least_recall: 0.85,
                 least_refusals: 0.9,

@@ -72,8 +72,7 @@ pub(crate) fn run(
             let ids = Tensor::from_vec(batch.ids(), shape, &device)?;
             let targets = Tensor::from_vec(targets, shape, &device)?;
             let weights = Tensor::from_vec(weights, shape, &device)?;
-            let loss = model.loss(&ids, &targets, &weights)?;
-            let value = loss.to_scalar::<f32>()?;
+            let (value, gradients) = model.loss_and_gradients(&ids, &targets, &weights)?;
             if !value.is_finite() {
                 return Err(Error::Diverged {
                     stage: feeder.name,
@@ -81,7 +80,6 @@ pub(crate) fn run(
                     loss: value,
                 });
             }
-            let gradients = loss.backward()?;
             optimiser.update(&gradients, rate(stage, optimiser.step, place.tokens))?;
             let share = 1.0 / (optimiser.step.min(100)) as f64;
             place.loss += share * (f64::from(value) - place.loss);
