@@ -19,7 +19,7 @@ pub enum Error {
     Study(String),
     /// The address is taken.
     #[error(
-        "cannot listen on {addr}: another program has this port; end it, or choose another with --addr (port 0 takes a free one)"
+        "cannot listen on {addr}: the port is in use by another program; end that, or choose another port with --addr (port 0 takes a free one)"
     )]
     PortInUse {
         /// The address asked for.

@@ -64,6 +64,7 @@ async fn wrong_method(request: Request) -> Problem {
     Problem::method_not_allowed(request.method().as_str(), request.uri().path())
 }
 
+#[allow(clippy::needless_pass_by_value)] // the layer's signature
 fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let message = panic.downcast_ref::<&str>().copied();
     tracing::error!(message, "a handler panicked");

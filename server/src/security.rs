@@ -1,6 +1,6 @@
 //! Headers that keep a browser from doing with the explorer what it never needs.
 
-use std::sync::LazyLock;
+use std::{fmt::Write, sync::LazyLock};
 
 use axum::{
     extract::Request,
@@ -51,7 +51,7 @@ fn content_security_policy(page: &str) -> String {
     let mut scripts = String::from("'self' 'wasm-unsafe-eval'");
     for script in inline_scripts(page) {
         let hash = base64(&Sha256::digest(script.as_bytes()));
-        scripts.push_str(&format!(" 'sha256-{hash}'"));
+        let _ = write!(scripts, " 'sha256-{hash}'");
     }
     format!(
         "default-src 'self'; script-src {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \

@@ -43,14 +43,15 @@ pub async fn serve(options: Options, started: impl FnOnce(&Started)) -> Result<(
         addr: listener.local_addr()?,
         without_models: app.absent().map(str::to_owned),
     });
-    run(listener, app, asked_to_end()?).await
+    run(listener, app, asked_to_end()?, GRACE).await
 }
 
-/// Serves until `end` is ready, then lets open connections end for a while.
+/// Serves until `end` is ready, then lets open connections end for as long as `grace`.
 async fn run(
     listener: TcpListener,
     app: App,
     end: impl Future<Output = ()> + Send + 'static,
+    grace: Duration,
 ) -> Result<()> {
     let (ending, mut ended) = watch::channel(false);
     let worker = app.clone();
@@ -63,7 +64,7 @@ async fn run(
     let server = axum::serve(listener, router(app)).with_graceful_shutdown(graceful);
     let deadline = async move {
         if ended.wait_for(|ended| *ended).await.is_ok() {
-            tokio::time::sleep(GRACE).await;
+            tokio::time::sleep(grace).await;
         } else {
             std::future::pending::<()>().await;
         }
@@ -110,4 +111,57 @@ async fn open(options: Options) -> Result<App> {
     tokio::task::spawn_blocking(move || App::open(&options))
         .await
         .map_err(io::Error::other)?
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::TcpStream,
+    };
+
+    use store::manifest::Manifest;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_server_ends_whatever_is_open() {
+        let study = tempfile::tempdir().unwrap();
+        Manifest::new("empty", 0).write(study.path()).unwrap();
+        let app = App::open(&Options::new(study.path())).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let asked = async {
+            let _ = ended.await;
+        };
+        let running = tokio::spawn(run(listener, app, asked, Duration::from_millis(100)));
+        let clients = tokio::task::spawn_blocking(move || {
+            // One connection waits for its next request, another is in the middle of its first.
+            let mut idle = TcpStream::connect(addr).unwrap();
+            idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+                .unwrap();
+            assert!(head(&mut idle).starts_with("HTTP/1.1 200"));
+            let mut unfinished = TcpStream::connect(addr).unwrap();
+            unfinished
+                .write_all(
+                    b"POST /api/v1/generate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                      expect: 100-continue\r\ncontent-length: 100\r\n\r\n",
+                )
+                .unwrap();
+            // The server reads the body now, and waits for the rest of it.
+            assert!(head(&mut unfinished).starts_with("HTTP/1.1 100"));
+            (idle, unfinished)
+        });
+        let _open = clients.await.unwrap();
+        end.send(()).unwrap();
+        running.await.unwrap().unwrap();
+    }
+
+    /// The beginning of an answer.
+    fn head(stream: &mut TcpStream) -> String {
+        let mut bytes = [0; 12];
+        stream.read_exact(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
 }

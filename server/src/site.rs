@@ -1,10 +1,9 @@
 //! The explorer's files, embedded in the program, and the page that stands in for them when they were not built.
 
 use axum::{
-    body::Body,
     extract::Request,
-    http::{HeaderValue, Method, Response, StatusCode, header},
-    response::IntoResponse,
+    http::{HeaderMap, HeaderValue, Method, header},
+    response::{Html, IntoResponse, Response},
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
 
@@ -42,7 +41,7 @@ const FILE_ENDINGS: &[&str] = &[
 ];
 
 /// Any address that no route has.
-pub(crate) async fn fallback(request: Request) -> axum::response::Response {
+pub(crate) async fn fallback(request: Request) -> Response {
     let path = request.uri().path();
     if path == "/api" || path.starts_with("/api/") {
         return Problem::unknown_route(path).into_response();
@@ -52,18 +51,48 @@ pub(crate) async fn fallback(request: Request) -> axum::response::Response {
         let allow = [(header::ALLOW, HeaderValue::from_static("GET, HEAD"))];
         return (allow, problem).into_response();
     }
-    let known = request.headers().get(header::IF_NONE_MATCH);
+    let headers = request.headers();
     let name = path.trim_start_matches('/');
-    if let Some(file) = Dist::get(name) {
-        return caching::unless_known(known, serve(name, file));
+    if let Some(response) = find(name, headers) {
+        return response;
     }
     if ending(name).is_some_and(|e| FILE_ENDINGS.contains(&e)) {
         return Problem::unknown_route(path).into_response();
     }
-    match Dist::get(INDEX) {
-        Some(file) => caching::unless_known(known, serve(INDEX, file)),
-        None => axum::response::Html(NOT_BUILT).into_response(),
-    }
+    find(INDEX, headers).unwrap_or_else(|| Html(NOT_BUILT).into_response())
+}
+
+/// A file of the explorer as the client wants it: the copy compressed at build time (`name.br`) where there is one, else as it is.
+fn find(name: &str, headers: &HeaderMap) -> Option<Response> {
+    let file = Dist::get(name)?;
+    let smaller = accepts_brotli(headers).then(|| Dist::get(&format!("{name}.br")));
+    let response = match smaller.flatten() {
+        Some(compressed) => serve(name, compressed, Some("br")),
+        None => serve(name, file, None),
+    };
+    Some(caching::unless_known(
+        headers.get(header::IF_NONE_MATCH),
+        response,
+    ))
+}
+
+/// Whether the client takes Brotli.
+fn accepts_brotli(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|coding| match coding.split_once(';') {
+            None => coding.trim() == "br",
+            Some((coding, quality)) => {
+                let none = quality
+                    .trim()
+                    .strip_prefix("q=")
+                    .and_then(|q| q.parse().ok());
+                coding.trim() == "br" && none != Some(0.0)
+            }
+        })
 }
 
 /// The text of the explorer's page, if it was built.
@@ -71,19 +100,30 @@ pub(crate) fn index() -> Option<String> {
     Dist::get(INDEX).map(|file| String::from_utf8_lossy(&file.data).into_owned())
 }
 
-fn serve(name: &str, file: EmbeddedFile) -> axum::response::Response {
-    let caching = if is_hashed(name) {
+fn serve(name: &str, file: EmbeddedFile, coding: Option<&'static str>) -> Response {
+    let lasting = if is_hashed(name) {
         "public, max-age=31536000, immutable"
     } else {
         "no-cache"
     };
     let tag = caching::etag(&caching::digest(&file.metadata.sha256_hash()));
-    let built = Response::builder()
-        .header(header::CONTENT_TYPE, media_type(name))
-        .header(header::CACHE_CONTROL, caching)
-        .header(header::ETAG, tag)
-        .body(Body::from(file.data.into_owned()));
-    built.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+    let mut response = (
+        [
+            (header::CONTENT_TYPE, media_type(name)),
+            (header::CACHE_CONTROL, lasting),
+            (header::VARY, "accept-encoding"),
+        ],
+        [(header::ETAG, tag)],
+        file.data,
+    )
+        .into_response();
+    if let Some(coding) = coding {
+        let coding = HeaderValue::from_static(coding);
+        response
+            .headers_mut()
+            .insert(header::CONTENT_ENCODING, coding);
+    }
+    response
 }
 
 fn ending(name: &str) -> Option<&str> {
@@ -138,6 +178,20 @@ mod tests {
             "1a2b3c4d5e6f7890.js",
         ] {
             assert!(!is_hashed(plain), "{plain}");
+        }
+    }
+
+    #[test]
+    fn brotli_is_sent_to_who_asks() {
+        for (accepted, expected) in [
+            ("gzip, deflate, br, zstd", true),
+            ("br;q=0.5", true),
+            ("gzip, br;q=0", false),
+            ("gzip", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(accepted));
+            assert_eq!(accepts_brotli(&headers), expected, "{accepted}");
         }
     }
 

@@ -126,25 +126,11 @@ fn models(options: &Options, manifest: &Manifest, store: &Store) -> Result<Model
             "this server was started with --browse-only; start it without to run prompts".into(),
         ));
     }
-    let (base, chat) = match (&manifest.base, &manifest.chat) {
-        (Some(base), Some(chat)) => (base, chat),
-        (None, None) => {
-            return Ok(Models::Absent(
-                "this study names no models; add [base] and [chat] to study.toml to run prompts"
-                    .into(),
-            ));
-        }
-        (base, _) => {
-            let (there, missing) = if base.is_some() {
-                ("base", "chat")
-            } else {
-                ("chat", "base")
-            };
-            return Err(Error::Study(format!(
-                "{}: [{there}] is named but [{missing}] is not; name both models or neither",
-                options.study.join(store::manifest::FILE).display()
-            )));
-        }
+    // The manifest names both or neither.
+    let (Some(base), Some(chat)) = (&manifest.base, &manifest.chat) else {
+        return Ok(Models::Absent(
+            "this study names no models; add [base] and [chat] to study.toml to run prompts".into(),
+        ));
     };
     let dictionaries = manifest
         .dictionaries

@@ -1,11 +1,7 @@
 //! `POST /api/v1/activations`
 
 use api::{ActivationsRequest, ActivationsResponse};
-use axum::{
-    extract::State,
-    http::header,
-    response::{AppendHeaders, IntoResponse},
-};
+use axum::{extract::State, http::header, response::IntoResponse};
 
 use crate::{
     App,
@@ -43,7 +39,7 @@ pub(crate) async fn json<T: serde::Serialize + Send + 'static>(
     let text = tokio::task::spawn_blocking(move || serde_json::to_vec(&value)).await;
     match text {
         Ok(Ok(text)) => {
-            let kind = AppendHeaders([(header::CONTENT_TYPE, "application/json")]);
+            let kind = [(header::CONTENT_TYPE, "application/json")];
             Ok((kind, text))
         }
         failed => {

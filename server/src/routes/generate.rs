@@ -7,7 +7,7 @@ use axum::{
     extract::State,
     http::header,
     response::{
-        AppendHeaders, IntoResponse,
+        IntoResponse,
         sse::{Event, KeepAlive, Sse},
     },
 };
@@ -44,10 +44,10 @@ pub(crate) async fn post(
     let sse = Sse::new(events.map(|event| Ok::<_, Infallible>(encode(&event))))
         .keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     // Reverse proxies that buffer would hold the tokens back.
-    let headers = AppendHeaders([
+    let headers = [
         (header::CACHE_CONTROL, "no-store"),
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
-    ]);
+    ];
     Ok((headers, sse))
 }
 

@@ -1,14 +1,13 @@
 //! `GET /api/v1/study`
 
 use api::StudyInfo;
-use axum::{
-    Json,
-    extract::State,
-    http::header,
-    response::{AppendHeaders, IntoResponse},
-};
+use axum::{extract::State, http::header, response::IntoResponse};
 
-use crate::{App, caching, extract::Parameters, problem::Answer};
+use crate::{
+    App, caching,
+    extract::Parameters,
+    problem::{Answer, Problem},
+};
 
 /// What is loaded, what is available and why not.
 #[utoipa::path(
@@ -25,10 +24,14 @@ pub(crate) async fn get(
     parameters: Parameters,
 ) -> Answer<impl IntoResponse> {
     parameters.named([])?;
-    let info = app.info();
-    // Besides the data, the state of the models decides the answer.
-    let reason = info.models.reason.as_deref().unwrap_or("ready");
-    let state = format!("{}-{}", info.revision, caching::digest(reason.as_bytes()));
-    let headers = AppendHeaders([(header::ETAG, caching::etag(&state))]);
-    Ok((headers, Json(info)))
+    // Besides the data, the manifest and the state of the models decide the answer.
+    let text = serde_json::to_vec(&app.info()).map_err(|error| {
+        tracing::error!(%error, "the study could not be written");
+        Problem::internal("the study could not be written")
+    })?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/json".to_owned()),
+        (header::ETAG, caching::etag(&caching::digest(&text))),
+    ];
+    Ok((headers, text))
 }

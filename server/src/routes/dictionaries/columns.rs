@@ -1,10 +1,6 @@
 //! `GET /api/v1/dictionaries/{dict}/columns`
 
-use axum::{
-    extract::State,
-    http::header,
-    response::{AppendHeaders, IntoResponse},
-};
+use axum::{extract::State, http::header, response::IntoResponse};
 
 use crate::{
     App,
@@ -59,7 +55,7 @@ pub(crate) async fn get(
             Ok(block(&store.columns(&dict, &names)?))
         })
         .await?;
-    let headers = AppendHeaders([(header::CONTENT_TYPE, "application/octet-stream")]);
+    let headers = [(header::CONTENT_TYPE, "application/octet-stream")];
     Ok((headers, block))
 }
 
