@@ -165,7 +165,7 @@ impl Stream<'_> {
             return Ok(self.finish(DoneReason::Length, events));
         }
         let started = Instant::now();
-        let (id, logprob) = self.sampler.sample(&self.logits);
+        let (id, logprob) = self.sampler.sample(&self.logits)?;
         let stop = pair.stops(self.run.model(), id);
         let last = stop || self.generated + 1 >= job.room;
         let mut text = self.decoder.push(id);

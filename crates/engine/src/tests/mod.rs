@@ -1,5 +1,7 @@
 //! Tests over the reference checkpoints, and what they share.
 
+#![allow(clippy::needless_pass_by_value)] // json! literals are handed over
+
 mod generation;
 mod laws;
 mod parity;

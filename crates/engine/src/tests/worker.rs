@@ -145,7 +145,7 @@ async fn a_job_whose_client_has_gone_is_skipped() {
     drop(engine);
     let theirs = Arc::clone(&shared);
     tokio::task::spawn_blocking(move || {
-        worker::serve_all(theirs.pair.get().unwrap(), &theirs, receiver)
+        worker::serve_all(theirs.pair.get().unwrap(), &theirs, receiver);
     })
     .await
     .unwrap();
@@ -173,7 +173,7 @@ async fn jobs_left_when_the_engine_stops_are_told_so() {
     drop(engine);
     assert!(shared.stopping.load(Ordering::Relaxed));
     tokio::task::spawn_blocking(move || {
-        worker::serve_all(shared.pair.get().unwrap(), &shared, receiver)
+        worker::serve_all(shared.pair.get().unwrap(), &shared, receiver);
     })
     .await
     .unwrap();
