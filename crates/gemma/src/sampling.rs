@@ -1,73 +1,55 @@
 //! Greedy and seeded sampling from one row of logits.
 
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use candle_core::{Device, Tensor};
+use candle_transformers::generation::{LogitsProcessor, Sampling};
+
+use crate::{Error, Result};
+
+/// Temperatures below this are greedy: dividing logits by less leaves the range of f32.
+const COLDEST: f64 = 1e-7;
 
 /// Chooses tokens; equal seeds give equal choices on equal logits.
-#[derive(Clone, Debug)]
 pub struct Sampler {
-    temperature: f64,
-    top_p: f64,
-    rng: ChaCha8Rng,
+    /// None: greedy.
+    processor: Option<LogitsProcessor>,
 }
 
 impl Sampler {
     /// `temperature` 0 is greedy; `top_p` of 1 or more keeps every token, less keeps the fewest most probable ones that reach it together.
     pub fn new(temperature: f64, top_p: f64, seed: u64) -> Self {
+        let sampling = if top_p < 1.0 {
+            Sampling::TopP {
+                p: top_p,
+                temperature,
+            }
+        } else {
+            Sampling::All { temperature }
+        };
         Self {
-            temperature,
-            top_p,
-            rng: ChaCha8Rng::seed_from_u64(seed),
+            processor: (temperature >= COLDEST)
+                .then(|| LogitsProcessor::from_sampling(seed, sampling)),
         }
     }
 
     /// A token, and the logarithm of its probability before temperature and `top_p`, in nats.
     ///
-    /// Among equal largest logits the lowest id is taken; NaN logits are never taken. No logits give id 0 with probability 0.
-    pub fn sample(&mut self, logits: &[f32]) -> (u32, f32) {
+    /// Among equal largest logits greedy sampling takes the lowest id, and never a NaN.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when the logits give no distribution: none at all, or NaN.
+    pub fn sample(&mut self, logits: &[f32]) -> Result<(u32, f32)> {
         let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let id = if self.temperature > 0.0 {
-            self.draw(logits, largest)
-        } else {
-            logits.iter().position(|x| *x == largest).unwrap_or(0)
+        let id = match &mut self.processor {
+            Some(processor) => processor.sample(&Tensor::new(logits, &Device::Cpu)?)? as usize,
+            None => logits.iter().position(|x| *x == largest).unwrap_or(0),
         };
         let shifted = |x: f32| f64::from(x) - f64::from(largest);
         let normaliser = logits.iter().map(|x| shifted(*x).exp()).sum::<f64>().ln();
-        let logprob = logits
-            .get(id)
-            .map_or(f64::NEG_INFINITY, |x| shifted(*x) - normaliser);
-        (id as u32, logprob as f32)
-    }
-
-    fn draw(&mut self, logits: &[f32], largest: f32) -> usize {
-        let weight = |x: f32| ((f64::from(x) - f64::from(largest)) / self.temperature).exp();
-        let mut weights: Vec<(usize, f64)> = logits
-            .iter()
-            .enumerate()
-            .map(|(id, x)| (id, weight(*x)))
-            .filter(|(_, weight)| *weight > 0.0)
-            .collect();
-        let mut total: f64 = weights.iter().map(|(_, weight)| weight).sum();
-        if self.top_p < 1.0 {
-            weights.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-            let mut reached = 0.0;
-            let kept = weights
-                .iter()
-                .position(|(_, weight)| {
-                    reached += weight;
-                    reached >= self.top_p * total
-                })
-                .map_or(weights.len(), |last| last + 1);
-            weights.truncate(kept);
-            total = weights.iter().map(|(_, weight)| weight).sum();
-        }
-        let mut left = self.rng.random::<f64>() * total;
-        for (id, weight) in &weights {
-            left -= weight;
-            if left < 0.0 {
-                return *id;
-            }
-        }
-        weights.last().map_or(0, |(id, _)| *id)
+        let logit = logits.get(id).ok_or_else(|| {
+            Error::Tensor(candle_core::Error::Msg(
+                "there are no logits to sample from".into(),
+            ))
+        })?;
+        Ok((id as u32, (shifted(*logit) - normaliser) as f32))
     }
 }
