@@ -92,7 +92,7 @@ async fn from_the_study_to_a_steered_answer_and_back_by_its_link() {
     browser
         .wait_for(
             "the prompt's tokens",
-            "document.querySelector('[data-testid=prompt-tokens] [data-testid=token]')",
+            "document.querySelector('[data-testid=try-result] [data-testid=token]')",
         )
         .await;
     browser.screenshot("latent").await;
@@ -131,7 +131,7 @@ async fn from_the_study_to_a_steered_answer_and_back_by_its_link() {
     browser
         .wait_for(
             "the refusal latent firing on the prompt",
-            "[...document.querySelectorAll('[data-testid=prompt-tokens] [data-testid=token]')].some(t => Number(t.dataset.value) > 0)",
+            "[...document.querySelectorAll('[data-testid=try-result] [data-testid=token]')].some(t => Number(t.dataset.value) > 0)",
         )
         .await;
 
@@ -141,7 +141,7 @@ async fn from_the_study_to_a_steered_answer_and_back_by_its_link() {
         .await;
     browser.set("[data-testid=strength]", "-4").await;
     browser.click("[data-testid=generate]").await;
-    let finished = "document.querySelectorAll('[data-testid=lane-output][data-done]').length === 2";
+    let finished = "[...document.querySelectorAll('[data-testid=lane-output]')].filter(lane => lane.dataset.done).length === 2";
     browser.wait_for("both answers", finished).await;
     let lane = |number: usize| {
         format!(
