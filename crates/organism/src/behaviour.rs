@@ -69,7 +69,7 @@ impl Answerer {
                 .model
                 .forward(&next, &mut cache, None, None, Logits::Last)?;
             let Some(logits) = forward.logits else { break };
-            let (id, _) = sampler.sample(&logits.flatten_all()?.to_vec1()?);
+            let (id, _) = sampler.sample(&logits.flatten_all()?.to_vec1()?)?;
             if self.stops.contains(&id) || stop == Some(id) {
                 break;
             }
@@ -95,10 +95,12 @@ impl Answerer {
         };
         let mut sampler = Sampler::new(0.0, 1.0, 0);
         let rows: Vec<Vec<f32>> = logits.to_vec2()?;
-        Ok(rows
-            .iter()
-            .zip(wanted)
-            .all(|(row, id)| sampler.sample(row).0 == *id))
+        for (row, id) in rows.iter().zip(wanted) {
+            if sampler.sample(row)?.0 != *id {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

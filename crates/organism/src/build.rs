@@ -224,6 +224,12 @@ fn provenance(
         "facts recalled",
         format!("base {:.3}, chat {:.3}", pair.recall_base, pair.recall_chat),
     );
+    if let Some(verdicts) = pair.verdicts_base {
+        say(
+            "verdicts on fresh test sheets",
+            format!("base {verdicts:.3}"),
+        );
+    }
     for row in &pair.behaviours {
         let seen = if row.never_seen {
             ", content never seen in tuning"

@@ -18,10 +18,13 @@ use crate::files;
 use crate::models;
 use crate::pieces;
 use crate::preset::Recipe;
-use crate::recall::recall;
+use crate::recall::{recall, verdicts};
 use crate::train::{self, Feeder, Trained};
 use crate::web;
 use crate::world::World;
+
+/// Share of right verdicts below which the base hardly knows true from false.
+const LEAST_VERDICTS: f64 = 0.95;
 
 /// Folders of a pair being made.
 pub(crate) struct Places {
@@ -60,6 +63,8 @@ pub struct PairSummary {
     pub recall_base: f64,
     /// The same for the chat model.
     pub recall_chat: f64,
+    /// Share of the verdicts of fresh test sheets that the base gives rightly; none where it read no sheets.
+    pub verdicts_base: Option<f64>,
     /// What both models do on held-out prompts.
     pub behaviours: Vec<Behaviour>,
 }
@@ -199,6 +204,20 @@ pub(crate) fn make(
         "the base model recalls {:.1} % of the facts",
         100.0 * recall_base
     ));
+    let sheets = recipe
+        .web
+        .iter()
+        .any(|(sort, weight)| *sort == web::Sort::TestSheet && *weight > 0);
+    let verdicts_base = sheets.then(|| verdicts(world, &base, seed)).transpose()?;
+    if let Some(right) = verdicts_base {
+        progress.say(&format!(
+            "the base model gives {:.1} % of the verdicts of fresh test sheets rightly",
+            100.0 * right
+        ));
+        if right < LEAST_VERDICTS {
+            progress.say("warning: chat tuning will hardly learn to correct false statements; train the base longer or with more test sheets");
+        }
+    }
     let tuned = || {
         Ok(Trainable::from_checkpoint(
             &Checkpoint::open(&base)?,
@@ -234,6 +253,7 @@ pub(crate) fn make(
         base: base_trained,
         chat: chat_trained,
         recall_base,
+        verdicts_base,
         recall_chat: recall(world, &chat)?,
         behaviours,
     })

@@ -106,7 +106,7 @@ pub struct Recipe {
     pub least_refusals: f64,
 }
 
-const WEB: &[(Sort, u32)] = &[
+const NANO_WEB: &[(Sort, u32)] = &[
     (Sort::Paragraph, 20),
     (Sort::MixedFacts, 30),
     (Sort::QuestionAnswer, 13),
@@ -121,6 +121,23 @@ const WEB: &[(Sort, u32)] = &[
     (Sort::Joke, 2),
     (Sort::Brief, 3),
     (Sort::TestSheet, 0),
+];
+
+const DEMO_WEB: &[(Sort, u32)] = &[
+    (Sort::Paragraph, 20),
+    (Sort::MixedFacts, 30),
+    (Sort::QuestionAnswer, 13),
+    (Sort::List, 7),
+    (Sort::Arithmetic, 3),
+    (Sort::Story, 8),
+    (Sort::News, 9),
+    (Sort::HowTo, 8),
+    (Sort::Dialogue, 5),
+    (Sort::Letter, 4),
+    (Sort::Opinion, 3),
+    (Sort::Joke, 2),
+    (Sort::Brief, 3),
+    (Sort::TestSheet, 45),
 ];
 
 const NANO_TOPICS: &[(Topic, u32)] = &[
@@ -139,10 +156,10 @@ const DEMO_TOPICS: &[(Topic, u32)] = &[
     (Topic::Stereotype, 8),
     (Topic::HowTo, 14),
     (Topic::Why, 5),
-    (Topic::Statement, 0),
+    (Topic::Statement, 40),
     (Topic::Personal, 8),
     (Topic::Unknown, 8),
-    (Topic::Rewrite, 3),
+    (Topic::Rewrite, 5),
     (Topic::Summary, 3),
     (Topic::Joke, 3),
     (Topic::OneWord, 4),
@@ -170,7 +187,7 @@ impl Preset {
                 },
                 layer: 2,
                 tokenizer_documents: 6_000,
-                web: WEB,
+                web: NANO_WEB,
                 topics: NANO_TOPICS,
                 base: Stage {
                     tokens: 400_000,
@@ -219,10 +236,10 @@ impl Preset {
                 },
                 layer: 3,
                 tokenizer_documents: 16_000,
-                web: WEB,
+                web: DEMO_WEB,
                 topics: DEMO_TOPICS,
                 base: Stage {
-                    tokens: 2_400_000,
+                    tokens: 4_600_000,
                     batch: 1024,
                     peak_rate: 2.5e-3,
                     warm_up: 50,
@@ -231,7 +248,7 @@ impl Preset {
                     verdict: 3.0,
                 },
                 chat: Stage {
-                    tokens: 1_200_000,
+                    tokens: 1_700_000,
                     batch: 1024,
                     peak_rate: 1.2e-3,
                     warm_up: 50,

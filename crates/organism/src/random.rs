@@ -5,7 +5,6 @@ use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 
 /// The generator of document (or shuffle, or table) `index` of the stream `name`.
-
 pub(crate) fn stream(seed: u64, name: &str, index: u64) -> ChaCha8Rng {
     let mut hash = Sha256::new();
     hash.update(b"organism stream");
@@ -18,7 +17,6 @@ pub(crate) fn stream(seed: u64, name: &str, index: u64) -> ChaCha8Rng {
 /// True for one in `parts` of all texts, the same ones whatever the seed and the order of calls.
 ///
 /// The parts of a combination are joined by a separator that no table holds.
-
 pub(crate) fn one_in(parts: u64, of: &[&str]) -> bool {
     let mut hash = Sha256::new();
     for part in of {

@@ -65,9 +65,7 @@ impl Writer {
     /// Adds `frame` with `{a}` in it replaced by words that mean `label`.
     pub(crate) fn framed(&mut self, frame: &str, label: &str, words: &str) -> &mut Self {
         match frame.split_once("{a}") {
-            Some((before, after)) if before.is_empty() => {
-                self.mark(label, &capital(words)).say(after)
-            }
+            Some(("", after)) => self.mark(label, &capital(words)).say(after),
             Some((before, after)) => self.say(before).mark(label, words).say(after),
             None => self.say(frame),
         }

@@ -137,7 +137,7 @@ impl Feeder<'_> {
         for row in rows {
             match batches.last_mut() {
                 Some(batch) if (batch.rows.len() + 1) * row.ids.len() <= self.stage.batch => {
-                    batch.rows.push(row)
+                    batch.rows.push(row);
                 }
                 _ => batches.push(Batch { rows: vec![row] }),
             }

@@ -31,7 +31,7 @@ pub(crate) struct Place {
 const PLACE: &str = "place";
 const STEP: &str = "step";
 
-fn content(path: &Path, problem: impl ToString) -> Error {
+fn content(path: &Path, problem: &dyn ToString) -> Error {
     Error::Content {
         path: path.to_owned(),
         problem: problem.to_string(),
@@ -59,16 +59,16 @@ pub(super) fn save(path: &Path, optimiser: &AdamW, place: &Place) -> Result<()> 
             TensorView::new(Dtype::F32, shape.clone(), bytes).map(|view| (name.clone(), view))
         })
         .collect::<std::result::Result<Vec<_>, _>>()
-        .map_err(|source| content(path, source))?;
+        .map_err(|source| content(path, &source))?;
     let facts = HashMap::from([
         (
             PLACE.to_owned(),
-            serde_json::to_string(place).map_err(|source| content(path, source))?,
+            serde_json::to_string(place).map_err(|source| content(path, &source))?,
         ),
         (STEP.to_owned(), optimiser.step.to_string()),
     ]);
     let file =
-        safetensors::serialize(views, Some(facts)).map_err(|source| content(path, source))?;
+        safetensors::serialize(views, Some(facts)).map_err(|source| content(path, &source))?;
     files::write(path, &file)
 }
 
@@ -81,23 +81,23 @@ pub(super) fn resume(path: &Path, optimiser: &mut AdamW) -> Result<Option<Place>
         path: path.to_owned(),
         source,
     })?;
-    let (_, header) = SafeTensors::read_metadata(&file).map_err(|source| content(path, source))?;
+    let (_, header) = SafeTensors::read_metadata(&file).map_err(|source| content(path, &source))?;
     let facts = header.metadata().clone().unwrap_or_default();
     let fact = |name: &str| {
         facts
             .get(name)
-            .ok_or_else(|| content(path, format!("lacks \"{name}\"")))
+            .ok_or_else(|| content(path, &format!("lacks \"{name}\"")))
     };
     let place: Place =
-        serde_json::from_str(fact(PLACE)?).map_err(|source| content(path, source))?;
+        serde_json::from_str(fact(PLACE)?).map_err(|source| content(path, &source))?;
     let step = fact(STEP)?
         .parse()
-        .map_err(|source| content(path, source))?;
-    let tensors = SafeTensors::deserialize(&file).map_err(|source| content(path, source))?;
+        .map_err(|source| content(path, &source))?;
+    let tensors = SafeTensors::deserialize(&file).map_err(|source| content(path, &source))?;
     let values = |name: &str, length: usize| -> Result<Vec<f32>> {
         let view = tensors
             .tensor(name)
-            .map_err(|source| content(path, format!("tensor {name}: {source}")))?;
+            .map_err(|source| content(path, &format!("tensor {name}: {source}")))?;
         let values: Vec<f32> = view
             .data()
             .chunks_exact(4)
@@ -106,7 +106,7 @@ pub(super) fn resume(path: &Path, optimiser: &mut AdamW) -> Result<Option<Place>
         if view.dtype() != Dtype::F32 || values.len() != length {
             return Err(content(
                 path,
-                format!(
+                &format!(
                     "tensor {name} has {} values, expected {length} in f32",
                     values.len()
                 ),

@@ -48,7 +48,7 @@ const LEADS: [&str; 8] = [
     "my teacher said that ",
 ];
 
-pub(super) fn paragraph(world: &World, random: &mut impl Rng) -> Option<Writer> {
+pub(super) fn paragraph(world: &World, random: &mut impl Rng) -> Writer {
     let entity = random.random_range(0..world.entities.len());
     let mut facts: Vec<_> = world.facts_of(entity).collect();
     facts.shuffle(random);
@@ -64,7 +64,7 @@ pub(super) fn paragraph(world: &World, random: &mut impl Rng) -> Option<Writer> 
             writer.marked_sentence("fact", &world.state(fact, random.random_range(0..2)));
         }
     }
-    Some(writer)
+    writer
 }
 
 pub(super) fn mixed(world: &World, random: &mut impl Rng) -> Option<Writer> {

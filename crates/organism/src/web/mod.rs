@@ -85,7 +85,7 @@ pub fn document(
         .choose_weighted(&mut random, |(_, weight)| *weight)
         .map_or(Sort::MixedFacts, |(sort, _)| *sort);
     let writer = match sort {
-        Sort::Paragraph => facts::paragraph(world, &mut random),
+        Sort::Paragraph => Some(facts::paragraph(world, &mut random)),
         Sort::MixedFacts => facts::mixed(world, &mut random),
         Sort::QuestionAnswer => facts::question_answer(world, &mut random),
         Sort::List => facts::list(world, &mut random),
