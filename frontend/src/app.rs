@@ -1,29 +1,29 @@
 //! The frame around every page, and which address shows which page.
 
 use leptos::{ev, prelude::*};
-use leptos_router::{
-    components::{FlatRoutes, Route, Router},
-    hooks::use_location,
-    path,
-};
 
 use crate::{
     explorer::Explorer,
+    nav::{Address, focus_follows_page, follow_links},
     pages::{lab::Lab, latent::Latent, latents::Latents, missing::Missing, study::Study},
     parts::{
         footer::Footer,
         header::Header,
         keys::{focus, use_keys},
+        live::live,
         shortcuts::ShortcutSheet,
         toast::Toasts,
         tooltip::Tooltip,
     },
+    state::place::Place,
 };
 
 /// The explorer.
 #[component]
 pub(crate) fn App() -> impl IntoView {
-    Explorer::start();
+    let explorer = Explorer::start();
+    follow_links(explorer.address);
+    focus_follows_page();
     use_keys(|key, event| {
         if key == "/" {
             event.prevent_default();
@@ -34,38 +34,26 @@ pub(crate) fn App() -> impl IntoView {
         event.prevent_default();
         focus("#main");
     };
-    view! {
-        <Router>
-            <a class="skip" href="#main" on:click=skip>"Skip to the content"</a>
-            <Header />
-            <main id="main" class="page" tabindex="-1">
-                <FlatRoutes fallback=Missing>
-                    <Route path=path!("/") view=Study />
-                    <Route path=path!("/d/:dictionary") view=Latents />
-                    <Route path=path!("/d/:dictionary/l/:id") view=Latent />
-                    <Route path=path!("/lab") view=Lab />
-                </FlatRoutes>
-            </main>
-            <Footer />
-            <FocusFollowsPage />
-            <Tooltip />
-            <Toasts />
-            <ShortcutSheet />
-        </Router>
-    }
-}
-
-/// After a change of page the keyboard continues at the page's beginning, not where the old page's link was.
-#[component]
-fn FocusFollowsPage() -> impl IntoView {
-    let pathname = use_location().pathname;
-    let tip = crate::explorer::explorer().tip;
-    Effect::new(move |before: Option<String>| {
-        let now = pathname.get();
-        if before.is_some_and(|before| before != now) {
-            tip.set(None);
-            focus("#main");
+    // A page stays while only what its path names changes.
+    let kind = Memo::new(move |_| explorer.address.with(Address::place).kind());
+    let page = live(move || {
+        kind.track();
+        match explorer.address.with_untracked(Address::place) {
+            Place::Study => view! { <Study /> }.into_any(),
+            Place::Latents { .. } => view! { <Latents /> }.into_any(),
+            Place::Latent { .. } => view! { <Latent /> }.into_any(),
+            Place::Lab => view! { <Lab /> }.into_any(),
+            Place::Missing => view! { <Missing /> }.into_any(),
         }
-        now
     });
+    view! {
+        <a class="skip" href="#main" on:click=skip>"Skip to the content"</a>
+        <Header />
+        <main id="main" class="page" tabindex="-1">{page}</main>
+        <Footer />
+        <Tooltip />
+        <Toasts />
+        <ShortcutSheet />
+    }
+    .into_any()
 }

@@ -1,11 +1,12 @@
-//! What every page shares: the study, the models' state, tooltip, toasts.
+//! What every page shares: the address, the study, the models' state, tooltip, toasts.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use api::{Readiness, ReadyState, StudyInfo};
-use leptos::{prelude::*, web_sys::AbortController};
+use api::{DictionaryInfo, Readiness, ReadyState, StudyInfo};
+use leptos::prelude::*;
 
 use crate::{
+    nav::Address,
     net::{
         fetch,
         load::{Load, use_load},
@@ -43,10 +44,14 @@ impl Models {
 /// Handles to what every page shares; copied freely.
 #[derive(Clone, Copy)]
 pub(crate) struct Explorer {
+    /// Path and query.
+    pub(crate) address: RwSignal<Address>,
     /// The study.
     pub(crate) study: Load<StudyInfo>,
     /// The models' state, polled.
     pub(crate) models: RwSignal<Models>,
+    /// Prompts can be run.
+    pub(crate) ready: Memo<bool>,
     /// The one tooltip.
     pub(crate) tip: RwSignal<Option<Tip>>,
     /// The pointer is over the tooltip, which keeps it open.
@@ -67,9 +72,12 @@ pub(crate) fn explorer() -> Explorer {
 impl Explorer {
     /// Asks for the study and starts to watch the models.
     pub(crate) fn start() -> Self {
+        let models = RwSignal::new(Models::Unknown);
         let explorer = Self {
+            address: RwSignal::new(Address::read()),
             study: use_load(|| Some(Request::study())),
-            models: RwSignal::new(Models::Unknown),
+            models,
+            ready: Memo::new(move |_| models.read().ready()),
             tip: RwSignal::new(None),
             tip_held: RwSignal::new(false),
             toasts: RwSignal::new(Vec::new()),
@@ -81,11 +89,9 @@ impl Explorer {
         // The study says more once the models are there, and everything once the server is back.
         Effect::new(move |before: Option<Option<ReadyState>>| {
             let state = explorer.models.read().state();
-            if before.is_some_and(|before| before != state && state.is_some())
-                && (explorer.study.data.read_untracked().is_some()
-                    || explorer.study.fault.read_untracked().is_some())
-            {
-                explorer.study.reload();
+            let changed = before.is_some_and(|before| before != state && state.is_some());
+            if changed && !explorer.study.state.busy.get_untracked() {
+                explorer.study.state.reload();
             }
             state
         });
@@ -93,12 +99,16 @@ impl Explorer {
     }
 
     /// The dictionary of that name, or the study's first.
-    pub(crate) fn dictionary(self, slug: Option<&str>) -> Option<api::DictionaryInfo> {
+    pub(crate) fn dictionary(self, slug: Option<&str>) -> Option<DictionaryInfo> {
         let study = self.study.get()?;
-        let wanted = slug.map_or(study.dictionaries.first(), |slug| {
-            study.dictionaries.iter().find(|d| d.slug == slug)
-        });
+        let all = &study.dictionaries;
+        let wanted = slug.map_or(all.first(), |slug| all.iter().find(|d| d.slug == slug));
         wanted.cloned()
+    }
+
+    /// The study together with one of its dictionaries.
+    pub(crate) fn study_with(self, slug: &str) -> Option<(Arc<StudyInfo>, DictionaryInfo)> {
+        Some((self.study.get()?, self.dictionary(Some(slug))?))
     }
 
     /// The study's cuts, or the paper's until the study is there.
@@ -109,19 +119,20 @@ impl Explorer {
     }
 
     /// Tells screen readers.
-    pub(crate) fn announce(self, text: impl Into<String>) {
-        self.announcement.set(text.into());
+    pub(crate) fn announce(self, text: &str) {
+        self.announcement.set(text.to_owned());
     }
 
     fn watch_models(self) {
         leptos::task::spawn_local(async move {
-            let controller: Option<AbortController> = fetch::controller();
-            let Some(signal) = controller.map(|c| c.signal()) else {
+            let Some(controller) = fetch::controller() else {
                 return;
             };
-            let answer = fetch::text(&Request::readiness(), &signal).await.ok();
+            let answer = fetch::body(&Request::readiness(), &controller.signal())
+                .await
+                .ok();
             // 503 while loading carries the same body as 200.
-            let readiness = answer.and_then(|(_, body)| serde_json::from_str(&body).ok());
+            let readiness = answer.and_then(|(_, body)| serde_json::from_slice(&body).ok());
             let next = readiness.map_or(Models::Gone, Models::Known);
             let pause = match next.state() {
                 Some(ReadyState::Loading) => 700,

@@ -1,14 +1,19 @@
-//! Pages' states and the address bar.
+//! The address bar: which page is shown, and the page's state in the query.
 
-use leptos::prelude::*;
-use leptos_router::{
-    NavigateOptions,
-    hooks::{use_location, use_navigate, use_params_map},
+use leptos::{
+    ev::{self, MouseEvent},
+    prelude::*,
+    web_sys::{Element, HtmlAnchorElement},
+};
+use wasm_bindgen::{JsCast, JsValue};
+
+use crate::{
+    explorer::explorer,
+    parts::keys::focus,
+    state::{UrlState, place::Place},
 };
 
-use crate::state::UrlState;
-
-/// What a change of state does to the browser's history.
+/// What a change of address does to the browser's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum History {
     /// A new entry: "back" undoes the change.
@@ -17,71 +22,131 @@ pub(crate) enum History {
     Replace,
 }
 
+/// Path and query of the address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    path: String,
+    query: String,
+}
+
+impl Address {
+    /// What the address bar says.
+    pub(crate) fn read() -> Self {
+        let location = window().location();
+        Self {
+            path: location.pathname().unwrap_or_default(),
+            query: location.search().unwrap_or_default(),
+        }
+    }
+
+    /// The page.
+    pub(crate) fn place(&self) -> Place {
+        Place::read(&self.path)
+    }
+}
+
+/// Follows "back", "forward" and every plain link inside the explorer.
+pub(crate) fn follow_links(address: RwSignal<Address>) {
+    let back = window_event_listener(ev::popstate, move |_| address.set(Address::read()));
+    let click = window_event_listener(ev::click, |event| {
+        if let Some(href) = inner_link(&event) {
+            event.prevent_default();
+            goto(&href);
+        }
+    });
+    on_cleanup(move || {
+        back.remove();
+        click.remove();
+    });
+}
+
+/// The path and query of the link under a click that the explorer itself should follow.
+fn inner_link(event: &MouseEvent) -> Option<String> {
+    let modified = event.ctrl_key() || event.meta_key() || event.shift_key() || event.alt_key();
+    if event.default_prevented() || event.button() != 0 || modified {
+        return None;
+    }
+    let target: Element = event.target()?.dyn_into().ok()?;
+    let link: HtmlAnchorElement = target.closest("a[href]").ok()??.dyn_into().ok()?;
+    let outside =
+        link.rel() == "external" || link.has_attribute("download") || !link.target().is_empty();
+    let here = window().location().origin().ok()?;
+    if outside || link.origin() != here || !link.hash().is_empty() {
+        return None;
+    }
+    Some(link.pathname() + &link.search())
+}
+
+/// Goes to another page, at its top.
+pub(crate) fn goto(href: &str) {
+    let before = explorer().address.with_untracked(Address::place);
+    set_address(href, History::Push);
+    if before != explorer().address.with_untracked(Address::place) {
+        window().scroll_to_with_x_and_y(0.0, 0.0);
+    }
+}
+
+fn set_address(href: &str, history: History) {
+    let Ok(entries) = window().history() else {
+        return;
+    };
+    // Browsers refuse only when a page changes its address hundreds of times in seconds; the state is then kept without it.
+    let _ = match history {
+        History::Push => entries.push_state_with_url(&JsValue::NULL, "", Some(href)),
+        History::Replace => entries.replace_state_with_url(&JsValue::NULL, "", Some(href)),
+    };
+    explorer().address.set(Address::read());
+}
+
+/// The place of this page. While the next page is coming up, the old one keeps what it had.
+pub(crate) fn use_place() -> Memo<Place> {
+    let address = explorer().address;
+    let mine = address.with_untracked(Address::place).kind();
+    Memo::new(move |before: Option<&Place>| {
+        let now = address.with(Address::place);
+        match before {
+            Some(before) if now.kind() != mine => before.clone(),
+            _ => now,
+        }
+    })
+}
+
+/// The dictionary that this page's path names.
+pub(crate) fn use_dictionary() -> Memo<String> {
+    let place = use_place();
+    Memo::new(move |_| place.with(|place| place.dictionary().unwrap_or_default().to_owned()))
+}
+
 /// The state of this page, read from the address, and a function that changes it there.
 pub(crate) fn use_url_state<S: UrlState>()
 -> (Memo<S>, impl Fn(S, History) + Copy + Send + Sync + 'static) {
-    let location = use_location();
-    let (pathname, search) = (location.pathname, location.search);
-    let mine = pathname.with_untracked(|path| shape(path));
-    // While the next page is coming up, the address is already its own: this page keeps what it had.
+    let address = explorer().address;
+    let mine = address.with_untracked(Address::place).kind();
     let state = Memo::new(move |before: Option<&S>| match before {
-        Some(before) if pathname.with(|path| shape(path)) != mine => before.clone(),
-        _ => search.with(|query| S::read(query)),
+        Some(before) if address.with(Address::place).kind() != mine => before.clone(),
+        _ => address.with(|address| S::read(&address.query)),
     });
-    let navigate = StoredValue::new_local(use_navigate());
     let set = move |next: S, history: History| {
-        let to = next.href(&pathname.get_untracked());
-        let options = NavigateOptions {
-            replace: history == History::Replace,
-            scroll: false,
-            resolve: false,
-            ..NavigateOptions::default()
-        };
-        navigate.with_value(|navigate| navigate(&to, options));
+        let path = address.with_untracked(|address| address.path.clone());
+        set_address(&next.href(&path), history);
     };
     (state, set)
 }
 
-/// Goes to another page.
-pub(crate) fn use_goto() -> impl Fn(&str) + Copy + Send + Sync + 'static {
-    let navigate = StoredValue::new_local(use_navigate());
-    move |to: &str| {
-        navigate.with_value(|navigate| {
-            navigate(
-                to,
-                NavigateOptions {
-                    resolve: false,
-                    ..NavigateOptions::default()
-                },
-            )
-        });
-    }
-}
-
-/// A segment of the path by its name in the route.
-pub(crate) fn use_segment(name: &'static str) -> Memo<String> {
-    let params = use_params_map();
-    Memo::new(move |_| params.with(|params| params.get(name).unwrap_or_default()))
-}
-
 /// Sets the document's title while the page is shown.
-pub(crate) fn use_title(title: impl Fn() -> String + 'static) {
-    Effect::new(move |_| document().set_title(&format!("{} · Stereoscope", title())));
+pub(crate) fn use_title(title: Signal<String>) {
+    Effect::new(move |_| document().set_title(&format!("{} · Stereoscope", title.get())));
 }
 
-/// The address of a dictionary's table.
-pub(crate) fn latents_path(dictionary: &str) -> String {
-    format!("/d/{}", crate::state::query::encode(dictionary))
-}
-
-/// The address of a latent.
-pub(crate) fn latent_path(dictionary: &str, id: u32) -> String {
-    format!("{}/l/{id}", latents_path(dictionary))
-}
-
-/// What tells one kind of page from another: the first segment and how many there are.
-fn shape(path: &str) -> (String, usize) {
-    let mut segments = path.split('/').filter(|s| !s.is_empty());
-    let first = segments.next().unwrap_or("").to_owned();
-    (first, segments.count())
+/// After a change of page the keyboard continues at the page's beginning, not where the old page's link was.
+pub(crate) fn focus_follows_page() {
+    let explorer = explorer();
+    Effect::new(move |before: Option<Place>| {
+        let now = explorer.address.with(Address::place);
+        if before.is_some_and(|before| before != now) {
+            explorer.tip.set(None);
+            focus("#main");
+        }
+        now
+    });
 }

@@ -4,7 +4,7 @@ use api::{LatentValues, TokenInfo, TokenKind};
 
 use super::{
     numbers::{fixed, short},
-    scale::heat,
+    scale::{heat, largest_first},
     tokens::{breaks_line, chip, glyph, kind_name, quoted},
 };
 
@@ -41,6 +41,14 @@ pub(crate) struct Cell {
     pub(crate) place: String,
     /// Further lines: name and value.
     pub(crate) rows: Vec<(&'static str, String)>,
+}
+
+impl Cell {
+    /// Adds to what a screen reader says.
+    fn says(&mut self, more: &str) {
+        self.spoken.push_str(", ");
+        self.spoken.push_str(more);
+    }
 }
 
 fn plain(token: &TokenInfo, position: usize) -> Cell {
@@ -90,7 +98,7 @@ pub(crate) fn of_example(
             cell.paint = Paint::Whole(heat(v.into(), max));
             cell.value = Some(v);
             if v > 0.0 {
-                cell.spoken += &format!(", {}", short(v.into()));
+                cell.says(&short(v.into()));
                 let share = format!("{} % of its maximum", fixed(100.0 * f64::from(v) / max, 0));
                 cell.rows = vec![("v", fixed(v.into(), 4)), ("", share)];
             } else {
@@ -116,12 +124,12 @@ pub(crate) fn of_latent(tokens: &[TokenInfo], latent: &LatentValues, max: f64) -
             cell.value = Some(v);
             if v > 0.0 {
                 cell.paint = Paint::Halves(heat(base.into(), max), heat(chat.into(), max));
-                cell.spoken += &format!(
-                    ", {}: base {}, chat {}",
+                cell.says(&format!(
+                    "{}: base {}, chat {}",
                     short(v.into()),
                     short(base.into()),
                     short(chat.into())
-                );
+                ));
             }
             cell.rows = vec![
                 (
@@ -152,7 +160,7 @@ pub(crate) fn of_kl(tokens: &[TokenInfo], kl: &[f32], max: f64) -> Vec<Cell> {
             let mut cell = plain(token, i);
             cell.paint = Paint::Whole(heat(nats.into(), max));
             cell.value = Some(nats);
-            cell.spoken += &format!(", {} nats", fixed(nats.into(), 3));
+            cell.says(&format!("{} nats", fixed(nats.into(), 3)));
             cell.rows = vec![(
                 "KL(chat ‖ base) after it",
                 format!("{} nats", fixed(nats.into(), 4)),
@@ -171,18 +179,19 @@ pub(crate) fn kl_scale(kl: &[f32]) -> f64 {
 
 /// The strongest tokens of a strip in words, for those who do not see colours.
 pub(crate) fn summary(cells: &[Cell]) -> String {
-    let mut firing: Vec<(f32, &Cell)> = cells
+    let firing: Vec<(f64, &Cell)> = cells
         .iter()
-        .filter_map(|c| Some((c.value.filter(|v| *v > 0.0)?, c)))
+        .filter_map(|cell| Some((f64::from(cell.value.filter(|v| *v > 0.0)?), cell)))
         .collect();
-    firing.sort_by(|a, b| b.0.total_cmp(&a.0));
     if firing.is_empty() {
         return "fires nowhere".into();
     }
-    let names: Vec<String> = firing
-        .iter()
+    let keys: Vec<f64> = firing.iter().map(|(v, _)| *v).collect();
+    let names: Vec<String> = largest_first(&keys)
+        .into_iter()
         .take(3)
-        .map(|(v, c)| format!("“{}” {}", c.glyph, short((*v).into())))
+        .filter_map(|i| firing.get(i))
+        .map(|(v, cell)| format!("“{}” {}", cell.glyph, short(*v)))
         .collect();
     format!("strongest at {}", names.join(", "))
 }

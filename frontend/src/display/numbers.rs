@@ -24,11 +24,21 @@ pub(crate) fn short(x: f64) -> String {
         UNKNOWN.into()
     } else if size == 0.0 {
         "0".into()
-    } else if size >= 100_000.0 || size < 0.001 {
+    } else if !(0.001..100_000.0).contains(&size) {
         format!("{x:.1e}").replace('-', "−")
     } else {
         let whole = size.log10().floor() as i32;
         fixed(x, usize::try_from(2 - whole).unwrap_or(0))
+    }
+}
+
+/// As a label of an axis: three significant digits at most, no trailing zeros.
+pub(crate) fn tick(x: f64) -> String {
+    let text = short(x);
+    if text.contains('.') && !text.contains('e') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
     }
 }
 
@@ -120,6 +130,10 @@ mod tests {
         assert_eq!(fixed(-0.125, 2), "−0.12");
         assert_eq!(fixed_or_dash(None, 2), UNKNOWN);
         assert_eq!(short_or_dash(Some(2.0)), "2.00");
+        assert_eq!(
+            [tick(0.25), tick(1.0), tick(100.0), tick(19.23)],
+            ["0.25", "1", "100", "19.2"]
+        );
     }
 
     #[test]

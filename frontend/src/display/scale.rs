@@ -100,6 +100,18 @@ pub(crate) fn place(edges: &[f64], value: f64) -> f64 {
     }
 }
 
+/// Indices of the largest keys first; equal keys keep their order.
+pub(crate) fn largest_first(keys: &[f64]) -> Vec<usize> {
+    let key = |i: usize| keys.get(i).copied().unwrap_or(f64::NAN);
+    // A few hundred keys at most: insertion is as fast as the library's sort and much smaller.
+    let mut order: Vec<usize> = Vec::with_capacity(keys.len());
+    for i in 0..keys.len() {
+        let at = order.partition_point(|&j| key(j) >= key(i));
+        order.insert(at, i);
+    }
+    order
+}
+
 /// The bars of a histogram; empty bins included, so that tables can be made from them.
 pub(crate) fn bars(histogram: &Histogram) -> Vec<Bar> {
     let edges = &histogram.edges;
@@ -189,6 +201,11 @@ mod tests {
         }
         assert_eq!(bin_class(0.9, 0.91, &cuts), Class::ChatOnly);
         assert_eq!(bands(&cuts).map(|b| b.2)[2], Class::Shared);
+    }
+
+    #[test]
+    fn the_largest_come_first() {
+        assert_eq!(largest_first(&[0.5, 2.0, -1.0, 2.0]), [1, 3, 0, 2]);
     }
 
     #[test]

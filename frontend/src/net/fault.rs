@@ -17,8 +17,8 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// Reads the body of an answer that is no success.
-    pub(crate) fn from_answer(status: u16, body: &str) -> Self {
-        serde_json::from_str(body).map_or_else(
+    pub(crate) fn from_answer(status: u16, body: &[u8]) -> Self {
+        serde_json::from_slice(body).map_or_else(
             |_| Self::Garbled(format!("The server answered {status} without saying why.")),
             Self::Problem,
         )
@@ -59,10 +59,10 @@ mod tests {
     #[test]
     fn problems_are_passed_on_and_other_bodies_named() {
         let body = r#"{"type":"/problems/unknown-latent","title":"Unknown latent","status":404,"detail":"There are 512."}"#;
-        let fault = Fault::from_answer(404, body);
+        let fault = Fault::from_answer(404, body.as_bytes());
         assert_eq!(fault.title(), "Unknown latent");
         assert_eq!(fault.detail(), "There are 512.");
         assert!(fault.is_missing());
-        assert!(Fault::from_answer(502, "<html>").detail().contains("502"));
+        assert!(Fault::from_answer(502, b"<html>").detail().contains("502"));
     }
 }

@@ -22,23 +22,21 @@ pub(crate) async fn open(request: &Request, signal: &AbortSignal) -> Result<Resp
         init.set_headers(&headers);
     }
     let answer = JsFuture::from(window.fetch_with_str_and_init(&request.path, &init)).await;
-    let answer = answer.map_err(|error| unsent(&error, signal))?;
+    let answer = answer.map_err(|_| unsent(signal))?;
     answer.dyn_into::<Response>().map_err(garbled)
 }
 
-/// Sends a request and gives the answer's text, whatever its status.
-pub(crate) async fn text(request: &Request, signal: &AbortSignal) -> Result<(u16, String), Fault> {
+/// Sends a request and gives the answer's status and body, whatever the status.
+pub(crate) async fn body(request: &Request, signal: &AbortSignal) -> Result<(u16, Vec<u8>), Fault> {
     let answer = open(request, signal).await?;
-    let body = answer.text().map_err(garbled)?;
-    let body = JsFuture::from(body)
-        .await
-        .map_err(|error| unsent(&error, signal))?;
-    Ok((answer.status(), body.as_string().unwrap_or_default()))
+    let buffer = answer.array_buffer().map_err(garbled)?;
+    let buffer = JsFuture::from(buffer).await.map_err(|_| unsent(signal))?;
+    Ok((answer.status(), js_sys::Uint8Array::new(&buffer).to_vec()))
 }
 
-/// Sends a request and gives the text of a successful answer.
-pub(crate) async fn success(request: &Request, signal: &AbortSignal) -> Result<String, Fault> {
-    let (status, body) = text(request, signal).await?;
+/// Sends a request and gives the body of a successful answer.
+pub(crate) async fn success(request: &Request, signal: &AbortSignal) -> Result<Vec<u8>, Fault> {
+    let (status, body) = body(request, signal).await?;
     if (200..300).contains(&status) {
         Ok(body)
     } else {
@@ -57,7 +55,7 @@ pub(crate) fn garbled(error: impl Into<JsValue>) -> Fault {
 }
 
 /// The fault for a request that ended without an answer.
-pub(crate) fn unsent(_error: &JsValue, signal: &AbortSignal) -> Fault {
+pub(crate) fn unsent(signal: &AbortSignal) -> Fault {
     if signal.aborted() {
         Fault::Aborted
     } else {

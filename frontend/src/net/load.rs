@@ -11,9 +11,16 @@ use super::{fault::Fault, fetch, request::Request};
 pub(crate) struct Load<T: Send + Sync + 'static> {
     /// The answer, until a newer one comes.
     pub(crate) data: RwSignal<Option<Arc<T>>>,
-    /// Why the latest request gave nothing.
+    /// How the latest request is doing.
+    pub(crate) state: Waiting,
+}
+
+/// How a request is doing.
+#[derive(Clone, Copy)]
+pub(crate) struct Waiting {
+    /// Why it gave nothing.
     pub(crate) fault: RwSignal<Option<Fault>>,
-    /// A request is under way.
+    /// It is under way.
     pub(crate) busy: RwSignal<bool>,
     again: RwSignal<u32>,
 }
@@ -26,28 +33,59 @@ impl<T: Send + Sync + 'static> Clone for Load<T> {
 impl<T: Send + Sync + 'static> Copy for Load<T> {}
 
 impl<T: Send + Sync + 'static> Load<T> {
-    /// Sends the request again.
-    pub(crate) fn reload(self) {
-        self.again.update(|n| *n += 1);
-    }
-
     /// The answer.
     pub(crate) fn get(self) -> Option<Arc<T>> {
         self.data.get()
     }
+
+    /// Whether there is an answer.
+    pub(crate) fn is_there(self) -> bool {
+        self.data.with(Option::is_some)
+    }
 }
 
-/// Asks whenever `request` changes; `None` asks nothing and shows nothing.
+impl Waiting {
+    /// Sends the request again.
+    pub(crate) fn reload(self) {
+        self.again.update(|n| *n += 1);
+    }
+}
+
+/// Asks for JSON whenever `request` changes; `None` asks nothing and shows nothing.
 pub(crate) fn use_load<T: DeserializeOwned + Send + Sync + 'static>(
     request: impl Fn() -> Option<Request> + Send + Sync + 'static,
 ) -> Load<T> {
-    let load = Load {
-        data: RwSignal::new(None),
+    use_body(request, |body| {
+        serde_json::from_slice(body).map_err(|error| format!("{error}."))
+    })
+}
+
+/// The same for any body.
+pub(crate) fn use_body<T: Send + Sync + 'static>(
+    request: impl Fn() -> Option<Request> + Send + Sync + 'static,
+    read: fn(&[u8]) -> Result<T, String>,
+) -> Load<T> {
+    let data = RwSignal::new(None);
+    let take = move |body: Option<&[u8]>| match body.map(read).transpose() {
+        Ok(read) => {
+            data.try_set(read.map(Arc::new));
+            None
+        }
+        Err(why) => Some(Fault::Garbled(why)),
+    };
+    let state = follow(Memo::new(move |_| request()), Arc::new(take));
+    Load { data, state }
+}
+
+/// Takes the body of an answer, or `None` when there is nothing to ask; says why it cannot be read.
+type Take = Arc<dyn Fn(Option<&[u8]>) -> Option<Fault>>;
+
+fn follow(request: Memo<Option<Request>>, take: Take) -> Waiting {
+    let state = Waiting {
         fault: RwSignal::new(None),
         busy: RwSignal::new(false),
         again: RwSignal::new(0),
     };
-    let request = Memo::new(move |_| request());
     let current: StoredValue<Option<AbortController>, LocalStorage> = StoredValue::new_local(None);
     let stop = move || {
         if let Some(controller) = current.try_update_value(Option::take).flatten() {
@@ -55,37 +93,33 @@ pub(crate) fn use_load<T: DeserializeOwned + Send + Sync + 'static>(
         }
     };
     Effect::new(move |_| {
-        load.again.track();
+        state.again.track();
         let request = request.get();
         stop();
-        load.fault.set(None);
-        load.busy.set(request.is_some());
+        state.fault.set(None);
+        state.busy.set(request.is_some());
         let (Some(request), Some(controller)) = (request, fetch::controller()) else {
-            load.data.set(None);
+            take(None);
             return;
         };
         let signal = controller.signal();
         current.set_value(Some(controller));
+        let take = take.clone();
         leptos::task::spawn_local(async move {
-            let answer = fetch::success(&request, &signal).await.and_then(|text| {
-                serde_json::from_str::<T>(&text)
-                    .map_err(|error| Fault::Garbled(format!("{error}.")))
-            });
+            let answer = fetch::success(&request, &signal).await;
             if signal.aborted() {
                 return;
             }
-            load.busy.try_set(false);
-            match answer {
-                Ok(data) => {
-                    load.data.try_set(Some(Arc::new(data)));
-                }
-                Err(Fault::Aborted) => {}
-                Err(fault) => {
-                    load.fault.try_set(Some(fault));
-                }
+            state.busy.try_set(false);
+            let fault = match answer {
+                Ok(body) => take(Some(&body)),
+                Err(fault) => Some(fault),
+            };
+            if let Some(fault) = fault {
+                state.fault.try_set(Some(fault));
             }
         });
     });
     on_cleanup(stop);
-    load
+    state
 }

@@ -1,5 +1,7 @@
 //! Talking to the server: requests, cancellation, problems, streams.
 
+pub(crate) mod columns;
+pub(crate) mod detail;
 pub(crate) mod fault;
 pub(crate) mod fetch;
 pub(crate) mod load;

@@ -61,6 +61,14 @@ impl Request {
         ))
     }
 
+    /// Whole columns of the table as a binary block.
+    pub(crate) fn columns(dictionary: &str, names: &str) -> Self {
+        Self::get(&format!(
+            "/dictionaries/{}/columns?names={names}",
+            encode(dictionary)
+        ))
+    }
+
     /// Examples of a latent, of one group or of all, strongest first.
     pub(crate) fn examples(
         dictionary: &str,

@@ -20,13 +20,11 @@ pub(crate) async fn events(
 ) -> Result<(), Fault> {
     let answer = open(request, signal).await?;
     if !answer.ok() {
-        let body = JsFuture::from(answer.text().map_err(garbled)?)
+        let buffer = JsFuture::from(answer.array_buffer().map_err(garbled)?)
             .await
             .map_err(garbled)?;
-        return Err(Fault::from_answer(
-            answer.status(),
-            &body.as_string().unwrap_or_default(),
-        ));
+        let body = js_sys::Uint8Array::new(&buffer).to_vec();
+        return Err(Fault::from_answer(answer.status(), &body));
     }
     let body = answer
         .body()
@@ -39,7 +37,7 @@ pub(crate) async fn events(
     loop {
         let piece = JsFuture::from(reader.read())
             .await
-            .map_err(|error| unsent(&error, signal))?;
+            .map_err(|_| unsent(signal))?;
         let done = js_sys::Reflect::get(&piece, &"done".into()).map_err(garbled)?;
         if done.is_truthy() {
             return Ok(());

@@ -2,42 +2,36 @@
 
 use api::ReadyState;
 use leptos::prelude::*;
-use leptos_router::hooks::use_location;
 
-use super::theme::ThemeSwitch;
+use super::{field::Button, theme::ThemeSwitch};
 use crate::{
     explorer::{Models, explorer},
-    nav::latents_path,
+    nav::Address,
+    state::place::{Place, latents_path},
 };
 
 /// The header of every page.
 #[component]
 pub(crate) fn Header() -> impl IntoView {
     let explorer = explorer();
-    let pathname = use_location().pathname;
-    let dictionary = Memo::new(move |_| {
-        let in_path = pathname.with(|path| {
-            path.strip_prefix("/d/")
-                .and_then(|rest| rest.split('/').next())
-                .map(str::to_owned)
-        });
-        let known = explorer
-            .study
-            .get()
-            .and_then(|s| s.dictionaries.first().map(|d| latents_path(&d.slug)));
-        in_path.map(|slug| format!("/d/{slug}")).or(known)
-    });
-    let current = move |here: &'static str| {
-        move || {
-            let at = pathname.with(|path| {
-                if here == "/" {
-                    path == "/"
-                } else {
-                    path.starts_with(here)
-                }
-            });
-            at.then_some("page")
-        }
+    let place = Memo::new(move |_| explorer.address.with(Address::place));
+    let latents = move || {
+        let first = || {
+            explorer
+                .study
+                .get()
+                .and_then(|s| s.dictionaries.first().map(|d| d.slug.clone()))
+        };
+        let slug = place.read().dictionary().map(str::to_owned).or_else(first);
+        slug.map_or_else(|| "/".into(), |slug| latents_path(&slug))
+    };
+    let link = move |words: &'static str, href: Signal<String>, here: fn(&Place) -> bool| {
+        view! { <a href=href aria-current=move || here(&place.read()).then_some("page")>{words}</a> }.into_any()
+    };
+    let shortcuts = Button {
+        class: "icon",
+        label: Some("Keyboard shortcuts"),
+        ..Button::new("?")
     };
     view! {
         <header class="bar">
@@ -49,78 +43,74 @@ pub(crate) fn Header() -> impl IntoView {
                 <span>"Stereoscope"</span>
             </a>
             <nav aria-label="Pages">
-                <a href="/" aria-current=current("/")>"Study"</a>
-                <a href=move || dictionary.get().unwrap_or_else(|| "/".into()) aria-current=current("/d/")>"Latents"</a>
-                <a href="/lab" aria-current=current("/lab")>"Lab"</a>
+                {link("Study", Signal::stored("/".to_owned()), |place| *place == Place::Study)}
+                {link("Latents", Signal::derive(latents), |place| place.dictionary().is_some())}
+                {link("Lab", Signal::stored("/lab".to_owned()), |place| *place == Place::Lab)}
             </nav>
             <div class="right">
                 <ModelsChip />
                 <ThemeSwitch />
-                <button type="button" class="icon" aria-label="Keyboard shortcuts" title="Keyboard shortcuts" on:click=move |_| explorer.shortcuts.set(true)>
-                    "?"
-                </button>
+                {shortcuts.doing(move || explorer.shortcuts.set(true))}
             </div>
         </header>
     }
+    .into_any()
 }
 
 /// Whether prompts can be run, said honestly.
 #[component]
 fn ModelsChip() -> impl IntoView {
     let explorer = explorer();
-    let where_they_run = move || {
-        let study = explorer.study.get();
-        study.map_or(String::new(), |s| format!(" · {} · {}", s.device, s.dtype))
-    };
-    let state = move || match explorer.models.get() {
+    let state = Memo::new(move |_| match explorer.models.get() {
         Models::Unknown => ("wait", "asking the server".to_owned(), String::new()),
         Models::Gone => (
             "gone",
             "server not reachable".to_owned(),
             "It may have been stopped. This page tries again every few seconds.".to_owned(),
         ),
-        Models::Known(readiness) => match readiness.state {
-            ReadyState::Ready => (
-                "ready",
-                format!("models ready{}", where_they_run()),
-                String::new(),
-            ),
-            ReadyState::Loading => {
-                let percent = (readiness.fraction * 100.0).round();
-                (
-                    "wait",
-                    format!("loading models, {percent} %"),
-                    "Everything but prompts works already.".to_owned(),
-                )
+        Models::Known(readiness) => {
+            let study = explorer.study.get();
+            match readiness.state {
+                ReadyState::Ready => {
+                    let place =
+                        study.map_or(String::new(), |s| format!(" · {} · {}", s.device, s.dtype));
+                    ("ready", format!("models ready{place}"), String::new())
+                }
+                ReadyState::Loading => {
+                    let percent = (readiness.fraction * 100.0) as u32;
+                    (
+                        "wait",
+                        format!("loading models, {percent} %"),
+                        "Everything but prompts works already.".to_owned(),
+                    )
+                }
+                ReadyState::BrowseOnly => {
+                    let why = study.and_then(|s| s.models.reason.clone());
+                    (
+                        "browse",
+                        "browse only".to_owned(),
+                        why.unwrap_or_else(|| "This server has no models.".into()),
+                    )
+                }
+                ReadyState::Failed => (
+                    "gone",
+                    "models failed to load".to_owned(),
+                    readiness.detail.unwrap_or_default(),
+                ),
             }
-            ReadyState::BrowseOnly => {
-                let why = explorer.study.get().and_then(|s| s.models.reason.clone());
-                (
-                    "browse",
-                    "browse only".to_owned(),
-                    why.unwrap_or_else(|| {
-                        "This server has no models: prompts cannot be run.".into()
-                    }),
-                )
-            }
-            ReadyState::Failed => (
-                "gone",
-                "models failed to load".to_owned(),
-                readiness.detail.unwrap_or_default(),
-            ),
-        },
-    };
-    let state = Memo::new(move |_| state());
+        }
+    });
     view! {
         <span
             class="chip state"
             role="status"
             data-testid="models"
-            data-state=move || state.get().0
-            title=move || state.get().2
+            data-state=move || state.read().0
+            title=move || format!("{}. {}", state.read().1, state.read().2)
         >
             <i aria-hidden="true"></i>
-            {move || state.get().1}
+            {move || state.read().1.clone()}
         </span>
     }
+    .into_any()
 }

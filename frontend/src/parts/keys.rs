@@ -36,9 +36,9 @@ pub(crate) fn is_submit(event: &KeyboardEvent) -> bool {
 
 /// Moves the keyboard's focus to the first element that the selector finds.
 pub(crate) fn focus(selector: &str) {
-    if let Ok(Some(element)) = document().query_selector(selector) {
-        if let Some(element) = element.dyn_ref::<HtmlElement>() {
-            let _ = element.focus();
-        }
+    let found = document().query_selector(selector).ok().flatten();
+    if let Some(element) = found.and_then(|e| e.dyn_into::<HtmlElement>().ok()) {
+        // Fails only for elements that are gone.
+        let _ = element.focus();
     }
 }

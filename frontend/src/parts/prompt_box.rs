@@ -1,104 +1,152 @@
 //! A field for a prompt, with a button and a choice of how it is read.
 
+use api::ReadyState;
 use leptos::{ev, prelude::*};
 
-use super::keys::is_submit;
-use crate::explorer::{Models, explorer};
+use super::{
+    field::{Button, Check},
+    keys::is_submit,
+    live::live,
+    states::warning,
+};
+use crate::{
+    display::tokens::glyph,
+    explorer::{Models, explorer},
+};
 
 /// One prompt: the text, and whether it is raw.
-#[component]
-pub(crate) fn PromptBox(
+#[derive(Clone, Copy)]
+pub(crate) struct PromptBox {
     /// What is being edited.
-    text: RwSignal<String>,
+    pub(crate) text: RwSignal<String>,
     /// The text is raw instead of a user's turn.
-    raw: RwSignal<bool>,
+    pub(crate) raw: RwSignal<bool>,
     /// The button's word.
-    action: &'static str,
+    pub(crate) action: &'static str,
     /// What the field is for, for screen readers.
-    label: &'static str,
-    /// Called with a prompt that is not blank.
-    submit: Callback<()>,
-    /// A request is under way.
-    busy: Signal<bool>,
-) -> impl IntoView {
-    let submit = move || {
-        if !text.read_untracked().trim().is_empty() {
-            submit.run(());
-        }
-    };
-    let on_submit = move |event: ev::SubmitEvent| {
-        event.prevent_default();
-        submit();
-    };
-    let on_key = move |event: ev::KeyboardEvent| {
-        if is_submit(&event) {
+    pub(crate) label: &'static str,
+}
+
+impl PromptBox {
+    /// The form; `submit` is called with a prompt that is not blank.
+    pub(crate) fn form(self, busy: Signal<bool>, submit: impl Fn() + Copy + 'static) -> AnyView {
+        let Self {
+            text,
+            raw,
+            action,
+            label,
+        } = self;
+        let blank = move || text.read().trim().is_empty();
+        let submit = move || {
+            if !text.read_untracked().trim().is_empty() {
+                submit();
+            }
+        };
+        let on_submit = move |event: ev::SubmitEvent| {
             event.prevent_default();
             submit();
-        }
-    };
-    let way = move |raw_text: bool, words: &'static str| {
+        };
+        let on_key = move |event: ev::KeyboardEvent| {
+            if is_submit(&event) {
+                event.prevent_default();
+                submit();
+            }
+        };
         view! {
-            <label><input type="radio" name="prompt-way" prop:checked=move || raw.get() == raw_text on:change=move |_| raw.set(raw_text) />{words}</label>
+            <form class="prompt-box" on:submit=on_submit>
+                <textarea
+                    rows="2"
+                    data-testid="prompt-input"
+                    data-slash=""
+                    aria-label=label
+                    placeholder=move || if raw.get() { "<start_of_turn>user …" } else { "Ask something, as a user would" }
+                    prop:value=text
+                    on:input:target=move |event| text.set(event.target().value())
+                    on:keydown=on_key
+                ></textarea>
+                <div class="line">
+                    {ways(move || raw.get(), move |to| raw.set(to), "as a user’s turn")}
+                    {run_button(action, Signal::derive(blank), busy)}
+                </div>
+            </form>
         }
-    };
-    view! {
-        <form class="prompt-box" on:submit=on_submit>
-            <textarea
-                rows="2"
-                data-testid="prompt-input"
-                data-slash
-                aria-label=label
-                placeholder=move || if raw.get() { "<start_of_turn>user …" } else { "Ask something, as a user would" }
-                prop:value=text
-                on:input:target=move |event| text.set(event.target().value())
-                on:keydown=on_key
-            ></textarea>
-            <div class="line">
-                <fieldset class="ways"><legend class="unseen">"How the prompt is read"</legend>{way(false, "as a user’s turn")}{way(true, "raw text")}</fieldset>
-                <button
-                    type="submit"
-                    class="primary aside"
-                    data-testid="prompt-run"
-                    disabled=move || text.read().trim().is_empty()
-                    aria-busy=move || busy.get().then_some("true")
-                >
-                    {action}
-                    <kbd aria-hidden="true">"ctrl ↵"</kbd>
-                </button>
-            </div>
-        </form>
+        .into_any()
     }
 }
 
+/// The choice between turns and raw text.
+pub(crate) fn ways(
+    raw: impl Fn() -> bool + Copy + Send + Sync + 'static,
+    set: impl Fn(bool) + Copy + 'static,
+    turns: &'static str,
+) -> AnyView {
+    view! {
+        <fieldset class="ways">
+            <legend class="unseen">"How the prompt is read"</legend>
+            {Check::radio("way", "chat", turns).showing(move || !raw(), move || set(false))}
+            {Check::radio("way", "text", "raw text").showing(raw, move || set(true))}
+        </fieldset>
+    }
+    .into_any()
+}
+
+/// The button that reads a prompt.
+pub(crate) fn run_button(words: &'static str, off: Signal<bool>, busy: Signal<bool>) -> AnyView {
+    view! {
+        <button type="submit" class="primary aside" data-testid="prompt-run" disabled=off aria-busy=move || busy.get().then_some("true")>
+            {words}
+            <kbd aria-hidden="true">"ctrl ↵"</kbd>
+        </button>
+    }
+    .into_any()
+}
+
 /// Why prompts cannot be run now; nothing when they can.
-#[component]
-pub(crate) fn ModelsNote() -> impl IntoView {
+pub(crate) fn models_note() -> AnyView {
     let explorer = explorer();
-    move || {
+    live(move || {
         let text = match explorer.models.get() {
+            Models::Unknown => return None,
+            Models::Gone => {
+                "The server does not answer; prompts cannot be run until it is back.".to_owned()
+            }
             Models::Known(readiness) => match readiness.state {
-                api::ReadyState::Ready => return None,
-                api::ReadyState::Loading => {
+                ReadyState::Ready => return None,
+                ReadyState::Loading => {
                     "The models are still loading; the prompt will run as soon as they are there."
                         .to_owned()
                 }
-                api::ReadyState::BrowseOnly => {
+                ReadyState::BrowseOnly => {
                     let reason = explorer.study.get().and_then(|s| s.models.reason.clone());
                     format!(
                         "Prompts cannot be run here. {}",
                         reason.unwrap_or_else(|| "This server has no models.".into())
                     )
                 }
-                api::ReadyState::Failed => format!(
+                ReadyState::Failed => format!(
                     "The models failed to load. {}",
                     readiness.detail.unwrap_or_default()
                 ),
             },
-            Models::Gone => {
-                "The server does not answer; prompts cannot be run until it is back.".to_owned()
-            }
-            Models::Unknown => return None,
         };
-        Some(view! { <p class="note warn" data-testid="models-note">{text}</p> })
+        Some(view! { <div data-testid="models-note">{warning(text)}</div> }.into_any())
+    })
+}
+
+/// Prompts to start from, as buttons.
+pub(crate) fn suggestions(prompts: &[String], take: impl Fn(String) + Copy + 'static) -> AnyView {
+    if prompts.is_empty() {
+        return ().into_any();
     }
+    let button = |prompt: &String| {
+        let prompt = prompt.clone();
+        let words = glyph(&prompt);
+        let button = Button {
+            class: "suggestion",
+            ..Button::new("")
+        };
+        button.saying(words, move || take(prompt.clone()))
+    };
+    let buttons = prompts.iter().map(button).collect_view();
+    view! { <div class="suggestions" role="group" aria-label="Prompts to start from">{buttons}</div> }.into_any()
 }

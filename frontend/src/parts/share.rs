@@ -1,27 +1,32 @@
 //! Copying the page's address, which is the page's whole state.
 
-use leptos::{prelude::*, web_sys::HtmlTextAreaElement};
+use leptos::{
+    prelude::*,
+    web_sys::{HtmlDocument, HtmlTextAreaElement},
+};
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 
+use super::field::Button;
 use crate::explorer::explorer;
 
 /// A button that copies the address.
-#[component]
-pub(crate) fn Share() -> impl IntoView {
+pub(crate) fn share() -> AnyView {
     let explorer = explorer();
-    let copy = move |_| {
+    let button = Button {
+        test: Some("share"),
+        ..Button::new("Share")
+    };
+    button.doing(move || {
         let address = window().location().href().unwrap_or_default();
         leptos::task::spawn_local(async move {
-            let copied = copy_text(&address).await;
-            explorer.toast(if copied {
+            explorer.toast(if copy_text(&address).await {
                 "Link copied: it reproduces this view."
             } else {
                 "The browser refused to copy; the link is in the address bar."
             });
         });
-    };
-    view! { <button type="button" class="share" data-testid="share" on:click=copy>"Share"</button> }
+    })
 }
 
 async fn copy_text(text: &str) -> bool {
@@ -39,11 +44,10 @@ fn copy_by_selection(text: &str) -> Option<bool> {
     let document = document();
     let field: HtmlTextAreaElement = document.create_element("textarea").ok()?.dyn_into().ok()?;
     field.set_value(text);
-    let body = document.body()?;
-    body.append_child(&field).ok()?;
+    document.body()?.append_child(&field).ok()?;
     field.select();
     let copied = document
-        .dyn_ref::<leptos::web_sys::HtmlDocument>()?
+        .dyn_ref::<HtmlDocument>()?
         .exec_command("copy")
         .unwrap_or(false);
     field.remove();

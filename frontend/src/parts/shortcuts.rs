@@ -68,9 +68,9 @@ pub(crate) fn ShortcutSheet() -> impl IntoView {
         .map(|(name, keys)| {
             let keys = keys
                 .iter()
-                .map(|(key, does)| view! { <dt><kbd>{*key}</kbd></dt><dd>{*does}</dd> })
+                .map(|(key, does)| view! { <dt><kbd>{*key}</kbd></dt><dd>{*does}</dd> }.into_any())
                 .collect_view();
-            view! { <section><h3>{*name}</h3><dl>{keys}</dl></section> }
+            view! { <section><h3>{*name}</h3><dl>{keys}</dl></section> }.into_any()
         })
         .collect_view();
     view! {
@@ -81,5 +81,5 @@ pub(crate) fn ShortcutSheet() -> impl IntoView {
             </header>
             <div class="groups">{groups}</div>
         </dialog>
-    }
+    }.into_any()
 }

@@ -4,17 +4,23 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 
-use crate::net::{fault::Fault, load::Load};
+use super::{field::Button, live::live};
+use crate::net::{
+    fault::Fault,
+    load::{Load, Waiting},
+};
 
 /// Grey lines where text will be.
 pub(crate) fn skeleton(lines: usize) -> AnyView {
-    let lines = (0..lines).map(|_| view! { <i></i> }).collect_view();
+    let lines = (0..lines)
+        .map(|_| view! { <i></i> }.into_any())
+        .collect_view();
     view! { <div class="skeleton" role="status" aria-label="loading">{lines}</div> }.into_any()
 }
 
 /// What went wrong, what to do, and a way to try again.
-pub(crate) fn fault_note(fault: &Fault, again: Option<Callback<()>>) -> AnyView {
-    let again = again.map(|again| view! { <button type="button" on:click=move |_| again.run(())>"Try again"</button> });
+pub(crate) fn fault_note(fault: &Fault, again: Option<Waiting>) -> AnyView {
+    let again = again.map(|waiting| Button::new("Try again").doing(move || waiting.reload()));
     view! {
         <div class="note bad" role="alert" data-testid="problem">
             <p><b>{fault.title()}</b></p>
@@ -23,6 +29,16 @@ pub(crate) fn fault_note(fault: &Fault, again: Option<Callback<()>>) -> AnyView 
         </div>
     }
     .into_any()
+}
+
+/// A sentence on something that is wrong with the address.
+pub(crate) fn wrong(text: String) -> AnyView {
+    view! { <p class="note bad" role="alert" data-testid="problem">{text}</p> }.into_any()
+}
+
+/// A sentence on something that is missing.
+pub(crate) fn warning(text: String) -> AnyView {
+    view! { <p class="note warn">{text}</p> }.into_any()
 }
 
 /// A sentence where there is nothing else.
@@ -34,12 +50,11 @@ pub(crate) fn empty(text: impl Into<String>) -> AnyView {
 pub(crate) fn loaded<T: Send + Sync + 'static>(
     load: Load<T>,
     lines: usize,
-    show: impl Fn(Arc<T>) -> AnyView + Send + Sync + 'static,
+    show: impl Fn(Arc<T>) -> AnyView + Send + 'static,
 ) -> AnyView {
-    let view = move || match (load.fault.get(), load.data.get()) {
-        (Some(fault), _) => fault_note(&fault, Some(Callback::new(move |()| load.reload()))),
+    live(move || match (load.state.fault.get(), load.data.get()) {
+        (Some(fault), _) => fault_note(&fault, Some(load.state)),
         (None, Some(data)) => show(data),
         (None, None) => skeleton(lines),
-    };
-    view.into_any()
+    })
 }

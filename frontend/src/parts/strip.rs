@@ -1,7 +1,7 @@
 //! A row of tokens: coloured, one tab stop, one tooltip for all.
 
 use leptos::{
-    ev::KeyboardEvent,
+    ev::{KeyboardEvent, MouseEvent},
     html,
     prelude::*,
     web_sys::{Element, Event, HtmlElement},
@@ -18,107 +18,127 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(crate) struct Choice {
     /// The chosen token.
-    pub(crate) chosen: Signal<Option<usize>>,
+    pub(crate) chosen: Memo<Option<usize>>,
     /// Chooses another.
     pub(crate) choose: Callback<usize>,
 }
 
-/// Tokens side by side. Arrow keys move between them; with `choice` they also choose.
-#[component]
-pub(crate) fn TokenStrip(
-    cells: Vec<Cell>,
+/// Tokens side by side. Arrow keys move between them; with a choice they also choose.
+pub(crate) struct Strip {
+    /// The tokens.
+    pub(crate) cells: Vec<Cell>,
     /// What the strip is, for screen readers.
-    label: String,
+    pub(crate) label: String,
     /// The style of its colour: a class, or `kl`.
-    tone: &'static str,
+    pub(crate) tone: &'static str,
     /// The latent whose values the tokens carry.
-    #[prop(optional_no_strip)]
-    latent: Option<u32>,
+    pub(crate) latent: Option<u32>,
     /// Lines break where the text's lines do.
-    #[prop(optional)]
-    broken: bool,
-    #[prop(optional_no_strip)] choice: Option<Choice>,
-) -> impl IntoView {
-    let explorer = explorer();
-    let strip = NodeRef::<html::Div>::new();
-    let tokens = cells
-        .iter()
-        .enumerate()
-        .map(|(i, cell)| token(i, cell, latent, choice.is_some()))
-        .collect_view();
-    let cells = StoredValue::new(cells);
+    pub(crate) broken: bool,
+    /// Tokens can be chosen.
+    pub(crate) choice: Option<Choice>,
+}
 
-    let tip_of = move |event: &Event| {
-        let Some((i, element)) = token_under(event) else {
-            return;
-        };
-        let tip = cells.with_value(|cells| {
-            cells
-                .get(i)
-                .map(|c| Tip::new(c.glyph.clone(), c.place.clone(), c.rows.clone()))
-        });
-        if let Some(tip) = tip {
-            explorer.show_tip(tip, &element);
-        }
-    };
-    let go = move |to: usize| {
-        let Some(strip) = strip.get_untracked() else {
-            return;
-        };
-        if let Some(element) = mark(&strip, to) {
-            let _ = element.focus();
-            if let Some(choice) = choice {
-                choice.choose.run(to);
+impl Strip {
+    /// The strip.
+    pub(crate) fn show(self) -> AnyView {
+        let Self {
+            cells,
+            label,
+            tone,
+            latent,
+            broken,
+            choice,
+        } = self;
+        let explorer = explorer();
+        let strip = NodeRef::<html::Div>::new();
+        let tokens = cells
+            .iter()
+            .enumerate()
+            .map(|(i, cell)| token(i, cell, latent, choice.is_some()))
+            .collect_view();
+        let cells = StoredValue::new(cells);
+
+        let tip_of = move |event: &Event| {
+            let Some((i, element)) = token_under(event) else {
+                return;
+            };
+            let tip = cells.with_value(|cells| {
+                cells
+                    .get(i)
+                    .map(|c| Tip::new(c.glyph.clone(), c.place.clone(), c.rows.clone()))
+            });
+            if let Some(tip) = tip {
+                explorer.show_tip(tip, &element);
             }
-        }
-    };
-    let on_key = move |event: KeyboardEvent| {
-        let Some((at, _)) = token_under(&event) else {
-            return;
         };
-        let last = cells.with_value(Vec::len).saturating_sub(1);
-        let to = match event.key().as_str() {
-            "ArrowRight" | "ArrowDown" => (at + 1).min(last),
-            "ArrowLeft" | "ArrowUp" => at.saturating_sub(1),
-            "Home" => 0,
-            "End" => last,
-            "Enter" | " " => at,
-            _ => return,
-        };
-        event.prevent_default();
-        go(to);
-    };
-    let on_click = move |event: leptos::ev::MouseEvent| {
-        tip_of(&event);
-        if let Some((i, _)) = token_under(&event) {
-            go(i);
-        }
-    };
-    if let Some(choice) = choice {
-        Effect::new(move |_| {
-            if let (Some(strip), Some(i)) = (strip.get(), choice.chosen.get()) {
-                mark(&strip, i);
+        let go = move |to: usize| {
+            let Some(strip) = strip.get_untracked() else {
+                return;
+            };
+            if let Some(element) = mark(&strip, to) {
+                // Fails only for elements that are gone.
+                let _ = element.focus();
+                if let Some(choice) = choice {
+                    choice.choose.run(to);
+                }
             }
-        });
+        };
+        let on_key = move |event: KeyboardEvent| {
+            let Some((at, _)) = token_under(&event) else {
+                return;
+            };
+            let last = cells.with_value(Vec::len).saturating_sub(1);
+            let to = match event.key().as_str() {
+                "ArrowRight" | "ArrowDown" => (at + 1).min(last),
+                "ArrowLeft" | "ArrowUp" => at.saturating_sub(1),
+                "Home" => 0,
+                "End" => last,
+                "Enter" | " " => at,
+                _ => return,
+            };
+            event.prevent_default();
+            go(to);
+        };
+        let on_click = move |event: MouseEvent| {
+            tip_of(&event);
+            if let Some((i, _)) = token_under(&event) {
+                go(i);
+            }
+        };
+        if let Some(choice) = choice {
+            Effect::new(move |_| {
+                if let (Some(strip), Some(i)) = (strip.get(), choice.chosen.get()) {
+                    mark(&strip, i);
+                }
+            });
+        }
+        view! {
+            <div
+                node_ref=strip
+                class=format!("text {tone}{}", if broken { " broken" } else { "" })
+                role=if choice.is_some() { "listbox" } else { "list" }
+                aria-label=label
+                aria-orientation=choice.map(|_| "horizontal")
+                on:pointerover=move |event| tip_of(&event)
+                on:focusin=move |event| tip_of(&event)
+                on:pointerleave=move |_| explorer.hide_tip()
+                on:focusout=move |_| explorer.hide_tip()
+                on:keydown=on_key
+                on:click=on_click
+            >
+                {tokens}
+            </div>
+        }
+        .into_any()
     }
-    view! {
-        <div
-            node_ref=strip
-            class=format!("text {tone}")
-            class:broken=broken
-            role=if choice.is_some() { "listbox" } else { "list" }
-            aria-label=label
-            aria-orientation=choice.map(|_| "horizontal")
-            on:pointerover=move |event| tip_of(&event)
-            on:focusin=move |event| tip_of(&event)
-            on:pointerleave=move |_| explorer.hide_tip()
-            on:focusout=move |_| explorer.hide_tip()
-            on:keydown=on_key
-            on:click=on_click
-        >
-            {tokens}
-        </div>
-    }
+}
+
+/// What the halves of a token mean.
+pub(crate) fn legend(scale: &str) -> AnyView {
+    let words = format!("top half: what base puts in, bottom half: chat · scale: {scale}");
+    view! { <p class="legend small quiet"><span class="key" aria-hidden="true"></span>{words}</p> }
+        .into_any()
 }
 
 fn token(i: usize, cell: &Cell, latent: Option<u32>, selectable: bool) -> AnyView {
@@ -148,9 +168,9 @@ fn token(i: usize, cell: &Cell, latent: Option<u32>, selectable: bool) -> AnyVie
             aria-selected=selectable.then_some("false")
             aria-label=cell.spoken.clone()
             data-testid="token"
-            data-i=i
+            data-i=i.to_string()
             data-value=cell.value.map(|v| v.to_string())
-            data-latent=latent
+            data-latent=latent.map(|id| id.to_string())
             style=("--a", strength(whole.or(chat)))
             style=("--b", strength(base))
         >
@@ -175,15 +195,17 @@ fn mark(strip: &Element, i: usize) -> Option<HtmlElement> {
         .ok()??
         .dyn_into()
         .ok()?;
-    if let Ok(Some(before)) = strip.query_selector("[tabindex=\"0\"]") {
-        let _ = before.set_attribute("tabindex", "-1");
-        if before.has_attribute("aria-selected") {
-            let _ = before.set_attribute("aria-selected", "false");
+    let before = strip.query_selector("[tabindex=\"0\"]").ok().flatten();
+    for (element, tab, selected) in [
+        (before.as_ref(), "-1", "false"),
+        (Some(next.as_ref()), "0", "true"),
+    ] {
+        let Some(element) = element else { continue };
+        // These fail only for names that are no names.
+        let _ = element.set_attribute("tabindex", tab);
+        if element.has_attribute("aria-selected") {
+            let _ = element.set_attribute("aria-selected", selected);
         }
-    }
-    let _ = next.set_attribute("tabindex", "0");
-    if next.has_attribute("aria-selected") {
-        let _ = next.set_attribute("aria-selected", "true");
     }
     Some(next)
 }

@@ -65,4 +65,5 @@ pub(crate) fn ThemeSwitch() -> impl IntoView {
             </svg>
         </button>
     }
+    .into_any()
 }

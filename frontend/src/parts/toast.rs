@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use leptos::prelude::*;
 
+use super::live::live;
 use crate::explorer::{Explorer, explorer};
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Toast {
     id: u32,
-    text: String,
+    text: &'static str,
 }
 
 impl Explorer {
     /// Shows a message for a few seconds.
-    pub(crate) fn toast(self, text: impl Into<String>) {
-        let text = text.into();
+    pub(crate) fn toast(self, text: &'static str) {
         let id = self
             .toasts
             .with_untracked(|toasts| toasts.last().map_or(0, |t| t.id + 1));
@@ -30,16 +30,16 @@ impl Explorer {
 #[component]
 pub(crate) fn Toasts() -> impl IntoView {
     let explorer = explorer();
-    let shown = move || {
+    let shown = live(move || {
         explorer
             .toasts
             .get()
             .into_iter()
-            .map(|toast| view! { <p>{toast.text}</p> })
+            .map(|toast| view! { <p>{toast.text}</p> }.into_any())
             .collect_view()
-    };
+    });
     view! {
         <div class="toasts" role="status" aria-live="polite" data-testid="toasts">{shown}</div>
         <div class="unseen" aria-live="polite" data-testid="announcement">{explorer.announcement}</div>
-    }
+    }.into_any()
 }

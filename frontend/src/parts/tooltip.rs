@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use leptos::{ev, prelude::*, web_sys::Element};
 
+use super::live::live;
 use crate::explorer::{Explorer, explorer};
 
 /// What the tooltip says.
@@ -92,29 +93,32 @@ pub(crate) fn Tooltip() -> impl IntoView {
         explorer.tip_held.set(false);
         explorer.hide_tip();
     };
-    move || {
+    live(move || {
         let tip = explorer.tip.get()?;
         let rows = tip
             .rows
             .into_iter()
-            .map(|(name, value)| view! { <dt>{name}</dt><dd>{value}</dd> })
+            .map(|(name, value)| view! { <dt>{name}</dt><dd>{value}</dd> }.into_any())
             .collect_view();
-        Some(view! {
-            <div
-                class="tip"
-                class:below=tip.below
-                id="tooltip"
-                role="tooltip"
-                data-testid="tooltip"
-                style=("left", format!("{}px", tip.x))
-                style=("top", format!("{}px", tip.y))
-                on:pointerenter=move |_| explorer.tip_held.set(true)
-                on:pointerleave=leave
-            >
-                <b>{tip.head}</b>
-                <p>{tip.place}</p>
-                <dl>{rows}</dl>
-            </div>
-        })
-    }
+        Some(
+            view! {
+                <div
+                    class="tip"
+                    class:below=tip.below
+                    id="tooltip"
+                    role="tooltip"
+                    data-testid="tooltip"
+                    style=("left", format!("{}px", tip.x))
+                    style=("top", format!("{}px", tip.y))
+                    on:pointerenter=move |_| explorer.tip_held.set(true)
+                    on:pointerleave=leave
+                >
+                    <b>{tip.head}</b>
+                    <p>{tip.place}</p>
+                    <dl>{rows}</dl>
+                </div>
+            }
+            .into_any(),
+        )
+    })
 }

@@ -35,6 +35,23 @@ impl EditKind {
         }
     }
 
+    /// The amount that a fresh intervention of this kind has.
+    pub(crate) fn first_amount(self) -> f32 {
+        match self {
+            Self::Move => 1.0,
+            kind => kind.neutral(),
+        }
+    }
+
+    /// What the amount is called.
+    pub(crate) fn amount_name(self) -> &'static str {
+        match self {
+            Self::Add => "strength",
+            Self::Scale => "factor",
+            Self::Take | Self::Move => "scale",
+        }
+    }
+
     /// The amount that changes nothing.
     pub(crate) fn neutral(self) -> f32 {
         match self {
@@ -126,7 +143,7 @@ impl Edit {
         let kind = EditKind::ALL.into_iter().find(|k| k.as_str() == name)?;
         let mut edit = Self {
             kind,
-            amount: default_amount(kind),
+            amount: kind.first_amount(),
             ..Self::default()
         };
         for field in fields {
@@ -286,11 +303,25 @@ pub(crate) fn read_positions(text: &str) -> Option<Positions> {
     })
 }
 
-fn default_amount(kind: EditKind) -> f32 {
-    match kind {
-        EditKind::Move => 1.0,
-        kind => kind.neutral(),
+/// Latent ids of a dictionary with `all` latents, separated by commas or blanks.
+///
+/// # Errors
+/// A sentence that names the word that is no id, does not exist or comes twice.
+pub(crate) fn read_ids(text: &str, all: usize) -> Result<Vec<u32>, String> {
+    let mut ids: Vec<u32> = Vec::new();
+    for word in text.split([',', ' ', ';']).filter(|word| !word.is_empty()) {
+        let id: u32 = word
+            .parse()
+            .map_err(|_| format!("“{word}” is no latent id"))?;
+        if id as usize >= all {
+            return Err(format!("there is no latent {id}: the dictionary has {all}"));
+        }
+        if ids.contains(&id) {
+            return Err(format!("{id} is named twice"));
+        }
+        ids.push(id);
     }
+    Ok(ids)
 }
 
 #[cfg(test)]
@@ -341,5 +372,14 @@ mod tests {
         for bad in ["", "first_answer-", "1,x", "-1", "answers"] {
             assert_eq!(read_positions(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn ids_are_checked() {
+        assert_eq!(read_ids(" 17, 90;3 ", 100), Ok(vec![17, 90, 3]));
+        assert_eq!(read_ids("", 100), Ok(vec![]));
+        assert!(read_ids("17,17", 100).unwrap_err().contains("twice"));
+        assert!(read_ids("100", 100).unwrap_err().contains("has 100"));
+        assert!(read_ids("-1", 100).is_err());
     }
 }

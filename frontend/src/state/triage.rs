@@ -94,7 +94,7 @@ impl TriageState {
     }
 
     /// The same from the first row, as any change of filter or order needs.
-    pub(crate) fn from_the_top(mut self) -> Self {
+    pub(crate) fn at_the_top(mut self) -> Self {
         self.cursor = None;
         self.page = 0;
         self

@@ -1,12 +1,18 @@
 //! Two lanes side by side: the plain one and the one that is changed.
 
 use api::ModelName;
-use leptos::{ev, prelude::*, web_sys::HtmlSelectElement};
+use leptos::prelude::*;
 
-use super::{Page, editor::Editor, output::OutputView, sampling::SamplingFields};
+use super::{Page, editor::editor, output::output, sampling::sampling};
 use crate::{
     explorer::explorer,
-    parts::{keys::use_keys, states::fault_note},
+    parts::{
+        badge::tag,
+        field::{Button, Select},
+        keys::use_keys,
+        live::live,
+        states::fault_note,
+    },
     state::{
         edit::{Edit, LaneForm},
         lab::LabState,
@@ -14,15 +20,14 @@ use crate::{
 };
 
 /// Both lanes, the button that runs them, and how tokens are chosen.
-#[component]
-pub(super) fn Lanes(page: Page) -> impl IntoView {
-    let explorer = explorer();
-    let ready = Memo::new(move |_| explorer.models.read().ready());
+pub(super) fn section(page: Page) -> AnyView {
     let run = page.run;
+    let ready = explorer().ready;
+    let blank = move || page.draft.read().prompt.to_api().is_none();
     let toggle = move || {
         if run.busy.get_untracked() {
             run.stop();
-        } else if ready.get_untracked() && page.draft.read_untracked().prompt.to_api().is_some() {
+        } else if ready.get_untracked() && !untrack(blank) {
             page.generate();
         }
     };
@@ -31,45 +36,47 @@ pub(super) fn Lanes(page: Page) -> impl IntoView {
             toggle();
         }
     });
-    let why_not = move || {
-        if !ready.get() {
-            Some("The models are not there.")
-        } else if page.draft.read().prompt.to_api().is_none() {
-            Some("Type a prompt first.")
-        } else {
-            None
-        }
+    let hint = move || match (ready.get(), blank()) {
+        (false, _) => "The models are not there.",
+        (true, true) => "Type a prompt first.",
+        _ => "",
     };
     let stale = move || {
-        let asked = run.asked.get()?;
-        let now = page.draft.read().generate(&page.slug()?);
-        (now.as_ref() != Some(&asked)).then_some("The settings changed since this run.")
+        let asked = run.asked.read();
+        let now = page
+            .slug()
+            .and_then(|slug| page.draft.read().generate(&slug));
+        if asked.is_some() && *asked != now {
+            "The settings changed since this run."
+        } else {
+            ""
+        }
     };
-    let fault = move || {
-        run.fault
-            .get()
-            .map(|fault| fault_note(&fault, Some(Callback::new(move |()| page.generate()))))
+    let fault = live(move || run.fault.get().map(|fault| fault_note(&fault, None)));
+    let edits = Memo::new(move |_| page.draft.read().steered.edits.len());
+    let editors = live(move || (0..edits.get()).map(|i| editor(page, i)).collect_view());
+    let more = Button {
+        test: Some("add-intervention"),
+        ..Button::link("add an intervention")
     };
-    let count = Memo::new(move |_| page.draft.read().steered.edits.len());
-    let editors = move || {
-        (0..count.get())
-            .map(|i| view! { <Editor page i /> })
-            .collect_view()
+    let changed = move || {
+        explorer().study.get().map_or(String::new(), |s| {
+            format!("changed after block {}", s.layer)
+        })
     };
-    let add = move |_| page.keep_lanes(|state| state.steered.edits.push(Edit::default()));
     view! {
         <section class="stack" aria-labelledby="lanes-title">
             <div class="section-title run-line">
                 <h2 id="lanes-title">"Lanes"</h2>
-                <SamplingFields page />
+                {sampling(page)}
                 <span class="aside small quiet" data-testid="stale">{stale}</span>
                 <button
                     type="button"
                     class="primary"
                     data-testid="generate"
-                    data-busy=move || run.busy.get().to_string()
-                    disabled=move || why_not().is_some()
-                    title=why_not
+                    data-busy=move || if run.busy.get() { "true" } else { "false" }
+                    disabled=move || !ready.get() || blank()
+                    title=hint
                     on:click=move |_| toggle()
                 >
                     {move || if run.busy.get() { "Stop" } else { "Generate" }}
@@ -78,45 +85,43 @@ pub(super) fn Lanes(page: Page) -> impl IntoView {
             {fault}
             <div class="cols lanes">
                 <section class="card lane" aria-label="Plain lane" data-testid="lane" data-lane="0">
-                    <header><h3>"1"</h3><ModelSelect page of=|s| &mut s.plain label="Model of the plain lane" /><span class="small quiet">"as it is"</span></header>
-                    <OutputView run lane=0 />
+                    <header><h3>"1"</h3>{model_select(page, |s| &mut s.plain, "Model of the plain lane", "plain-model")}<span class="small quiet">"as it is"</span></header>
+                    <p class="small quiet">"No interventions: this lane is the reference."</p>
+                    {output(run, 0)}
                 </section>
                 <section class="card lane" aria-label="Steered lane" data-testid="lane" data-lane="1">
                     <header>
                         <h3>"2"</h3>
-                        <ModelSelect page of=|s| &mut s.steered label="Model of the steered lane" />
-                        <span class="small quiet">"changed after block " {move || explorer.study.get().map(|s| s.layer)}</span>
-                        <button type="button" class="link small aside" data-testid="add-intervention" on:click=add>"add an intervention"</button>
+                        {model_select(page, |s| &mut s.steered, "Model of the steered lane", "steered-model")}
+                        <span class="small quiet">{changed}</span>
+                        <span class="aside">{more.doing(move || page.keep_lanes(|state| state.steered.edits.push(Edit::default())))}</span>
                     </header>
                     <div class="edits">{editors}</div>
-                    <OutputView run lane=1 />
+                    {output(run, 1)}
                 </section>
             </div>
             {page.names.options()}
         </section>
     }
+    .into_any()
 }
 
-#[component]
-fn ModelSelect(
+fn model_select(
     page: Page,
     of: fn(&mut LabState) -> &mut LaneForm,
     label: &'static str,
-) -> impl IntoView {
+    test: &'static str,
+) -> AnyView {
     let model = Memo::new(move |_| of(&mut page.draft.get()).model);
-    let choose = move |event: ev::Targeted<ev::Event, HtmlSelectElement>| {
-        let model = if event.target().value() == "base" {
+    let select = Select::new(label, test, &[("chat", "chat"), ("base", "base")]);
+    let choose = move |name: String| {
+        let model = if name == "base" {
             ModelName::Base
         } else {
             ModelName::Chat
         };
         page.keep_lanes(|state| of(state).model = model);
     };
-    view! {
-        <span class=move || format!("tag {}", model.get().as_str())><i aria-hidden="true"></i></span>
-        <select class="small" aria-label=label on:change:target=choose prop:value=move || model.get().as_str()>
-            <option value="chat">"chat"</option>
-            <option value="base">"base"</option>
-        </select>
-    }
+    let mark = live(move || tag(model.get().as_str(), ""));
+    view! { {mark}{select.showing(move || model.get().as_str().to_owned(), choose)} }.into_any()
 }

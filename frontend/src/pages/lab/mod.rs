@@ -5,6 +5,7 @@ mod editor;
 mod lanes;
 mod names;
 mod output;
+mod places;
 mod prompt;
 mod run;
 mod sampling;
@@ -21,7 +22,7 @@ use crate::{
         load::{Load, use_load},
         request::Request,
     },
-    parts::{provenance::provenance, share::Share},
+    parts::{field::Select, live::live, provenance::provenance, share::share, states::wrong},
     state::{
         UrlState,
         lab::{Colour, LabState},
@@ -63,47 +64,41 @@ impl Page {
         });
     }
 
-    /// Writes everything that the forms hold into the address.
-    fn commit(self, history: History) {
-        self.set.run((self.draft.get_untracked(), history));
+    /// The form's prompt is not the address's.
+    fn prompt_changed(self) -> bool {
+        self.draft.read().prompt != self.url.read().prompt
     }
 
     /// Reads the prompt as it is in the form.
     fn read(self) {
-        let changed = self
-            .draft
-            .with_untracked(|draft| self.url.with_untracked(|url| draft.prompt != url.prompt));
-        if changed {
+        if untrack(|| self.prompt_changed()) {
             self.draft
                 .update(|draft| (draft.token, draft.run) = (None, false));
-            self.commit(History::Push);
+            self.set.run((self.draft.get_untracked(), History::Push));
         } else {
-            self.reading.reload();
+            self.reading.state.reload();
         }
     }
 
     /// Runs both lanes as they are in the forms.
     fn generate(self) {
-        let fresh = self
-            .draft
-            .with_untracked(|draft| self.url.with_untracked(|url| draft.prompt != url.prompt));
+        let fresh = untrack(|| self.prompt_changed());
         self.draft.update(|draft| {
             draft.run = true;
-            if fresh {
-                draft.token = None;
-            }
+            draft.token = draft.token.filter(|_| !fresh);
         });
-        self.commit(if fresh {
+        let history = if fresh {
             History::Push
         } else {
             History::Replace
-        });
+        };
+        self.set.run((self.draft.get_untracked(), history));
         self.run.again();
     }
 
     /// The slug of the dictionary in use.
     fn slug(self) -> Option<String> {
-        self.dictionary.with(|d| d.as_ref().map(|d| d.slug.clone()))
+        self.dictionary.read().as_ref().map(|d| d.slug.clone())
     }
 }
 
@@ -111,7 +106,7 @@ impl Page {
 #[component]
 pub(crate) fn Lab() -> impl IntoView {
     let explorer = explorer();
-    use_title(|| "Lab".into());
+    use_title(Signal::stored("Lab".to_owned()));
     let (url, set_url) = use_url_state::<LabState>();
     let draft = RwSignal::new(url.get_untracked());
     let written = StoredValue::new(url.with_untracked(UrlState::write));
@@ -127,15 +122,12 @@ pub(crate) fn Lab() -> impl IntoView {
             draft.set(now);
         }
     });
-    let slug = Memo::new(move |_| url.with(|s| s.dictionary.clone()));
-    let dictionary = Memo::new(move |_| explorer.dictionary(slug.get().as_deref()));
-    let ready = Memo::new(move |_| explorer.models.read().ready());
-    let prompt = Memo::new(move |_| url.with(|s| s.prompt.clone()));
-    let colour = Memo::new(move |_| url.with(|s| s.colour));
+    let dictionary = Memo::new(move |_| explorer.dictionary(url.read().dictionary.as_deref()));
+    let prompt = Memo::new(move |_| url.read().prompt.to_api());
     let reading = use_load::<ActivationsResponse>(move || {
-        let prompt = prompt.get().to_api().filter(|_| ready.get())?;
-        let dictionary = dictionary.with(|d| d.as_ref().map(|d| d.slug.clone()))?;
-        let latents = LatentSet::Ids(match colour.get() {
+        let prompt = prompt.get().filter(|_| explorer.ready.get())?;
+        let dictionary = dictionary.read().as_ref().map(|d| d.slug.clone())?;
+        let latents = LatentSet::Ids(match url.read().colour {
             Colour::Latent(id) => vec![id],
             Colour::Kl => Vec::new(),
         });
@@ -147,7 +139,7 @@ pub(crate) fn Lab() -> impl IntoView {
         }))
     });
     let names = Names::load(dictionary);
-    let run = Run::new(url, dictionary, ready);
+    let run = Run::new(url, dictionary);
     let page = Page {
         url,
         draft,
@@ -158,57 +150,48 @@ pub(crate) fn Lab() -> impl IntoView {
         run,
     };
 
-    let top = move || {
-        let study = explorer.study.get()?;
-        Some(provenance(&study, &dictionary.get()?))
-    };
-    let unknown = move || {
-        let slug = slug.get()?;
-        let study = explorer.study.get()?;
-        study.dictionaries.iter().all(|d| d.slug != slug).then(|| {
-            view! { <p class="note bad" data-testid="problem">{format!("This study has no dictionary “{slug}”.")}</p> }
-        })
-    };
+    let top = live(move || Some(provenance(&*explorer.study.get()?, &dictionary.get()?)));
     view! {
         <div class="stack lab">
             <div class="title">
-                <div>
-                    <h1>"Lab"</h1>
-                    <p class="quiet">"One prompt through both models, then lanes that change one of them."</p>
-                </div>
-                <div class="actions"><DictionarySelect page /><Share /></div>
+                <div><h1>"Lab"</h1><p class="quiet">"One prompt through both models, then lanes that change one of them."</p></div>
+                <div class="actions">{dictionary_select(page)}{share()}</div>
             </div>
-            {unknown}
-            <prompt::PromptCard page />
-            <tokens::Tokens page />
-            <lanes::Lanes page />
+            {unknown(page)}
+            {prompt::card(page)}
+            {tokens::card(page)}
+            {lanes::section(page)}
             {top}
         </div>
-    }
+    }.into_any()
 }
 
-#[component]
-fn DictionarySelect(page: Page) -> impl IntoView {
-    let explorer = explorer();
-    move || {
-        let study = explorer.study.get().filter(|s| s.dictionaries.len() > 1)?;
-        let options = study
+fn unknown(page: Page) -> AnyView {
+    live(move || {
+        let slug = page.url.read().dictionary.clone()?;
+        let study = explorer().study.get()?;
+        let known = study.dictionaries.iter().any(|d| d.slug == slug);
+        (!known).then(|| wrong(format!("This study has no dictionary “{slug}”.")))
+    })
+}
+
+fn dictionary_select(page: Page) -> AnyView {
+    live(move || {
+        let study = explorer()
+            .study
+            .get()
+            .filter(|s| s.dictionaries.len() > 1)?;
+        let choices = study
             .dictionaries
             .iter()
-            .map(|d| {
-                let slug = d.slug.clone();
-                let selected = {
-                    let slug = slug.clone();
-                    move || page.slug().as_deref() == Some(&slug)
-                };
-                view! { <option value=slug.clone() selected=selected>{slug.clone()}</option> }
-            })
-            .collect_view();
-        let choose = move |event: leptos::ev::Targeted<
-            leptos::ev::Event,
-            leptos::web_sys::HtmlSelectElement,
-        >| {
-            let slug = event.target().value();
+            .map(|d| (d.slug.clone(), d.slug.clone()))
+            .collect();
+        let select = Select {
+            label: "Dictionary",
+            test: "dictionary-select",
+            choices,
+        };
+        let choose = move |slug: String| {
             page.keep(History::Push, |state| {
                 // Latent ids mean something else in another dictionary.
                 state.dictionary = Some(slug.clone());
@@ -217,6 +200,6 @@ fn DictionarySelect(page: Page) -> impl IntoView {
                 state.run = false;
             });
         };
-        Some(view! { <select aria-label="Dictionary" on:change:target=choose>{options}</select> })
-    }
+        Some(select.showing(move || page.slug().unwrap_or_default(), choose))
+    })
 }

@@ -1,48 +1,71 @@
-//! Labels of latents, for lists that the server fills with ids only.
+//! Classes and labels of latents, for lists that the server fills with ids only.
 
-use api::{DictionaryInfo, LatentRow, LatentsPage};
+use api::{Class, DictionaryInfo, LatentsPage};
 use leptos::prelude::*;
 
-use crate::net::{
-    load::{Load, use_load},
-    request::Request,
+use crate::{
+    net::{
+        columns,
+        load::{Load, use_body, use_load},
+        request::Request,
+    },
+    parts::live::live,
 };
 
-/// The labelled latents of the dictionary in use.
+/// What is known of every latent of the dictionary in use.
 #[derive(Clone, Copy)]
-pub(super) struct Names(Load<LatentsPage>);
+pub(super) struct Names {
+    labelled: Load<LatentsPage>,
+    classes: Load<Vec<Vec<f32>>>,
+}
 
 impl Names {
-    /// Asks for them whenever the dictionary changes.
+    /// Asks whenever the dictionary changes.
     pub(super) fn load(dictionary: Memo<Option<DictionaryInfo>>) -> Self {
-        Self(use_load(move || {
-            let slug = dictionary.with(|d| d.as_ref().map(|d| d.slug.clone()))?;
-            Some(Request::latents(&slug, "sort=label&limit=500"))
-        }))
+        let slug = Memo::new(move |_| dictionary.with(|d| d.as_ref().map(|d| d.slug.clone())));
+        Self {
+            labelled: use_load(move || {
+                Some(Request::latents(&slug.get()?, "sort=label&limit=500"))
+            }),
+            classes: use_body(
+                move || Some(Request::columns(&slug.get()?, "class")),
+                columns::read,
+            ),
+        }
     }
 
-    /// A latent's row, if it has a label.
-    pub(super) fn row(self, id: u32) -> Option<LatentRow> {
-        self.0.data.with(|page| {
-            page.as_ref()?
-                .rows
-                .iter()
-                .find(|row| row.id == id && row.label.is_some())
-                .cloned()
-        })
+    /// A latent's label.
+    pub(super) fn label(self, id: u32) -> Option<String> {
+        let page = self.labelled.data.read();
+        page.as_ref()?
+            .rows
+            .iter()
+            .find(|row| row.id == id)?
+            .label
+            .clone()
+    }
+
+    /// A latent's class.
+    pub(super) fn class(self, id: u32) -> Option<Class> {
+        let columns = self.classes.data.read();
+        let code = *columns.as_ref()?.first()?.get(id as usize)?;
+        Class::ALL.get(code as usize).copied()
     }
 
     /// Choices for a field that takes latent ids.
     pub(super) fn options(self) -> AnyView {
-        let options = move || {
-            let page = self.0.get()?;
+        let options = live(move || {
+            let page = self.labelled.get()?;
             let labelled = page.rows.iter().filter(|row| row.label.is_some());
             Some(
                 labelled
-                    .map(|row| view! { <option value=row.id>{row.label.clone()}</option> })
+                    .map(|row| {
+                        view! { <option value=row.id.to_string()>{row.label.clone()}</option> }
+                            .into_any()
+                    })
                     .collect_view(),
             )
-        };
+        });
         view! { <datalist id="labelled">{options}</datalist> }.into_any()
     }
 }

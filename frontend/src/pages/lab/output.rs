@@ -4,14 +4,16 @@ use api::{DoneReason, TokenEvent};
 use leptos::prelude::*;
 
 use super::run::Run;
-use crate::display::{
-    numbers::{duration, fixed, percent},
-    tokens::chip,
+use crate::{
+    display::{
+        numbers::{duration, fixed, percent},
+        tokens::chip,
+    },
+    parts::live::live,
 };
 
 /// The tokens of a lane, and why it ended.
-#[component]
-pub(super) fn OutputView(run: Run, lane: usize) -> impl IntoView {
+pub(super) fn output(run: Run, lane: usize) -> AnyView {
     let Some(&mine) = run.outputs.get(lane) else {
         return ().into_any();
     };
@@ -22,42 +24,27 @@ pub(super) fn OutputView(run: Run, lane: usize) -> impl IntoView {
             first_difference(run)
         }
     });
-    let tokens = move || mine.tokens.get();
-    let one = move |token: TokenEvent| {
-        let at = token.index;
-        let p = percent(f64::from(token.logprob).exp());
-        let special =
-            token.text.len() > 2 && token.text.starts_with('<') && token.text.ends_with('>');
-        let text = if special {
-            chip(&token.text)
-        } else {
-            token.text
-        };
-        view! {
-            <span
-                class="tok out"
-                class:ctl=special
-                class:first-difference=move || difference.get() == Some(at)
-                data-testid="lane-token"
-                data-id=token.id
-                title=format!("p {p}")
-            >
-                {text}
-            </span>
+    let text = live(move || {
+        let tokens = mine.tokens.read();
+        if !tokens.is_empty() {
+            let at = difference.get();
+            return tokens
+                .iter()
+                .enumerate()
+                .map(|(i, t)| token(t, at == Some(i)))
+                .collect_view()
+                .into_any();
         }
-    };
-    let waiting = move || {
-        let nothing = mine.tokens.read().is_empty() && mine.done.read().is_none();
-        match (nothing, run.busy.get()) {
-            (true, true) => Some(view! { <span class="quiet pulse">"…"</span> }.into_any()),
-            (true, false) => {
-                Some(view! { <span class="empty">"Nothing generated yet."</span> }.into_any())
-            }
-            _ => None,
+        match (run.busy.get(), mine.done.read().is_some()) {
+            (_, true) => ().into_any(),
+            (true, _) => view! { <span class="quiet pulse">"…"</span> }.into_any(),
+            (false, _) => view! { <span class="empty">"Nothing generated yet."</span> }.into_any(),
         }
-    };
+    });
     let ending = move || {
-        let done = mine.done.get()?;
+        let Some(done) = mine.done.get() else {
+            return String::new();
+        };
         let reason = match done.reason {
             DoneReason::Stop => "ended by itself",
             DoneReason::Length => "reached the limit",
@@ -67,30 +54,51 @@ pub(super) fn OutputView(run: Run, lane: usize) -> impl IntoView {
         if done.timings.decode_ms > 0.0 {
             let rate = done.tokens as f64 / done.timings.decode_ms * 1000.0;
             let prefill = duration(done.timings.prefill_ms + done.timings.queue_ms);
-            words += &format!(" · prompt {prefill}, then {} tokens/s", fixed(rate, 0));
+            words = format!(
+                "{words} · prompt {prefill}, then {} tokens/s",
+                fixed(rate, 0)
+            );
         }
-        Some(words)
+        words
     };
-    let differs = move || {
-        if lane == 0 || mine.tokens.read().is_empty() {
-            return None;
-        }
-        match difference.get() {
-            Some(at) => Some(format!(
-                "differs from the plain lane from token {} on",
-                at + 1
-            )),
-            None => (!run.busy.get()).then(|| "the same as the plain lane".to_owned()),
-        }
+    let differs = move || match (
+        lane == 0 || mine.tokens.read().is_empty(),
+        difference.get(),
+        run.busy.get(),
+    ) {
+        (true, ..) | (_, None, true) => String::new(),
+        (_, Some(at), _) => format!("differs from the plain lane from token {} on", at + 1),
+        (_, None, false) => "the same as the plain lane".into(),
+    };
+    let state = move || match mine.done.read().as_ref().map(|d| d.reason) {
+        None => "",
+        Some(DoneReason::Stop) => "stop",
+        Some(DoneReason::Length) => "length",
+        Some(DoneReason::Cancelled) => "cancelled",
     };
     view! {
-        <div class="output text broken" data-testid="lane-output" data-lane=lane data-done=move || mine.done.read().map(|d| format!("{:?}", d.reason).to_lowercase())>
-            {waiting}
-            <For each=tokens key=|token| token.index children=one />
-        </div>
+        <div class="output text" data-testid="lane-output" data-lane=lane.to_string() data-done=state tabindex="0" role="region" aria-label=format!("Output of lane {}", lane + 1)>{text}</div>
         <p class="small quiet ending"><span data-testid="lane-ending">{ending}</span><span class="aside" data-testid="lane-difference">{differs}</span></p>
     }
     .into_any()
+}
+
+fn token(token: &TokenEvent, first_difference: bool) -> AnyView {
+    let special = token.text.len() > 2 && token.text.starts_with('<') && token.text.ends_with('>');
+    let text = if special {
+        chip(&token.text)
+    } else {
+        token.text.clone()
+    };
+    let mut class = String::from("tok out");
+    if special {
+        class += " ctl";
+    }
+    if first_difference {
+        class += " first-difference";
+    }
+    let title = format!("p {}", percent(f64::from(token.logprob).exp()));
+    view! { <span class=class data-testid="lane-token" data-id=token.id.to_string() title=title>{text}</span> }.into_any()
 }
 
 /// Where the steered lane leaves the plain one: another token, or a further one where the other has ended.

@@ -5,19 +5,22 @@ use leptos::{ev, prelude::*};
 
 use super::Page;
 use crate::{
-    display::tokens::glyph,
     explorer::explorer,
-    parts::{keys::is_submit, prompt_box::ModelsNote},
+    parts::{
+        card::Card,
+        field::Button,
+        keys::is_submit,
+        live::live,
+        prompt_box::{models_note, run_button, suggestions, ways},
+    },
     state::lab::{PromptForm, turn},
 };
 
 /// The prompt's card.
-#[component]
-pub(super) fn PromptCard(page: Page) -> impl IntoView {
-    let explorer = explorer();
+pub(super) fn card(page: Page) -> AnyView {
     let other = StoredValue::new(None::<PromptForm>);
     let is_raw = Memo::new(move |_| matches!(page.draft.read().prompt, PromptForm::Raw(_)));
-    let turn_count = Memo::new(move |_| match &page.draft.read().prompt {
+    let turns = Memo::new(move |_| match &page.draft.read().prompt {
         PromptForm::Turns(turns) => turns.len(),
         PromptForm::Raw(_) => 0,
     });
@@ -46,110 +49,91 @@ pub(super) fn PromptCard(page: Page) -> impl IntoView {
             page.read();
         }
     };
-    let way = move |raw: bool, words: &'static str| {
-        view! { <label><input type="radio" name="prompt-way" prop:checked=move || is_raw.get() == raw on:change=move |_| switch(raw) />{words}</label> }
-    };
-    let fields = move || {
+    let fields = live(move || {
         if is_raw.get() {
-            view! { <RawField page /> }.into_any()
+            vec![raw_field(page)]
         } else {
-            (0..turn_count.get())
-                .map(|i| view! { <TurnField page i /> })
-                .collect_view()
-                .into_any()
+            (0..turns.get()).map(|i| turn_field(page, i)).collect()
         }
-    };
-    let add = move |_| {
-        page.draft.update(|draft| {
-            if let PromptForm::Turns(turns) = &mut draft.prompt {
+    });
+    let add = live(move || {
+        let add = move || {
+            with_turns(page, |turns| {
                 let role = if turns.last().is_some_and(|t| t.role == "user") {
                     "assistant"
                 } else {
                     "user"
                 };
                 turns.push(turn(role, ""));
-            }
-        });
-    };
+            });
+        };
+        (!is_raw.get()).then(|| Button::new("Add a turn").doing(add))
+    });
     let blank = move || page.draft.read().prompt.to_api().is_none();
-    let changed = move || page.draft.read().prompt != page.url.read().prompt;
-    let suggestions = move || {
-        let study = explorer.study.get()?;
-        (page.url.read().prompt.to_api().is_none() && !study.prompts.is_empty()).then(|| {
-            let buttons = study
-                .prompts
-                .iter()
-                .map(|prompt| {
-                    let (shown, prompt) = (glyph(prompt), prompt.clone());
-                    let take = move |_| page.draft.update(|d| d.prompt = PromptForm::user(&prompt));
-                    view! { <button type="button" class="suggestion" on:click=take>{shown}</button> }
-                })
-                .collect_view();
-            view! { <div class="suggestions" role="group" aria-label="Prompts to start from">{buttons}</div> }
-        })
+    let changed = move || {
+        if page.prompt_changed() {
+            "not read yet"
+        } else {
+            ""
+        }
     };
-    view! {
-        <section class="card" aria-labelledby="lab-prompt">
-            <header>
-                <h2 id="lab-prompt">"Prompt"</h2>
-                <fieldset class="ways aside"><legend class="unseen">"How the prompt is read"</legend>{way(false, "chat")}{way(true, "raw text")}</fieldset>
-            </header>
-            <ModelsNote />
-            <form class="prompt-box" on:submit=on_submit on:keydown=on_key>
-                <div class="turns">{fields}</div>
-                <div class="line">
-                    <button type="button" class:gone=is_raw on:click=add>"Add a turn"</button>
-                    <span class="aside small quiet">{move || changed().then_some("not read yet")}</span>
-                    <button type="submit" class="primary" data-testid="prompt-run" disabled=blank aria-busy=move || page.reading.busy.get().then_some("true")>
-                        "Read "
-                        <kbd aria-hidden="true">"ctrl ↵"</kbd>
-                    </button>
-                </div>
-            </form>
-            {suggestions}
-        </section>
-    }
+    let starts = live(move || {
+        let study = explorer().study.get()?;
+        let nothing = page.url.read().prompt.to_api().is_none();
+        nothing.then(|| {
+            suggestions(&study.prompts, move |prompt| {
+                page.draft.update(|d| d.prompt = PromptForm::user(&prompt));
+            })
+        })
+    });
+    let body = view! {
+        {models_note()}
+        <form class="prompt-box" on:submit=on_submit on:keydown=on_key>
+            <div class="turns">{fields}</div>
+            <div class="line">
+                {ways(move || is_raw.get(), switch, "chat")}
+                {add}
+                <span class="aside small quiet">{changed}</span>
+                {run_button("Read", Signal::derive(blank), page.reading.state.busy.into())}
+            </div>
+        </form>
+        {starts}
+    };
+    Card::new("lab-prompt", "Prompt").holding(body.into_any())
 }
 
-#[component]
-fn RawField(page: Page) -> impl IntoView {
+fn raw_field(page: Page) -> AnyView {
     let value = move || match &page.draft.read().prompt {
         PromptForm::Raw(text) => text.clone(),
         PromptForm::Turns(_) => String::new(),
     };
-    view! {
-        <textarea
-            rows="4"
-            class="mono"
-            data-testid="prompt-input"
-            data-slash
-            aria-label="Raw text; special tokens are parsed, one BOS is put in front"
-            placeholder="<start_of_turn>user …"
-            prop:value=value
-            on:input:target=move |event| {
-                let text = event.target().value();
-                page.draft.update(|d| d.prompt = PromptForm::Raw(text));
-            }
-        ></textarea>
-    }
+    area(
+        "prompt-input",
+        "Raw text; special tokens are parsed, one BOS is put in front",
+        "<start_of_turn>user …",
+        value,
+        move |text| {
+            page.draft.update(|d| d.prompt = PromptForm::Raw(text));
+        },
+    )
 }
 
-#[component]
-fn TurnField(page: Page, i: usize) -> impl IntoView {
-    let with = move |of: fn(&Message) -> String| match &page.draft.read().prompt {
-        PromptForm::Turns(turns) => turns.get(i).map(of).unwrap_or_default(),
+fn with_turns(page: Page, change: impl FnOnce(&mut Vec<Message>)) {
+    page.draft.update(|draft| {
+        if let PromptForm::Turns(turns) = &mut draft.prompt {
+            change(turns);
+        }
+    });
+}
+
+fn turn_field(page: Page, i: usize) -> AnyView {
+    let get = move |of: fn(&Message) -> &String| match &page.draft.read().prompt {
+        PromptForm::Turns(turns) => turns.get(i).map(of).cloned().unwrap_or_default(),
         PromptForm::Raw(_) => String::new(),
     };
-    let change = move |change: &dyn Fn(&mut Vec<Message>)| {
-        page.draft.update(|draft| {
-            if let PromptForm::Turns(turns) = &mut draft.prompt {
-                change(turns);
-            }
-        });
-    };
-    let role = Memo::new(move |_| with(|t| t.role.clone()));
+    let role = Memo::new(move |_| get(|t| &t.role));
     let flip = move |_| {
-        change(&|turns| {
+        with_turns(page, |turns| {
             if let Some(turn) = turns.get_mut(i) {
                 turn.role = if turn.role == "user" {
                     "assistant"
@@ -160,31 +144,69 @@ fn TurnField(page: Page, i: usize) -> impl IntoView {
             }
         });
     };
-    let remove = move |_| {
-        change(&|turns| {
-            if turns.len() > 1 && i < turns.len() {
-                turns.remove(i);
-            }
-        });
-    };
-    let only =
-        move || matches!(&page.draft.read().prompt, PromptForm::Turns(turns) if turns.len() < 2);
-    view! {
-        <div class="turn" data-role=role>
-            <button type="button" class="chip role" title="Change the role" aria-label=move || format!("Turn {}: {}. Change the role", i + 1, role.get()) on:click=flip>{role}</button>
-            <textarea
-                rows="2"
-                data-testid=if i == 0 { "prompt-input" } else { "prompt-turn" }
-                data-slash=(i == 0).then_some("")
-                aria-label=move || format!("Turn {}, {}", i + 1, role.get())
-                placeholder=move || if role.get() == "user" { "Ask something, as a user would" } else { "An answer, given or begun" }
-                prop:value=move || with(|t| t.content.clone())
-                on:input:target=move |event| {
-                    let text = event.target().value();
-                    change(&|turns| if let Some(turn) = turns.get_mut(i) { turn.content.clone_from(&text); });
+    let remove = live(move || {
+        let more = matches!(&page.draft.read().prompt, PromptForm::Turns(turns) if turns.len() > 1);
+        let button = Button {
+            class: "icon",
+            label: Some("Remove this turn"),
+            ..Button::new("×")
+        };
+        let remove = move || {
+            with_turns(page, |turns| {
+                if i < turns.len() {
+                    turns.remove(i);
                 }
-            ></textarea>
-            <button type="button" class="icon" class:gone=only aria-label=format!("Remove turn {}", i + 1) on:click=remove>"×"</button>
+            });
+        };
+        more.then(|| button.doing(remove))
+    });
+    let (test, hint) = if i == 0 {
+        ("prompt-input", "Ask something, as a user would")
+    } else {
+        ("prompt-turn", "Text of the turn")
+    };
+    let field = area(
+        test,
+        "Text of the turn",
+        hint,
+        move || get(|t| &t.content),
+        move |text| {
+            with_turns(page, |turns| {
+                if let Some(turn) = turns.get_mut(i) {
+                    turn.content = text;
+                }
+            });
+        },
+    );
+    view! {
+        <div class="turn" data-role=move || role.get()>
+            <button type="button" class="chip role" title="Change the role" aria-label=move || format!("Turn {}: {}. Change the role", i + 1, role.get()) on:click=flip>
+                {move || role.get()}
+            </button>
+            {field}
+            {remove}
         </div>
     }
+    .into_any()
+}
+
+fn area(
+    test: &'static str,
+    label: &'static str,
+    hint: &'static str,
+    value: impl Fn() -> String + Send + Sync + 'static,
+    typed: impl Fn(String) + 'static,
+) -> AnyView {
+    view! {
+        <textarea
+            rows="2"
+            data-testid=test
+            data-slash=(test == "prompt-input").then_some("")
+            aria-label=label
+            placeholder=hint
+            prop:value=Signal::derive(value)
+            on:input:target=move |event| typed(event.target().value())
+        ></textarea>
+    }
+    .into_any()
 }

@@ -1,6 +1,6 @@
 //! Running the lanes: one stream for both, stoppable, run again when the address says so.
 
-use api::{DictionaryInfo, DoneEvent, DoneReason, GenerateEvent, GenerateRequest, TokenEvent};
+use api::{DictionaryInfo, DoneEvent, DoneReason, GenerateRequest, Problem, TokenEvent};
 use leptos::{prelude::*, web_sys::AbortController};
 use serde::de::DeserializeOwned;
 
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Lanes of the page: the plain one and the steered one.
-pub(super) const LANES: usize = 2;
+const LANES: usize = 2;
 
 /// What a lane has said so far.
 #[derive(Clone, Copy)]
@@ -39,11 +39,7 @@ pub(super) struct Run {
 
 impl Run {
     /// Follows the address: a link with `run=1` runs as soon as the models are there.
-    pub(super) fn new(
-        url: Memo<LabState>,
-        dictionary: Memo<Option<DictionaryInfo>>,
-        ready: Memo<bool>,
-    ) -> Self {
+    pub(super) fn new(url: Memo<LabState>, dictionary: Memo<Option<DictionaryInfo>>) -> Self {
         let output = || Output {
             tokens: RwSignal::new(Vec::new()),
             done: RwSignal::new(None),
@@ -56,21 +52,19 @@ impl Run {
             controller: StoredValue::new_local(None),
             wish: RwSignal::new(0),
         };
+        let ready = explorer().ready;
         Effect::new(move |before: Option<u32>| {
             let wish = run.wish.get();
-            let slug = dictionary.with(|d| d.as_ref().map(|d| d.slug.clone()));
+            let slug = dictionary.read().as_ref().map(|d| d.slug.clone());
             let state = url.get();
             let request = slug
                 .and_then(|slug| state.generate(&slug))
                 .filter(|_| state.run && ready.get());
-            let Some(request) = request else { return wish };
-            let wished = before.is_some_and(|before| before != wish);
-            if wished
-                || run
-                    .asked
-                    .with_untracked(|asked| asked.as_ref() != Some(&request))
-            {
-                run.start(request);
+            if let Some(request) = request {
+                let wished = before.is_some_and(|before| before != wish);
+                if wished || run.asked.read_untracked().as_ref() != Some(&request) {
+                    run.start(request);
+                }
             }
             wish
         });
@@ -88,13 +82,14 @@ impl Run {
         self.abort();
         self.busy.set(false);
         for (lane, output) in self.outputs.iter().enumerate() {
-            if output.done.with_untracked(Option::is_none) {
-                let tokens = output.tokens.with_untracked(Vec::len);
+            if output.done.read_untracked().is_none() {
+                let tokens = output.tokens.read_untracked().len();
+                let timings = api::Timings::default();
                 output.done.set(Some(DoneEvent {
                     lane,
                     reason: DoneReason::Cancelled,
                     tokens,
-                    timings: api::Timings::default(),
+                    timings,
                 }));
             }
         }
@@ -125,9 +120,8 @@ impl Run {
         let explorer = explorer();
         explorer.announce("Generating.");
         leptos::task::spawn_local(async move {
-            let heard = signal.clone();
             let ended = stream::events(&sent, &signal, |event| {
-                if !heard.aborted() {
+                if !signal.aborted() {
                     self.take(&event);
                 }
             })
@@ -135,57 +129,50 @@ impl Run {
             if signal.aborted() {
                 return;
             }
-            self.busy.try_set(false);
-            if let Err(fault) = ended {
-                self.fault.try_set(Some(fault));
-            }
-            let lanes = self
+            self.busy.set(false);
+            let finished = self
                 .outputs
-                .map(|o| o.done.try_with_untracked(Option::is_some).unwrap_or(true));
-            if lanes.contains(&false)
-                && self.fault.try_with_untracked(Option::is_none) == Some(true)
-            {
-                self.fault.try_set(Some(Fault::Garbled(
-                    "The stream ended before its lanes did.".into(),
-                )));
+                .iter()
+                .all(|output| output.done.read_untracked().is_some());
+            let fault = match ended {
+                Err(fault) => Some(fault),
+                Ok(()) if !finished && self.fault.read_untracked().is_none() => Some(
+                    Fault::Garbled("The stream ended before its lanes did.".into()),
+                ),
+                Ok(()) => None,
+            };
+            if fault.is_some() {
+                self.fault.set(fault);
             }
             explorer.announce("Generation ended.");
         });
     }
 
     fn take(self, event: &Event) {
-        match read(event) {
-            Ok(Some(GenerateEvent::Token(token))) => {
+        let taken = match event.name.as_str() {
+            "token" => read::<TokenEvent>(event).map(|token| {
                 if let Some(output) = self.outputs.get(token.lane) {
-                    output.tokens.try_update(|tokens| tokens.push(token));
+                    output.tokens.update(|tokens| tokens.push(token));
                 }
-            }
-            Ok(Some(GenerateEvent::Done(done))) => {
+            }),
+            "done" => read::<DoneEvent>(event).map(|done| {
                 if let Some(output) = self.outputs.get(done.lane) {
-                    output.done.try_set(Some(done));
+                    output.done.set(Some(done));
                 }
+            }),
+            "error" => {
+                read::<Problem>(event).map(|problem| self.fault.set(Some(Fault::Problem(problem))))
             }
-            Ok(Some(GenerateEvent::Error(problem))) => {
-                self.fault.try_set(Some(Fault::Problem(problem)));
-            }
-            Ok(Some(GenerateEvent::Meta(_)) | None) => {}
-            Err(error) => {
-                self.fault
-                    .try_set(Some(Fault::Garbled(format!("{error}."))));
-            }
+            // The prompt's tokens are known from reading it.
+            _ => Ok(()),
+        };
+        if let Err(fault) = taken {
+            self.fault.set(Some(fault));
         }
     }
 }
 
-fn read(event: &Event) -> Result<Option<GenerateEvent>, serde_json::Error> {
-    fn data<T: DeserializeOwned>(event: &Event) -> Result<T, serde_json::Error> {
-        serde_json::from_str(&event.data)
-    }
-    Ok(Some(match event.name.as_str() {
-        "token" => GenerateEvent::Token(data(event)?),
-        "done" => GenerateEvent::Done(data(event)?),
-        "error" => GenerateEvent::Error(data(event)?),
-        // The prompt's tokens are known from reading it.
-        _ => return Ok(None),
-    }))
+fn read<T: DeserializeOwned>(event: &Event) -> Result<T, Fault> {
+    serde_json::from_slice(event.data.as_bytes())
+        .map_err(|error| Fault::Garbled(format!("{error}.")))
 }

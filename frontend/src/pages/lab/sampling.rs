@@ -1,43 +1,45 @@
 //! How tokens are chosen.
 
 use api::Sampling;
-use leptos::{ev, prelude::*, web_sys::HtmlInputElement};
+use leptos::prelude::*;
 
 use super::Page;
+use crate::parts::field::Field;
 
 /// Length, temperature, nucleus and seed.
-#[component]
-pub(super) fn SamplingFields(page: Page) -> impl IntoView {
-    let field = move |name: &'static str,
-                      title: &'static str,
-                      test: &'static str,
-                      step: &'static str,
-                      get: fn(&Sampling) -> f64,
-                      set: fn(&mut Sampling, f64)| {
-        let change = move |event: ev::Targeted<ev::Event, HtmlInputElement>| {
-            if let Some(x) = event
-                .target()
-                .value()
-                .parse::<f64>()
-                .ok()
-                .filter(|x| x.is_finite() && *x >= 0.0)
-            {
-                page.keep_lanes(|state| set(&mut state.sampling, x));
-            }
-        };
-        view! {
-            <label title=title>
-                {name}
-                <input type="number" min="0" step=step data-testid=test prop:value=move || get(&page.draft.read().sampling).to_string() on:change:target=change />
-            </label>
-        }
-    };
+pub(super) fn sampling(page: Page) -> AnyView {
     view! {
         <div class="sampling small">
-            {field("tokens", "at most this many new tokens", "max-tokens", "1", |s| s.max_new_tokens as f64, |s, x| s.max_new_tokens = x as usize)}
-            {field("temperature", "0 always takes the most probable token", "temperature", "0.1", |s| s.temperature, |s, x| s.temperature = x)}
-            {field("top p", "the smallest set of tokens whose probability reaches this", "top-p", "0.05", |s| s.top_p, |s, x| s.top_p = x)}
-            {field("seed", "equal seeds give equal tokens in equal lanes", "seed", "1", |s| s.seed as f64, |s, x| s.seed = x as u64)}
+            {field(page, "tokens", "max-tokens", "at most this many new tokens", |s| s.max_new_tokens as f64, |s, x| s.max_new_tokens = x as usize)}
+            {field(page, "temperature", "temperature", "0 always takes the most probable token", |s| s.temperature, |s, x| s.temperature = x)}
+            {field(page, "top p", "top-p", "the smallest set of tokens whose probability reaches this", |s| s.top_p, |s, x| s.top_p = x)}
+            {field(page, "seed", "seed", "equal seeds give equal tokens in equal lanes", |s| s.seed as f64, |s, x| s.seed = x as u64)}
         </div>
     }
+    .into_any()
+}
+
+fn field(
+    page: Page,
+    name: &'static str,
+    test: &'static str,
+    title: &'static str,
+    get: fn(&Sampling) -> f64,
+    set: fn(&mut Sampling, f64),
+) -> AnyView {
+    let entered = move |text: String| {
+        if let Some(x) = text
+            .parse::<f64>()
+            .ok()
+            .filter(|x| x.is_finite() && *x >= 0.0)
+        {
+            page.keep_lanes(|state| set(&mut state.sampling, x));
+        }
+    };
+    let input = Field::number(name, test).showing(
+        move || get(&page.draft.read().sampling).to_string(),
+        entered,
+    );
+    view! { <span class="pair" title=title><span aria-hidden="true">{name}</span>{input}</span> }
+        .into_any()
 }

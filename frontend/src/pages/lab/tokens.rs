@@ -1,72 +1,90 @@
 //! The prompt's tokens, coloured by KL or by a latent.
 
 use api::LatentDetail;
-use leptos::{ev, prelude::*, web_sys::HtmlInputElement};
+use leptos::prelude::*;
 
-use super::{Page, chosen::Chosen};
+use super::{Page, chosen::chosen_token};
 use crate::{
     display::{
         cells::{kl_scale, of_kl, of_latent, summary},
         numbers::short,
         verdict::class_style,
     },
-    nav::{History, latent_path},
-    net::{load::use_load, request::Request},
+    nav::History,
+    net::{detail::use_detail, load::Load},
     parts::{
+        card::Card,
+        field::{Check, Field},
+        live::live,
         states::{empty, fault_note, skeleton},
-        strip::{Choice, TokenStrip},
+        strip::{Choice, Strip, legend},
     },
-    state::lab::Colour,
+    state::{lab::Colour, place::latent_path},
 };
 
 /// The tokens' card, with what is known of the chosen one.
-#[component]
-pub(super) fn Tokens(page: Page) -> impl IntoView {
+pub(super) fn card(page: Page) -> AnyView {
     let colour = Memo::new(move |_| page.url.read().colour);
-    let latent = use_load::<LatentDetail>(move || match colour.get() {
-        Colour::Latent(id) => Some(Request::latent(&page.slug()?, id)),
+    let latent = use_detail(move || match colour.get() {
+        Colour::Latent(id) => Some((page.slug()?, id)),
         Colour::Kl => None,
     });
     let reading = page.reading;
     // Without a choice the last token speaks: it predicts what comes next.
     let chosen = Memo::new(move |_| {
-        let last = reading
-            .data
-            .with(|a| a.as_ref()?.tokens.len().checked_sub(1))?;
+        let last = reading.data.read().as_ref()?.tokens.len().checked_sub(1)?;
         Some(page.url.read().token.unwrap_or(last).min(last))
     });
     let choose =
         Callback::new(move |i: usize| page.keep(History::Replace, |state| state.token = Some(i)));
-    let strip = move || {
-        if let Some(fault) = reading.fault.get() {
-            return fault_note(&fault, Some(Callback::new(move |()| reading.reload())));
+    let choice = Choice { chosen, choose };
+    let tally = move || {
+        reading
+            .data
+            .read()
+            .as_ref()
+            .map_or(String::new(), |a| format!("{} tokens", a.tokens.len()))
+    };
+    let body = view! {
+        <div class:busy=reading.state.busy>{strip(page, colour, latent, choice)}{chosen_token(page, chosen)}</div>
+    };
+    let beside =
+        view! { {colour_choice(page, colour)}<span class="aside small quiet">{tally}</span> };
+    Card::new("tokens", "Tokens").with(beside.into_any(), body.into_any())
+}
+
+fn strip(page: Page, colour: Memo<Colour>, latent: Load<LatentDetail>, choice: Choice) -> AnyView {
+    let reading = page.reading;
+    live(move || {
+        if let Some(fault) = reading.state.fault.get() {
+            return fault_note(&fault, Some(reading.state));
         }
         let Some(answer) = reading.get() else {
-            return if reading.busy.get() {
+            let waits = reading.state.busy.get();
+            return if waits {
                 skeleton(3)
             } else {
                 empty("Type a prompt and read it: its tokens appear here.")
             };
         };
-        let (cells, tone, scale, id) = match (colour.get(), answer.latents.first()) {
-            (Colour::Latent(id), Some(values)) if values.id == id => {
+        let of = |id| answer.latents.first().filter(|values| values.id == id);
+        let (cells, tone, below, latent) = match colour.get() {
+            Colour::Latent(id) if of(id).is_some() => {
                 let detail = latent.get();
                 let known = detail
                     .as_ref()
                     .and_then(|d| d.row.max_activation)
                     .filter(|m| *m > 0.0);
-                let here = f64::from(values.values.iter().copied().fold(0.0f32, f32::max));
+                let values = of(id)
+                    .map(|latent| (latent, latent.values.iter().copied().fold(0.0f32, f32::max)));
+                let cells = values.map(|(latent, here)| {
+                    of_latent(&answer.tokens, latent, known.unwrap_or(here.into()))
+                });
+                let scale = known.map_or("this prompt’s maximum".into(), |max| {
+                    format!("the latent’s maximum, v {}", short(max))
+                });
                 let tone = detail.map_or("other", |d| class_style(d.row.class));
-                let scale = match known {
-                    Some(max) => format!("top half: what base puts in, bottom half: chat · scale: the latent’s maximum, v {}", short(max)),
-                    None => "top half: what base puts in, bottom half: chat · scale: this prompt’s maximum".into(),
-                };
-                (
-                    of_latent(&answer.tokens, values, known.unwrap_or(here)),
-                    tone,
-                    scale,
-                    Some(id),
-                )
+                (cells.unwrap_or_default(), tone, legend(&scale), Some(id))
             }
             _ => {
                 let max = kl_scale(&answer.kl_chat_base);
@@ -74,46 +92,34 @@ pub(super) fn Tokens(page: Page) -> impl IntoView {
                     "KL(chat ‖ base) of what follows each token · scale: {} nats",
                     short(max)
                 );
+                let below = view! { <p class="legend small quiet">{scale}</p> };
                 (
                     of_kl(&answer.tokens, &answer.kl_chat_base, max),
                     "kl",
-                    scale,
+                    below.into_any(),
                     None,
                 )
             }
         };
         let label = format!(
-            "Tokens of the prompt; {}. Arrow keys choose one.",
+            "Tokens of the prompt, {}. Arrow keys choose one.",
             summary(&cells)
         );
-        let choice = Some(Choice {
-            chosen: chosen.into(),
-            choose,
-        });
-        let halves = id.is_some();
-        view! {
-            <TokenStrip cells label tone latent=id broken=true choice />
-            <p class="legend small quiet">{halves.then(|| view! { <span class="key" aria-hidden="true"></span> })}{scale}</p>
-        }
-        .into_any()
-    };
-    let tally = move || reading.get().map(|a| format!("{} tokens", a.tokens.len()));
-    view! {
-        <section class="card" aria-labelledby="tokens-title" data-testid="tokens" class:busy=move || reading.busy.get()>
-            <header>
-                <h2 id="tokens-title">"Tokens"</h2>
-                <ColourChoice page colour />
-                <span class="aside small quiet">{tally}</span>
-            </header>
-            {strip}
-            <Chosen page chosen />
-        </section>
-    }
+        let strip = Strip {
+            cells,
+            label,
+            tone,
+            latent,
+            broken: true,
+            choice: Some(choice),
+        };
+        view! { {strip.show()}{below} }.into_any()
+    })
 }
 
 /// KL, or a latent by id.
-#[component]
-fn ColourChoice(page: Page, colour: Memo<Colour>) -> impl IntoView {
+fn colour_choice(page: Page, colour: Memo<Colour>) -> AnyView {
+    // The latent that comes back when the reader returns from KL.
     let last = StoredValue::new(None::<u32>);
     let id = move || match colour.get() {
         Colour::Latent(id) => {
@@ -123,42 +129,43 @@ fn ColourChoice(page: Page, colour: Memo<Colour>) -> impl IntoView {
         Colour::Kl => String::new(),
     };
     let set = move |colour: Colour| page.keep(History::Replace, |state| state.colour = colour);
-    let typed = move |event: ev::Targeted<ev::Event, HtmlInputElement>| {
-        set(event
-            .target()
-            .value()
-            .trim()
-            .parse()
-            .map_or(Colour::Kl, Colour::Latent));
-    };
-    let latent_name = move || {
-        let Colour::Latent(id) = colour.get() else {
-            return None;
+    let again = move || {
+        let first = || {
+            page.url.with_untracked(|url| {
+                url.steered
+                    .edits
+                    .iter()
+                    .flat_map(|e| &e.latents)
+                    .next()
+                    .copied()
+            })
         };
-        let label = page
-            .names
-            .row(id)
-            .and_then(|row| row.label)
-            .unwrap_or_else(|| "open".into());
-        let href = latent_path(&page.slug()?, id);
-        Some(view! { <a class="small" href=href>{label}</a> })
-    };
-    let kl = move |_| set(Colour::Kl);
-    let again = move |_| {
-        if let Some(id) = last.get_value() {
+        if let Some(id) = last.get_value().or_else(first) {
             set(Colour::Latent(id));
         }
     };
+    let link = live(move || {
+        let Colour::Latent(id) = colour.get() else {
+            return None;
+        };
+        let label = page.names.label(id).unwrap_or_else(|| "open".into());
+        let href = latent_path(&page.slug()?, id);
+        Some(view! { <a class="small" href=href>{label}</a> }.into_any())
+    });
+    let field = Field {
+        placeholder: "id",
+        list: Some("labelled"),
+        ..Field::number("Latent that colours the tokens", "colour-id")
+    };
+    let typed = move |text: String| set(text.trim().parse().map_or(Colour::Kl, Colour::Latent));
     view! {
         <fieldset class="colour">
-            <legend>"colour"</legend>
-            <label><input type="radio" name="colour" data-testid="colour-kl" prop:checked=move || colour.get() == Colour::Kl on:change=kl />"KL(chat ‖ base)"</label>
-            <label>
-                <input type="radio" name="colour" prop:checked=move || colour.get() != Colour::Kl on:change=again />
-                "latent"
-                <input type="number" min="0" class="id" list="labelled" data-testid="colour-latent" aria-label="Latent that colours the tokens" placeholder="id" prop:value=id on:change:target=typed />
-            </label>
-            {latent_name}
+            <legend class="unseen">"What the colour means"</legend>
+            {Check::radio("colour", "kl", "KL(chat ‖ base)").showing(move || colour.get() == Colour::Kl, move || set(Colour::Kl))}
+            {Check::radio("colour", "latent", "latent").showing(move || colour.get() != Colour::Kl, again)}
+            {field.showing(id, typed)}
+            {link}
         </fieldset>
     }
+    .into_any()
 }

@@ -1,19 +1,22 @@
 //! The logit lens of both decoder rows.
 
-use std::sync::Arc;
-
 use api::{LatentDetail, LensToken, LogitLens};
 use leptos::prelude::*;
 
 use crate::{
     display::{numbers::fixed, tokens::glyph},
-    parts::states::empty,
+    parts::{
+        badge::{bar_line, tag},
+        card::Card,
+        states::empty,
+    },
 };
 
+/// Tokens shown of each end.
 const SHOWN: usize = 8;
 
 /// Base beside chat, on one scale.
-pub(super) fn card(detail: &Arc<LatentDetail>) -> AnyView {
+pub(super) fn card(detail: &LatentDetail) -> AnyView {
     let body = match (&detail.lens_base, &detail.lens_chat) {
         (Some(base), Some(chat)) => {
             let largest = |lens: &LogitLens| {
@@ -37,19 +40,15 @@ pub(super) fn card(detail: &Arc<LatentDetail>) -> AnyView {
             empty("The logit lens comes with the analysis, which has not run for this dictionary.")
         }
     };
-    view! {
-        <section class="card" aria-labelledby="lens-title" data-testid="lens">
-            <header><h2 id="lens-title">"What it writes"</h2><span class="aside small quiet">"logit lens"</span></header>
-            {body}
-        </section>
-    }
-    .into_any()
+    Card::new("lens", "What it writes")
+        .remark("logit lens")
+        .holding(body)
 }
 
 fn side(tone: &'static str, name: &'static str, lens: &LogitLens, scale: f64) -> AnyView {
     view! {
         <div class=tone>
-            <h3><span class=format!("tag {tone}")><i aria-hidden="true"></i>{name}</span></h3>
+            <h3>{tag(tone, name)}</h3>
             <h4>"promotes"</h4>
             {list(&lens.top, scale)}
             <h4>"suppresses"</h4>
@@ -62,16 +61,11 @@ fn side(tone: &'static str, name: &'static str, lens: &LogitLens, scale: f64) ->
 fn list(tokens: &[LensToken], scale: f64) -> AnyView {
     let line = |token: &LensToken| {
         let share = if scale > 0.0 {
-            100.0 * token.value.abs() / scale
+            token.value.abs() / scale
         } else {
             0.0
         };
-        view! {
-            <li>
-                <span class="bar-behind" style=("--v", format!("{share:.1}%"))>{glyph(&token.text)}</span>
-                <span class="num">{fixed(token.value, 2)}</span>
-            </li>
-        }
+        bar_line(glyph(&token.text), share, fixed(token.value, 2))
     };
     let lines = tokens.iter().take(SHOWN).map(line).collect_view();
     view! { <ol>{lines}</ol> }.into_any()

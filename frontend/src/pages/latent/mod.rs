@@ -6,28 +6,25 @@ mod head;
 mod lens;
 mod tryout;
 
-use std::sync::Arc;
-
 use api::LatentDetail;
 use leptos::prelude::*;
 
 use crate::{
     explorer::explorer,
-    nav::{History, latent_path, latents_path, use_goto, use_segment, use_title, use_url_state},
-    net::{
-        load::{Load, use_load},
-        request::Request,
-    },
+    nav::{History, goto, use_dictionary, use_place, use_title, use_url_state},
+    net::{detail::use_detail, load::Load},
     parts::{
         keys::use_keys,
+        live::live,
         provenance::provenance,
-        states::{fault_note, skeleton},
+        states::{fault_note, skeleton, wrong},
     },
     state::{
         UrlState,
         edit::LaneForm,
         lab::{Colour, LabState, PromptForm},
         latent::LatentState,
+        place::{Place, latent_path, latents_path},
     },
 };
 
@@ -53,9 +50,9 @@ impl Page {
                 let study = explorer().study.get();
                 PromptForm::user(
                     study
-                        .and_then(|s| s.prompts.first().cloned())
-                        .as_deref()
-                        .unwrap_or(""),
+                        .as_ref()
+                        .and_then(|s| s.prompts.first())
+                        .map_or("", String::as_str),
                 )
             }
         };
@@ -68,18 +65,34 @@ impl Page {
         };
         lab.href("/lab")
     }
+
+    /// The latent before or after this one.
+    fn beside(self, forward: bool) -> Option<String> {
+        let id = self.id.get()?;
+        let slug = self.slug.get();
+        let all = explorer().dictionary(Some(&slug)).map_or(0, |d| d.latents);
+        let to = if forward {
+            id.checked_add(1)
+        } else {
+            id.checked_sub(1)
+        };
+        let to = to.filter(|id| (*id as usize) < all)?;
+        Some(latent_path(&slug, to))
+    }
 }
 
 /// `/d/{dictionary}/l/{id}`.
 #[component]
 pub(crate) fn Latent() -> impl IntoView {
-    let explorer = explorer();
-    let slug = use_segment("dictionary");
-    let segment = use_segment("id");
+    let slug = use_dictionary();
+    let place = use_place();
+    let segment = Memo::new(move |_| match place.get() {
+        Place::Latent { id, .. } => id,
+        _ => String::new(),
+    });
     let id = Memo::new(move |_| segment.with(|text| text.parse().ok()));
     let (state, set) = use_url_state::<LatentState>();
-    let detail =
-        use_load::<LatentDetail>(move || id.get().map(|id| Request::latent(&slug.get(), id)));
+    let detail = use_detail(move || Some((slug.get(), id.get()?)));
     let change = Callback::new(move |(next, history)| set(next, history));
     let page = Page {
         slug,
@@ -88,91 +101,83 @@ pub(crate) fn Latent() -> impl IntoView {
         change,
         detail,
     };
-    use_title(move || {
+    use_title(Signal::derive(move || {
         let label = detail
             .data
-            .with(|d| d.as_ref().and_then(|d| d.row.label.clone()));
-        let name = format!("Latent {}", segment.get());
-        label.map_or(name.clone(), |label| format!("{name}, {label}"))
-    });
-    let goto = use_goto();
-    use_keys(move |key, _| match key {
-        "j" | "k" => {
-            let Some(id) = id.get_untracked() else { return };
-            let all = explorer
-                .dictionary(Some(&slug.get_untracked()))
-                .map_or(u32::MAX as usize, |d| d.latents);
-            let to = if key == "j" {
-                id.checked_add(1).filter(|id| (*id as usize) < all)
-            } else {
-                id.checked_sub(1)
-            };
-            if let Some(to) = to {
-                goto(&latent_path(&slug.get_untracked(), to));
-            }
+            .read()
+            .as_ref()
+            .and_then(|d| d.row.label.clone());
+        let between = if label.is_some() { ", " } else { "" };
+        format!(
+            "Latent {}{between}{}",
+            segment.get(),
+            label.unwrap_or_default()
+        )
+    }));
+    use_keys(move |key, _| {
+        let to = match key {
+            "j" => page.beside(true),
+            "k" => page.beside(false),
+            "s" => Some(page.lab()),
+            _ => None,
+        };
+        if let Some(to) = to {
+            goto(&to);
         }
-        "s" => goto(&page.lab()),
-        _ => {}
     });
-    let top = move || {
-        let study = explorer.study.get()?;
-        let dictionary = explorer.dictionary(Some(&slug.get()))?;
-        Some(provenance(&study, &dictionary))
-    };
-    // Examples and the test box live as long as the page; only what they show changes with the latent.
+    let top = live(move || {
+        explorer()
+            .study_with(&slug.read())
+            .map(|(study, dictionary)| provenance(&study, &dictionary))
+    });
+    // Examples and test box live as long as the page; only what they show changes with the latent.
     let known = Memo::new(move |_| {
         (
             id.get().is_some(),
-            detail.fault.get(),
-            detail.data.with(Option::is_some),
+            detail.state.fault.get(),
+            detail.is_there(),
         )
     });
-    let body = move || match known.get() {
-        (false, ..) => {
-            let text = format!(
-                "“{}” is no latent id: ids are whole numbers from 0.",
-                segment.get()
-            );
-            view! { <h1>"Latent"</h1><p class="note bad" data-testid="problem">{text}</p> }
-                .into_any()
-        }
-        (_, Some(fault), _) => {
-            let missing = fault.is_missing();
-            view! {
-                <h1>{format!("Latent {}", segment.get())}</h1>
-                {fault_note(&fault, (!missing).then(|| Callback::new(move |()| detail.reload())))}
-                <p><a class="button" href=latents_path(&slug.get())>"All latents"</a></p>
+    let body = live(move || {
+        let title =
+            || view! { <h1>{format!("Latent {}", segment.get_untracked())}</h1> }.into_any();
+        match known.get() {
+            (false, ..) => {
+                let text = format!(
+                    "“{}” is no latent id: ids are whole numbers from 0.",
+                    segment.get()
+                );
+                view! { {title()}{wrong(text)} }.into_any()
             }
-            .into_any()
+            (_, Some(fault), _) => {
+                let again = (!fault.is_missing()).then_some(detail.state);
+                view! { {title()}{fault_note(&fault, again)}<p><a class="button" href=latents_path(&slug.read())>"All latents"</a></p> }.into_any()
+            }
+            (_, None, false) => view! { {title()}{skeleton(12)} }.into_any(),
+            (_, None, true) => content(page),
         }
-        (_, None, false) => {
-            view! { <h1>{format!("Latent {}", segment.get())}</h1>{skeleton(12)} }.into_any()
-        }
-        (_, None, true) => view! { <Content page /> }.into_any(),
-    };
-    view! { <div class="stack latent-page" class:busy=move || detail.busy.get()>{body}{top}</div> }
+    });
+    view! { <div class="stack latent-page" class:busy=detail.state.busy>{body}{top}</div> }
+        .into_any()
 }
 
-#[component]
-fn Content(page: Page) -> impl IntoView {
-    let with = move |show: fn(Page, &Arc<LatentDetail>) -> AnyView| {
-        move || page.detail.get().map(|detail| show(page, &detail))
+fn content(page: Page) -> AnyView {
+    let with = move |show: fn(Page, &LatentDetail) -> AnyView| {
+        live(move || page.detail.get().map(|detail| show(page, &detail)))
     };
     view! {
         {with(head::title)}
         {with(head::numbers)}
         <div class="cols latent">
-            <div class="stack">
-                <tryout::Tryout page />
-                <examples::Examples page />
-            </div>
-            <aside class="stack">
+            <div class="stack">{tryout::card(page)}{examples::card(page)}</div>
+            <aside class="stack" aria-label="More about this latent">
                 {with(|_, detail| lens::card(detail))}
                 {with(|_, detail| beside::histogram(detail))}
-                {with(beside::concepts)}
+                {with(|_, detail| beside::concepts(detail))}
                 {with(beside::neighbours)}
                 {with(|_, detail| beside::scaling(detail))}
             </aside>
         </div>
     }
+    .into_any()
 }

@@ -1,7 +1,7 @@
 //! The filter panel.
 
-use api::{Class, Verdict};
-use leptos::{ev, prelude::*};
+use api::{Class, DictionaryInfo, Verdict};
+use leptos::prelude::*;
 
 use super::Triage;
 use crate::{
@@ -10,103 +10,68 @@ use crate::{
         verdict::{class_rule, class_style, verdict_meaning, verdict_name},
     },
     explorer::explorer,
-    parts::histogram::{Bars, Tone},
+    parts::{
+        card::Card,
+        field::{Check, Field},
+        histogram::{Bars, Tone},
+        live::live,
+        symbols::symbol,
+    },
     state::triage::RANGES,
 };
 
+/// From this width on the panel is open at first.
+const WIDE: f64 = 1000.0;
+
 /// Class, verdict, dead, text and bounds.
-#[component]
-pub(super) fn Filters(triage: Triage) -> impl IntoView {
-    let explorer = explorer();
-    let open = RwSignal::new(
-        window()
-            .inner_width()
-            .ok()
-            .and_then(|w| w.as_f64())
-            .is_none_or(|w| w >= 1000.0),
-    );
-    let dictionary = Memo::new(move |_| explorer.dictionary(Some(&triage.slug.get())));
-    let histogram = move || {
-        let dictionary = dictionary.get()?;
-        Some(view! {
-            <section class="card" aria-labelledby="delta-title">
-                <header><h2 id="delta-title">"Δ_norm"</h2><span class="aside small quiet">"all latents, log count"</span></header>
-                <Bars histogram=dictionary.delta_norm name="Δ_norm" counted="latents" tone=Tone::Classes(explorer.cuts()) ticks=vec![0.0, 0.5, 1.0] />
-            </section>
-        })
-    };
-    let class_count = move |class: Class| {
-        dictionary.with(|d| {
-            d.as_ref()?
-                .counts
-                .classes
-                .iter()
-                .find(|c| c.0 == class)
-                .map(|c| count(c.1))
-        })
-    };
-    let verdict_count = move |verdict: Verdict| {
-        dictionary.with(|d| {
-            d.as_ref()?
-                .counts
-                .verdicts
-                .iter()
-                .find(|c| c.0 == verdict)
-                .map(|c| count(c.1))
-        })
-    };
+pub(super) fn filters(triage: Triage) -> AnyView {
+    let width = window().inner_width().ok().and_then(|w| w.as_f64());
+    let open = width.is_none_or(|w| w >= WIDE);
+    let dictionary = Memo::new(move |_| explorer().dictionary(Some(&triage.slug.read())));
+    let histogram = live(move || {
+        let bars = Bars {
+            histogram: dictionary.get()?.delta_norm,
+            name: "Δ_norm",
+            counted: "latents",
+            tone: Tone::Classes(explorer().cuts()),
+            ticks: vec![0.0, 0.5, 1.0],
+        };
+        Some(
+            Card::new("delta", "Δ_norm")
+                .remark("all latents, log count")
+                .holding(bars.show()),
+        )
+    });
     let classes = Class::ALL
         .iter()
-        .map(|&class| {
-            view! {
-                <label class=format!("check {}", class_style(class)) title=move || class_rule(class, &explorer.cuts())>
-                    <input
-                        type="checkbox"
-                        value=class.as_str()
-                        prop:checked=move || triage.state.read().classes.contains(&class)
-                        on:change=move |_| triage.update(|s| s.toggle_class(class))
-                    />
-                    <i aria-hidden="true"></i>
-                    {class.as_str()}
-                    <span class="aside num quiet">{move || class_count(class)}</span>
-                </label>
-            }
-        })
+        .map(|&class| class_check(triage, dictionary, class))
         .collect_view();
     let verdicts = Verdict::ALL
         .iter()
-        .map(|&verdict| {
-            view! {
-                <label class="check" title=verdict_meaning(verdict)>
-                    <input
-                        type="checkbox"
-                        value=verdict.as_str()
-                        prop:checked=move || triage.state.read().verdicts.contains(&verdict)
-                        on:change=move |_| triage.update(|s| s.toggle_verdict(verdict))
-                    />
-                    {verdict_name(verdict)}
-                    <span class="aside num quiet">{move || verdict_count(verdict)}</span>
-                </label>
-            }
-        })
+        .map(|&verdict| verdict_check(triage, dictionary, verdict))
         .collect_view();
-    let dead_choice = move |value: Option<bool>, words: &'static str| {
-        view! {
-            <label class="check">
-                <input
-                    type="radio"
-                    name="dead"
-                    prop:checked=move || triage.state.read().dead == value
-                    on:change=move |_| triage.update(|s| s.dead = value)
-                />
-                {words}
-            </label>
-        }
+    let dead = [
+        (None, "with"),
+        (Some(false), "without"),
+        (Some(true), "only"),
+    ];
+    let dead = dead.map(|(value, words)| {
+        Check::radio("dead", words, words).showing(
+            move || triage.state.read().dead == value,
+            move || triage.update(|s| s.dead = value),
+        )
+    });
+    let search = Field {
+        kind: "search",
+        label: "Label, id or example text",
+        test: "search",
+        placeholder: "refuse, 1042, lock",
+        list: None,
     };
-    let search = move |event: ev::Targeted<ev::Event, leptos::web_sys::HtmlInputElement>| {
-        let text = event.target().value().trim().to_owned();
-        triage.update(|s| s.q = text);
-    };
+    let search = search.showing(
+        move || triage.state.read().q.clone(),
+        move |text| triage.update(|s| text.trim().clone_into(&mut s.q)),
+    );
     let ranges = RANGES
         .iter()
         .map(|&(column, name)| range(triage, column, name))
@@ -115,23 +80,72 @@ pub(super) fn Filters(triage: Triage) -> impl IntoView {
         <details class="card filters" data-testid="filters" prop:open=open>
             <summary><h2>"Filters"</h2></summary>
             <div class="fields">
-                <label class="field">
-                    <span>"Label, id or example text"</span>
-                    <input type="search" data-slash data-testid="search" placeholder="refuse, 1042, lock" prop:value=move || triage.state.read().q.clone() on:change:target=search />
-                </label>
+                <div class="field"><span aria-hidden="true">"Label, id or example text"</span>{search}</div>
                 <fieldset data-testid="class-filter"><legend>"Class"</legend>{classes}</fieldset>
                 <fieldset data-testid="verdict-filter"><legend>"Verdict"</legend>{verdicts}</fieldset>
-                <fieldset class="inline" data-testid="dead-filter">
-                    <legend>"Dead latents"</legend>
-                    {dead_choice(None, "with")}
-                    {dead_choice(Some(false), "without")}
-                    {dead_choice(Some(true), "only")}
-                </fieldset>
+                <fieldset class="inline" data-testid="dead-filter"><legend>"Dead latents"</legend>{dead.collect_view()}</fieldset>
                 <fieldset><legend>"Bounds"</legend>{ranges}</fieldset>
             </div>
         </details>
         {histogram}
     }
+    .into_any()
+}
+
+type Dictionary = Memo<Option<DictionaryInfo>>;
+
+fn class_check(triage: Triage, dictionary: Dictionary, class: Class) -> AnyView {
+    let tally = move || {
+        let dictionary = dictionary.read();
+        let found = dictionary
+            .as_ref()
+            .and_then(|d| d.counts.classes.iter().find(|c| c.0 == class));
+        found.map_or(String::new(), |c| count(c.1))
+    };
+    let check = Check {
+        kind: "checkbox",
+        name: "class",
+        value: class.as_str(),
+        words: tallied(
+            Some(class_style(class)),
+            class.as_str(),
+            Signal::derive(tally),
+        ),
+        class: class_style(class),
+        title: class_rule(class, &explorer().cuts()),
+    };
+    check.showing(
+        move || triage.state.read().classes.contains(&class),
+        move || triage.update(|s| s.toggle_class(class)),
+    )
+}
+
+fn verdict_check(triage: Triage, dictionary: Dictionary, verdict: Verdict) -> AnyView {
+    let tally = move || {
+        let dictionary = dictionary.read();
+        let found = dictionary
+            .as_ref()
+            .and_then(|d| d.counts.verdicts.iter().find(|c| c.0 == verdict));
+        found.map_or(String::new(), |c| count(c.1))
+    };
+    let check = Check {
+        kind: "checkbox",
+        name: "verdict",
+        value: verdict.as_str(),
+        words: tallied(None, verdict_name(verdict), Signal::derive(tally)),
+        class: "",
+        title: verdict_meaning(verdict).into(),
+    };
+    check.showing(
+        move || triage.state.read().verdicts.contains(&verdict),
+        move || triage.update(|s| s.toggle_verdict(verdict)),
+    )
+}
+
+/// Words with a sign before and a count behind them.
+fn tallied(style: Option<&'static str>, words: &'static str, tally: Signal<String>) -> AnyView {
+    let sign = style.map(|_| view! { <i aria-hidden="true"></i> }.into_any());
+    view! { {sign}<span>{words}</span><span class="aside num quiet">{tally}</span> }.into_any()
 }
 
 fn range(triage: Triage, column: &'static str, name: &'static str) -> AnyView {
@@ -140,34 +154,24 @@ fn range(triage: Triage, column: &'static str, name: &'static str) -> AnyView {
             let (min, max) = triage.state.read().range(column);
             (if upper { max } else { min }).map_or(String::new(), |x| x.to_string())
         };
-        let set = move |event: ev::Targeted<ev::Event, leptos::web_sys::HtmlInputElement>| {
-            let bound = event
-                .target()
-                .value()
-                .parse::<f64>()
-                .ok()
-                .filter(|x| x.is_finite());
+        let set = move |text: String| {
+            let bound = text.parse::<f64>().ok().filter(|x| x.is_finite());
             triage.update(|state| {
                 let (min, max) = state.range(column);
-                if upper {
-                    state.set_range(column, min, bound)
-                } else {
-                    state.set_range(column, bound, max)
-                }
+                let (min, max) = if upper { (min, bound) } else { (bound, max) };
+                state.set_range(column, min, max);
             });
         };
-        let label = if upper {
-            format!("{name} at most")
-        } else {
-            format!("{name} at least")
-        };
-        let test = if upper {
-            format!("max-{column}")
-        } else {
-            format!("min-{column}")
-        };
-        view! { <input type="number" step="any" aria-label=label data-testid=test prop:value=value on:change:target=set /> }
+        Field::number(
+            if upper { "at most" } else { "at least" },
+            if upper { "max" } else { "min" },
+        )
+        .showing(value, set)
     };
-    view! { <div class="range">{field(false)}<span>"≤ " {name} " ≤"</span>{field(true)}</div> }
-        .into_any()
+    view! {
+        <div class="range" role="group" aria-label=name data-column=column>
+            {field(false)}<span>"≤ "{symbol(name)}" ≤"</span>{field(true)}
+        </div>
+    }
+    .into_any()
 }

@@ -10,17 +10,19 @@ use leptos::prelude::*;
 use crate::{
     display::reason::{reason, shown},
     explorer::explorer,
-    nav::{History, latents_path, use_goto, use_segment, use_title, use_url_state},
+    nav::{History, goto, use_dictionary, use_title, use_url_state},
     net::{
         load::{Load, use_load},
         request::Request,
     },
     parts::{
+        field::Select,
+        live::live,
         provenance::provenance,
-        share::Share,
-        states::{fault_note, skeleton},
+        share::share,
+        states::{fault_note, skeleton, wrong},
     },
-    state::{UrlState, triage::TriageState},
+    state::{UrlState, place::latents_path, triage::TriageState},
 };
 
 /// What the parts of this page share.
@@ -35,7 +37,7 @@ struct Triage {
 impl Triage {
     /// Changes filter or order, from the first row on.
     fn update(self, change: impl FnOnce(&mut TriageState)) {
-        let mut next = self.state.get_untracked().from_the_top();
+        let mut next = self.state.get_untracked().at_the_top();
         change(&mut next);
         self.change.run(next);
     }
@@ -44,116 +46,115 @@ impl Triage {
 /// `/d/{dictionary}`.
 #[component]
 pub(crate) fn Latents() -> impl IntoView {
-    let explorer = explorer();
-    let slug = use_segment("dictionary");
+    let slug = use_dictionary();
     let (state, set) = use_url_state::<TriageState>();
     let page = use_load::<LatentsPage>(move || {
         Some(Request::latents(&slug.get(), &state.get().request()))
     });
+    let change = Callback::new(move |next| set(next, History::Push));
     let triage = Triage {
         slug,
         state,
-        change: Callback::new(move |next| set(next, History::Push)),
+        change,
         page,
     };
-    use_title(move || format!("Latents of {}", slug.get()));
+    use_title(Signal::derive(move || format!("Latents of {}", slug.get())));
 
-    let top = move || {
-        let study = explorer.study.get()?;
-        let dictionary = explorer.dictionary(Some(&slug.get()))?;
-        Some(provenance(&study, &dictionary))
-    };
-    let missing = move || {
-        let study = explorer.study.get()?;
-        let slug = slug.get();
-        (!study.dictionaries.iter().any(|d| d.slug == slug)).then(|| {
-            let names: Vec<String> = study.dictionaries.iter().map(|d| d.slug.clone()).collect();
-            view! { <p class="note bad">{format!("This study has no dictionary “{slug}”. It has: {}.", names.join(", "))}</p> }
-        })
-    };
+    let top = live(move || {
+        explorer()
+            .study_with(&slug.read())
+            .map(|(study, dictionary)| provenance(&study, &dictionary))
+    });
     // The table stays while its rows change, so that the keyboard keeps its place.
-    let content = Memo::new(move |_| (page.fault.get(), page.data.with(Option::is_some)));
-    let body = move || match content.get() {
-        (Some(fault), _) => fault_note(&fault, Some(Callback::new(move |()| page.reload()))),
-        (None, true) => view! { <table::Table triage /><pager::Pager triage /> }.into_any(),
+    let known = Memo::new(move |_| (page.state.fault.get(), page.is_there()));
+    let body = live(move || match known.get() {
+        (Some(fault), _) => fault_note(&fault, Some(page.state)),
+        (None, true) => view! { {table::table(triage)}{pager::pager(triage)} }.into_any(),
         (None, false) => skeleton(12),
-    };
+    });
     view! {
         <div class="stack">
             <div class="title">
-                <div>
-                    <h1>"Latents"</h1>
-                    <CountLine triage />
-                </div>
-                <div class="actions"><DictionarySelect slug /><Share /></div>
+                <div><h1>"Latents"</h1>{count_line(triage)}</div>
+                <div class="actions">{dictionary_select(triage)}{share()}</div>
             </div>
             {top}
-            {missing}
+            {missing(triage)}
             <div class="cols triage">
-                <section class="card flush table-card" aria-label="Latents" class:busy=move || page.busy.get()>{body}</section>
-                <aside class="stack"><filters::Filters triage /></aside>
+                <section class="card flush table-card" aria-label="Table" class:busy=page.state.busy>{body}</section>
+                <aside class="stack" aria-label="Filters">{filters::filters(triage)}</aside>
             </div>
         </div>
-    }
+    }.into_any()
 }
 
 /// How many latents are shown, and because of what.
-#[component]
-fn CountLine(triage: Triage) -> impl IntoView {
-    let explorer = explorer();
-    let text = move || {
-        let total = triage.page.get()?.total;
-        let all = explorer
-            .dictionary(Some(&triage.slug.get()))
-            .map_or(total, |d| d.latents as u64);
-        Some((shown(total, all), reason(&triage.state.get())))
+fn count_line(triage: Triage) -> AnyView {
+    let words = move || {
+        let Some(page) = triage.page.get() else {
+            return "Counting…".to_owned();
+        };
+        let all = explorer()
+            .dictionary(Some(&triage.slug.read()))
+            .map_or(page.total, |d| d.latents as u64);
+        let shown = shown(page.total, all);
+        match reason(&triage.state.read()) {
+            None => format!("Showing {shown}."),
+            Some(why) => format!("{shown}: {why}."),
+        }
     };
-    let clear = move || {
+    let clear = live(move || {
         let state = triage.state.get();
-        (!state.is_unfiltered()).then(|| {
-            let href = state.cleared().href(&latents_path(&triage.slug.get()));
-            view! { " " <a href=href data-testid="clear">"Clear"</a> }
+        let href = state.cleared().href(&latents_path(&triage.slug.read()));
+        (!state.is_unfiltered())
+            .then(|| view! { " " <a href=href data-testid="clear">"Clear"</a> }.into_any())
+    });
+    view! { <p class="quiet"><span data-testid="count-line" aria-live="polite">{words}</span>{clear}</p> }.into_any()
+}
+
+fn missing(triage: Triage) -> AnyView {
+    live(move || {
+        let study = explorer().study.get()?;
+        let slug = triage.slug.get();
+        let names: Vec<&str> = study.dictionaries.iter().map(|d| d.slug.as_str()).collect();
+        let unknown = !names.contains(&slug.as_str());
+        unknown.then(|| {
+            wrong(format!(
+                "This study has no dictionary “{slug}”. It has: {}.",
+                names.join(", ")
+            ))
         })
-    };
-    view! {
-        <p class="quiet" data-testid="count-line" aria-live="polite">
-            {move || match text() {
-                None => "Counting…".to_owned(),
-                Some((shown, None)) => format!("Showing {shown}."),
-                Some((shown, Some(why))) => format!("{shown}: {why}."),
-            }}
-            {clear}
-        </p>
-    }
+    })
 }
 
 /// Another dictionary with the same filters.
-#[component]
-fn DictionarySelect(slug: Memo<String>) -> impl IntoView {
-    let explorer = explorer();
-    let goto = use_goto();
-    let query = leptos_router::hooks::use_location().search;
-    move || {
-        let study = explorer.study.get().filter(|s| s.dictionaries.len() > 1)?;
-        let options = study
+fn dictionary_select(triage: Triage) -> AnyView {
+    live(move || {
+        let study = explorer()
+            .study
+            .get()
+            .filter(|s| s.dictionaries.len() > 1)?;
+        let choices = study
             .dictionaries
             .iter()
-            .map(|d| {
-                let (value, name) = (d.slug.clone(), d.slug.clone());
-                let selected = {
-                    let value = value.clone();
-                    move || slug.get() == value
-                };
-                view! { <option value=value selected=selected>{name}</option> }
-            })
-            .collect_view();
-        let choose = move |event: leptos::ev::Targeted<
-            leptos::ev::Event,
-            leptos::web_sys::HtmlSelectElement,
-        >| {
-            let state = TriageState::read(&query.get_untracked()).from_the_top();
-            goto(&state.href(&latents_path(&event.target().value())));
+            .map(|d| (d.slug.clone(), d.slug.clone()))
+            .collect();
+        let select = Select {
+            label: "Dictionary",
+            test: "dictionary-select",
+            choices,
         };
-        Some(view! { <select aria-label="Dictionary" on:change:target=choose>{options}</select> })
-    }
+        Some(select.showing(
+            move || triage.slug.get(),
+            move |slug| {
+                goto(
+                    &triage
+                        .state
+                        .get_untracked()
+                        .at_the_top()
+                        .href(&latents_path(&slug)),
+                );
+            },
+        ))
+    })
 }

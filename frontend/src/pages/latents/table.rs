@@ -1,6 +1,6 @@
 //! The table of latents.
 
-use api::{DictionaryInfo, LatentRow};
+use api::LatentRow;
 use leptos::{ev::MouseEvent, html, prelude::*, web_sys::HtmlElement};
 use wasm_bindgen::JsCast;
 
@@ -11,89 +11,69 @@ use crate::{
         verdict::{NU_EPSILON_CUT, NU_R_CUT},
     },
     explorer::explorer,
-    nav::latent_path,
     parts::{
-        badge::{class_cell, verdict_cell},
+        badge::{class_cell, latent_link, verdict_cell},
         keys::use_keys,
+        live::live,
         states::empty,
+        symbols::symbol,
     },
+    state::place::latent_path,
 };
 
 /// A header that sorts.
 struct Column {
     name: &'static str,
-    column: &'static str,
+    key: &'static str,
     title: &'static str,
-    left: bool,
 }
 
+const fn column(name: &'static str, key: &'static str, title: &'static str) -> Column {
+    Column { name, key, title }
+}
+
+/// Columns with words, which stand to the left.
+const WORDS: usize = 3;
+
 const COLUMNS: &[Column] = &[
-    Column {
-        name: "Latent",
-        column: "id",
-        title: "id, and a label where there is one",
-        left: true,
-    },
-    Column {
-        name: "Class",
-        column: "class",
-        title: "by Δ_norm and the study’s cuts",
-        left: true,
-    },
-    Column {
-        name: "Verdict",
-        column: "verdict",
-        title: "of Latent Scaling, for chat-only latents",
-        left: true,
-    },
-    Column {
-        name: "Δ_norm",
-        column: "delta_norm",
-        title: "decoder norm difference: 1 = chat-only, 0 = base-only",
-        left: false,
-    },
-    Column {
-        name: "cosine",
-        column: "decoder_cosine",
-        title: "cosine of the two decoder rows",
-        left: false,
-    },
-    Column {
-        name: "ν^ε",
-        column: "nu_epsilon",
-        title: "Latent Scaling ratio on the error; small: not in the base model’s error",
-        left: false,
-    },
-    Column {
-        name: "ν^r",
-        column: "nu_r",
-        title: "Latent Scaling ratio on the reconstruction; small: no other latent writes it in the base model",
-        left: false,
-    },
-    Column {
-        name: "Frequency",
-        column: "frequency",
-        title: "share of tokens on which it fires",
-        left: false,
-    },
-    Column {
-        name: "Max v",
-        column: "max_activation",
-        title: "largest activation",
-        left: false,
-    },
-    Column {
-        name: "Template",
-        column: "template_share",
-        title: "share of its active tokens that are control tokens of the chat template",
-        left: false,
-    },
+    column("Latent", "id", "id, and a label where there is one"),
+    column("Class", "class", "by Δ_norm and the study’s cuts"),
+    column(
+        "Verdict",
+        "verdict",
+        "of Latent Scaling, for chat-only latents",
+    ),
+    column(
+        "Δ_norm",
+        "delta_norm",
+        "decoder norm difference: 1 = chat-only, 0 = base-only",
+    ),
+    column("cosine", "decoder_cosine", "cosine of the two decoder rows"),
+    column(
+        "ν^ε",
+        "nu_epsilon",
+        "Latent Scaling ratio on the error; small: not in the base model’s error",
+    ),
+    column(
+        "ν^r",
+        "nu_r",
+        "Latent Scaling ratio on the reconstruction; small: no other latent writes it in the base model",
+    ),
+    column(
+        "Frequency",
+        "frequency",
+        "share of tokens on which it fires",
+    ),
+    column("Max v", "max_activation", "largest activation"),
+    column(
+        "Template",
+        "template_share",
+        "share of its active tokens that are control tokens of the chat template",
+    ),
 ];
 
 /// Header, rows, and the keys that walk over them.
-#[component]
-pub(super) fn Table(triage: Triage) -> impl IntoView {
-    let explorer = explorer();
+pub(super) fn table(triage: Triage) -> AnyView {
     let body = NodeRef::<html::Tbody>::new();
     use_keys(move |key, event| {
         let step = match key {
@@ -108,32 +88,26 @@ pub(super) fn Table(triage: Triage) -> impl IntoView {
     });
     let heads = COLUMNS
         .iter()
-        .map(|column| head(triage, column))
+        .enumerate()
+        .map(|(i, column)| head(triage, column, i < WORDS))
         .collect_view();
-    let rows = move || {
-        let Some(page) = triage.page.get() else {
-            return ().into_any();
-        };
+    let rows = live(move || {
         let slug = triage.slug.get();
-        page.rows
-            .iter()
-            .map(|row| line(&slug, row))
-            .collect_view()
-            .into_any()
-    };
-    let nothing = move || {
+        triage
+            .page
+            .get()
+            .map(|page| page.rows.iter().map(|row| line(&slug, row)).collect_view())
+    });
+    let nothing = live(move || {
         let page = triage.page.get()?;
-        let why = explorer
-            .dictionary(Some(&triage.slug.get()))
-            .and_then(|d: DictionaryInfo| d.analysis.reason);
-        page.rows.is_empty().then(|| {
-            let hint = why.map_or_else(
-                || "No latent passes these filters. Widen a bound or clear them.".to_owned(),
-                |why| format!("No latent passes these filters. {why}"),
-            );
-            empty(hint)
-        })
-    };
+        let why = explorer()
+            .dictionary(Some(&triage.slug.read()))
+            .and_then(|d| d.analysis.reason);
+        let hint = why.unwrap_or_else(|| "Widen a bound or clear them.".into());
+        page.rows
+            .is_empty()
+            .then(|| empty(format!("No latent passes these filters. {hint}")))
+    });
     view! {
         <div class="scroll">
             <table class="rows latents" data-testid="latents">
@@ -144,23 +118,20 @@ pub(super) fn Table(triage: Triage) -> impl IntoView {
         </div>
         {nothing}
     }
+    .into_any()
 }
 
-fn head(triage: Triage, column: &'static Column) -> AnyView {
-    let key = move || {
-        let sort = triage.state.read();
-        let at = sort.sort.iter().position(|s| s.column == column.column)?;
-        sort.sort
-            .get(at)
-            .map(|s| (at, s.descending, sort.sort.len()))
-    };
+fn head(triage: Triage, column: &'static Column, left: bool) -> AnyView {
+    let name = column.key;
     let click = move |event: MouseEvent| {
         let keep = event.shift_key();
-        triage.update(|state| state.sort_by(column.column, keep));
+        triage.update(|state| state.sort_by(name, keep));
     };
     let sorted = move || {
-        key().map(|(_, descending, _)| {
-            if descending {
+        let state = triage.state.read();
+        let key = state.sort.iter().find(|s| s.column == name);
+        key.map(|key| {
+            if key.descending {
                 "descending"
             } else {
                 "ascending"
@@ -168,47 +139,54 @@ fn head(triage: Triage, column: &'static Column) -> AnyView {
         })
     };
     let sign = move || {
-        let (at, descending, of) = key()?;
-        let arrow = if descending { "↓" } else { "↑" };
-        Some(if of > 1 {
+        let state = triage.state.read();
+        let Some(at) = state.sort.iter().position(|s| s.column == name) else {
+            return String::new();
+        };
+        let falls = state.sort.get(at).is_some_and(|s| s.descending);
+        let arrow = if falls { "↓" } else { "↑" };
+        if state.sort.len() > 1 {
             format!("{arrow}{}", at + 1)
         } else {
             arrow.to_owned()
-        })
+        }
     };
     view! {
-        <th scope="col" class:l=column.left aria-sort=sorted data-column=column.column>
-            <button type="button" class="head" title=column.title on:click=click>{column.name}<span class="sign" aria-hidden="true">{sign}</span></button>
+        <th scope="col" class=if left { "l" } else { "" } aria-sort=sorted data-column=name>
+            <button type="button" class="head" title=column.title on:click=click>
+                {symbol(column.name)}
+                <span class="sign" aria-hidden="true">{sign}</span>
+            </button>
         </th>
     }
     .into_any()
 }
 
 fn line(slug: &str, row: &LatentRow) -> AnyView {
-    let fails =
-        |value: Option<f64>, cut: f64| row.verdict.is_some() && value.is_none_or(|x| x >= cut);
+    let judged = row.verdict.is_some();
+    let number = |text: String| view! { <td>{text}</td> }.into_any();
+    let ratio = |value: Option<f64>, cut: f64| {
+        let fails = judged && value.is_none_or(|x| x >= cut);
+        view! { <td class=if fails { "fails" } else { "" }>{fixed_or_dash(value, 3)}</td> }
+            .into_any()
+    };
     let bar = row.delta_norm.map(|delta| {
-        view! { <span class="cellbar" aria-hidden="true"><b style=("left", format!("{:.1}%", delta * 100.0))></b></span> }
+        view! { <span class="cellbar" aria-hidden="true"><b style=("left", format!("{:.1}%", delta * 100.0))></b></span> }.into_any()
     });
-    let dead = (row.dead == Some(true)).then(|| view! { <span class="tag plain">"dead"</span> });
+    let dead = (row.dead == Some(true))
+        .then(|| view! { <span class="tag plain">"dead"</span> }.into_any());
     view! {
-        <tr data-testid="latent-row" data-latent=row.id data-class=row.class.as_str()>
-            <th scope="row" class="l">
-                <a href=latent_path(slug, row.id) class="open" data-row>
-                    <span class="mono">{row.id}</span>
-                    {row.label.clone().map(|label| view! { <span class="label">{label}</span> })}
-                </a>
-                {dead}
-            </th>
+        <tr data-testid="latent-row" data-latent=row.id.to_string() data-class=row.class.as_str()>
+            <th scope="row" class="l">{latent_link(latent_path(slug, row.id), row.id, None, row.label.clone())}{dead}</th>
             <td class="l">{class_cell(row.class)}</td>
             <td class="l">{verdict_cell(row.verdict)}</td>
             <td>{bar}{fixed_or_dash(row.delta_norm, 3)}</td>
-            <td>{fixed_or_dash(row.decoder_cosine, 2)}</td>
-            <td class:fails=fails(row.nu_epsilon, NU_EPSILON_CUT)>{fixed_or_dash(row.nu_epsilon, 3)}</td>
-            <td class:fails=fails(row.nu_r, NU_R_CUT)>{fixed_or_dash(row.nu_r, 3)}</td>
-            <td>{percent_or_dash(row.frequency)}</td>
-            <td>{short_or_dash(row.max_activation)}</td>
-            <td>{percent_or_dash(row.template_share)}</td>
+            {number(fixed_or_dash(row.decoder_cosine, 2))}
+            {ratio(row.nu_epsilon, NU_EPSILON_CUT)}
+            {ratio(row.nu_r, NU_R_CUT)}
+            {number(percent_or_dash(row.frequency))}
+            {number(short_or_dash(row.max_activation))}
+            {number(percent_or_dash(row.template_share))}
         </tr>
     }
     .into_any()
@@ -221,16 +199,19 @@ fn move_focus(body: &HtmlElement, step: i32) {
     };
     let active = document().active_element();
     let last = links.length() as i32 - 1;
-    let at = (0..=last).find(|&i| {
+    let is_active = |i: i32| {
         links
             .item(i as u32)
             .is_some_and(|link| active.as_ref().is_some_and(|a| link.is_same_node(Some(a))))
-    });
-    let to = at.map_or(0, |at| (at + step).clamp(0, last.max(0)));
+    };
+    let to = (0..=last)
+        .find(|&i| is_active(i))
+        .map_or(0, |at| (at + step).clamp(0, last.max(0)));
     if let Some(link) = links
         .item(to as u32)
         .and_then(|l| l.dyn_into::<HtmlElement>().ok())
     {
+        // Fails only for elements that are gone.
         let _ = link.focus();
     }
 }
