@@ -48,7 +48,9 @@ async fn from_the_study_to_a_steered_answer_and_back_by_its_link() {
     let before = browser
         .evaluate("document.querySelector('[data-testid=count-line]').innerText")
         .await;
-    browser.set("[data-testid=class-filter]", "chat-only").await;
+    browser
+        .click("[data-testid=class-filter] input[value=chat-only]")
+        .await;
     browser
         .wait_for(
             "the filter in the address",
