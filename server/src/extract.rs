@@ -106,7 +106,7 @@ impl Parameters {
         self.0.iter().map(|(n, v)| (n.as_str(), v.as_str()))
     }
 
-    /// The value of each of `names`, in their order; a parameter given twice counts with its last value.
+    /// The value of each of `names`, in their order; an empty one counts as absent, and of several the last counts.
     ///
     /// # Errors
     /// 422 for a parameter that is not among them.
@@ -118,7 +118,7 @@ impl Parameters {
         for (name, value) in self.pairs() {
             let slot = names.iter().position(|n| *n == name);
             match slot.and_then(|at| values.get_mut(at)) {
-                Some(slot) => *slot = Some(value),
+                Some(slot) => *slot = Some(value).filter(|value| !value.is_empty()),
                 None => {
                     return Err(Problem::invalid(format!(
                         "unknown parameter {name:?}; this route has {}",

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TokenInfo;
 
-/// A group of examples: sequences whose largest v lies in a band of the latent's maximum (method.md 7.4).
+/// A group of examples: sequences whose largest v lies in a band of the latent's maximum.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ExampleGroup {

@@ -77,7 +77,7 @@ pub struct ClassCounts {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct TrainingSummary {
-    /// Fraction of variance explained, base and chat (method.md 2.5).
+    /// Fraction of variance explained, base and chat: 1 − residual variance / variance.
     pub fve: Option<[f64; 2]>,
     /// Mean number of active latents per token.
     pub l0: Option<f64>,

@@ -81,6 +81,10 @@ async fn an_analysed_dictionary_has_its_numbers_and_examples() {
         .await
         .json();
     assert_eq!(examples["examples"][0]["values"], json!([0.0, 2.5]));
+    let all = site
+        .get("/api/v1/dictionaries/batchtopk/latents/3/examples?group=&cursor=")
+        .await;
+    assert_eq!(all.json(), examples);
     assert_eq!(examples["examples"][0]["tokens"][1]["text"], "a");
 
     // Its natural maximum is known now, so the default unit of `add` works; where it is 0 it does not.

@@ -35,7 +35,6 @@ pub(crate) async fn get(
     app.check_dictionary(&dict)?;
     let [names] = parameters.named(["names"])?;
     let names: Vec<String> = names
-        .filter(|names| !names.is_empty())
         .ok_or_else(|| {
             Problem::invalid("names is missing; give columns separated by commas, for instance names=nu_epsilon,nu_r")
         })?
