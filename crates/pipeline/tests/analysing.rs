@@ -487,12 +487,12 @@ fn broken_shards_are_named() {
     refused(&["activations", "[tokens, 2, 48]"]);
     fs::write(&shard, &bytes).unwrap();
     replace_tensor(&shard, |data, _| {
-        data[40..44].copy_from_slice(&f32::NAN.to_le_bytes())
+        data[40..44].copy_from_slice(&f32::NAN.to_le_bytes());
     });
     refused(&["NaN", "token 0"]);
     fs::write(&shard, &bytes).unwrap();
     replace_tensor(&shard, |data, _| {
-        data[40..44].copy_from_slice(&1.5f32.to_le_bytes())
+        data[40..44].copy_from_slice(&1.5f32.to_le_bytes());
     });
     refused(&["SHA-256"]);
     fs::write(&shard, &bytes).unwrap();

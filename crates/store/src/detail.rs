@@ -1,4 +1,6 @@
 //! One latent: its row as stored, and everything of its page but the examples.
+//!
+//! Queries leave sorting to Rust: a few rows are sorted faster here than DuckDB plans it.
 
 use std::collections::HashMap;
 
@@ -114,16 +116,19 @@ fn row(row: &Row<'_>) -> duckdb::Result<LatentRow> {
 
 fn histogram(connection: &Connection, slug: &str, id: u32) -> duckdb::Result<Option<Histogram>> {
     let mut statement = connection.prepare_cached(
-        "SELECT lower, upper, count FROM histograms WHERE dictionary = ? AND latent = ? ORDER BY bin",
+        "SELECT bin, lower, upper, count FROM histograms WHERE dictionary = ? AND latent = ?",
     )?;
-    let mut rows = statement.query(duckdb::params![slug, id])?;
+    let mut bins: Vec<(u16, f64, f64, u64)> = statement
+        .query_map(duckdb::params![slug, id], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?
+        .collect::<duckdb::Result<_>>()?;
+    bins.sort_unstable_by_key(|bin| bin.0);
     let mut histogram = Histogram::default();
-    while let Some(row) = rows.next()? {
-        if histogram.edges.is_empty() {
-            histogram.edges.push(row.get(0)?);
-        }
-        histogram.edges.push(row.get(1)?);
-        histogram.counts.push(row.get(2)?);
+    histogram.edges.extend(bins.first().map(|bin| bin.1));
+    for (_, _, upper, count) in bins {
+        histogram.edges.push(upper);
+        histogram.counts.push(count);
     }
     Ok((!histogram.counts.is_empty()).then_some(histogram))
 }
@@ -136,20 +141,25 @@ fn logit_lens(
     texts: &HashMap<u32, String>,
 ) -> duckdb::Result<Option<LogitLens>> {
     let mut statement = connection.prepare_cached(
-        "SELECT side, token, value FROM lenses WHERE dictionary = ? AND latent = ? AND model = ? ORDER BY rank",
+        "SELECT rank, side, token, value FROM lenses WHERE dictionary = ? AND latent = ? AND model = ?",
     )?;
-    let mut rows = statement.query(duckdb::params![slug, id, model.as_str()])?;
+    let mut entries: Vec<(u16, String, u32, f64)> = statement
+        .query_map(duckdb::params![slug, id, model.as_str()], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?
+        .collect::<duckdb::Result<_>>()?;
+    entries.sort_unstable_by_key(|entry| entry.0);
     let mut lens = LogitLens::default();
-    while let Some(row) = rows.next()? {
-        let token: u32 = row.get(1)?;
-        let entry = LensToken {
-            id: token,
-            text: texts.get(&token).cloned().unwrap_or_default(),
-            value: row.get(2)?,
+    for (_, side, id, value) in entries {
+        let token = LensToken {
+            id,
+            text: texts.get(&id).cloned().unwrap_or_default(),
+            value,
         };
-        match row.get::<_, String>(0)?.as_str() {
-            TOP => lens.top.push(entry),
-            _ => lens.bottom.push(entry),
+        if side == TOP {
+            lens.top.push(token);
+        } else {
+            lens.bottom.push(token);
         }
     }
     Ok((!lens.top.is_empty() || !lens.bottom.is_empty()).then_some(lens))
@@ -161,23 +171,27 @@ pub(crate) const TOP: &str = "top";
 pub(crate) const BOTTOM: &str = "bottom";
 
 fn neighbours(connection: &Connection, slug: &str, id: u32) -> duckdb::Result<Vec<(u32, f64)>> {
-    connection
-        .prepare_cached(
-            "SELECT neighbour, cosine FROM neighbours WHERE dictionary = ? AND latent = ? ORDER BY rank",
-        )?
+    let mut statement = connection.prepare_cached(
+        "SELECT rank, neighbour, cosine FROM neighbours WHERE dictionary = ? AND latent = ?",
+    )?;
+    let mut found: Vec<(u16, u32, f64)> = statement
         .query_map(duckdb::params![slug, id], |row| {
-            Ok((row.get(0)?, row.get(1)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })?
-        .collect()
+        .collect::<duckdb::Result<_>>()?;
+    found.sort_unstable_by_key(|neighbour| neighbour.0);
+    Ok(found
+        .into_iter()
+        .map(|(_, id, cosine)| (id, cosine))
+        .collect())
 }
 
 /// Strongest group first.
 fn groups(connection: &Connection, slug: &str, id: u32) -> duckdb::Result<Vec<ExampleGroup>> {
-    connection
-        .prepare_cached(
-            "SELECT \"group\", \"from\", \"to\", examples, sequences FROM example_groups WHERE dictionary = ? AND latent = ? \
-             ORDER BY \"group\" DESC",
-        )?
+    let mut statement = connection.prepare_cached(
+        "SELECT \"group\", \"from\", \"to\", examples, sequences FROM example_groups WHERE dictionary = ? AND latent = ?",
+    )?;
+    let mut groups: Vec<ExampleGroup> = statement
         .query_map(duckdb::params![slug, id], |row| {
             Ok(ExampleGroup {
                 group: row.get(0)?,
@@ -187,5 +201,7 @@ fn groups(connection: &Connection, slug: &str, id: u32) -> duckdb::Result<Vec<Ex
                 sequences: row.get(4)?,
             })
         })?
-        .collect()
+        .collect::<duckdb::Result<_>>()?;
+    groups.sort_unstable_by_key(|group| std::cmp::Reverse(group.group));
+    Ok(groups)
 }

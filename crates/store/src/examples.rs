@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use api::{Example, ExamplesPage, TokenInfo};
-use duckdb::{Connection, params_from_iter};
+use duckdb::Connection;
 
 use crate::records::{kind_of, words};
 use crate::{Error, Result, Store, cursor};
@@ -68,7 +68,9 @@ impl Store {
         let texts = self.texts(slug)?;
         let (total, mut stored, sequences) = pool.with(|connection| {
             let total = count(connection, slug, id, group)?;
-            let stored = page(connection, slug, id, group, from, limit + 1)?;
+            let mut stored = page(connection, slug, id, group, from)?;
+            stored.sort_unstable_by_key(|example| example.rank);
+            stored.truncate(limit + 1);
             let sequences = sequences(connection, slug, &stored)?;
             Ok((total, stored, sequences))
         })?;
@@ -143,18 +145,17 @@ fn count(connection: &Connection, slug: &str, id: u32, group: Option<u32>) -> du
         .query_row(duckdb::params![slug, id, group, group], |row| row.get(0))
 }
 
+/// A latent has so few examples that all from here on are read, and sorted by the caller.
 fn page(
     connection: &Connection,
     slug: &str,
     id: u32,
     group: Option<u32>,
     from: u32,
-    limit: usize,
 ) -> duckdb::Result<Vec<Stored>> {
     connection
         .prepare_cached(&format!(
-            "SELECT rank, \"group\", sequence, max, positions, activations FROM examples WHERE {IN_GROUP} AND rank >= ? \
-             ORDER BY rank LIMIT {limit}"
+            "SELECT rank, \"group\", sequence, max, positions, activations FROM examples WHERE {IN_GROUP} AND rank >= ?"
         ))?
         .query_map(duckdb::params![slug, id, group, group, from], |row| {
             Ok(Stored {
@@ -169,30 +170,28 @@ fn page(
         .collect()
 }
 
+/// One look-up per sequence: a list of numbers would make DuckDB read everything between the smallest and the largest.
 fn sequences(
     connection: &Connection,
     slug: &str,
     stored: &[Stored],
 ) -> duckdb::Result<HashMap<u64, Sequence>> {
-    if stored.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let places = vec!["?"; stored.len()].join(", ");
-    let mut parameters: Vec<&dyn duckdb::ToSql> = vec![&slug];
-    parameters.extend(stored.iter().map(|e| &e.sequence as &dyn duckdb::ToSql));
-    connection
-        .prepare(&format!(
-            "SELECT sequence, source, tokens, kinds FROM sequences WHERE dictionary = ? AND sequence IN ({places})"
-        ))?
-        .query_map(params_from_iter(parameters), |row| {
-            Ok((
-                row.get(0)?,
+    let mut statement = connection.prepare_cached(
+        "SELECT source, tokens, kinds FROM sequences WHERE dictionary = ? AND sequence = ?",
+    )?;
+    let mut found = HashMap::new();
+    for number in stored.iter().map(|example| example.sequence) {
+        let mut rows = statement.query(duckdb::params![slug, number])?;
+        if let Some(row) = rows.next()? {
+            found.insert(
+                number,
                 Sequence {
-                    source: row.get(1)?,
-                    tokens: row.get(2)?,
-                    kinds: row.get(3)?,
+                    source: row.get(0)?,
+                    tokens: row.get(1)?,
+                    kinds: row.get(2)?,
                 },
-            ))
-        })?
-        .collect()
+            );
+        }
+    }
+    Ok(found)
 }

@@ -26,11 +26,10 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Removes what an earlier run left behind; a file that is not there is as good as removed.
+/// Removes what an earlier run left behind: the file, its log, and DuckDB's folder of spilled data.
 pub(crate) fn discard(temporary: &Path) {
-    for path in [temporary.to_path_buf(), with_suffix(temporary, "wal")] {
-        if path.exists() {
-            let _ = fs::remove_file(path);
-        }
-    }
+    // What is not there is as good as removed; anything else shows when the file is made.
+    let _ = fs::remove_file(temporary);
+    let _ = fs::remove_file(with_suffix(temporary, "wal"));
+    let _ = fs::remove_dir_all(with_suffix(temporary, "tmp"));
 }

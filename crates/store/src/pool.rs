@@ -10,8 +10,8 @@ use crate::{Error, Result, schema};
 /// How many queries may run at once.
 const CONNECTIONS: usize = 8;
 
-/// Threads of DuckDB itself; queries here are small, and the models need the cores.
-const THREADS: i64 = 2;
+/// Threads of DuckDB for one query; the queries are small, and the models need the cores.
+const THREADS: i64 = 1;
 
 /// A fixed number of connections, handed out one query at a time.
 pub(crate) struct Pool {

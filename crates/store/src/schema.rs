@@ -30,7 +30,7 @@ pub(crate) const TABLES: [&str; 13] = [
 ];
 
 /// `positions` (u32), `activations` (f32) and `sequences.tokens` (u32) are little-endian arrays, `sequences.kinds` one byte per token:
-/// 0 BOS, 1 template, 2 content. `examples.rank` counts a latent's examples from the strongest. `firing_tokens` says which tokens a latent
+/// 0 BOS, 1 template, 2 content; uncompressed, because examples fetch single rows from all over the table. `examples.rank` counts a latent's examples from the strongest. `firing_tokens` says which tokens a latent
 /// fires on in its examples.
 const CREATE: &str = "
 CREATE TABLE meta (dictionary VARCHAR NOT NULL, key VARCHAR NOT NULL, value VARCHAR NOT NULL);
@@ -51,7 +51,8 @@ CREATE TABLE neighbours (
   dictionary VARCHAR NOT NULL, latent UINTEGER NOT NULL, rank USMALLINT NOT NULL, neighbour UINTEGER NOT NULL, cosine DOUBLE NOT NULL);
 CREATE TABLE tokens (dictionary VARCHAR NOT NULL, id UINTEGER NOT NULL, text VARCHAR NOT NULL);
 CREATE TABLE sequences (
-  dictionary VARCHAR NOT NULL, sequence UBIGINT NOT NULL, source VARCHAR NOT NULL, tokens BLOB NOT NULL, kinds BLOB NOT NULL);
+  dictionary VARCHAR NOT NULL, sequence UBIGINT NOT NULL, source VARCHAR NOT NULL,
+  tokens BLOB NOT NULL USING COMPRESSION uncompressed, kinds BLOB NOT NULL USING COMPRESSION uncompressed);
 CREATE TABLE example_groups (
   dictionary VARCHAR NOT NULL, latent UINTEGER NOT NULL, \"group\" UINTEGER NOT NULL, \"from\" DOUBLE NOT NULL, \"to\" DOUBLE NOT NULL,
   examples UBIGINT NOT NULL, sequences UBIGINT NOT NULL);

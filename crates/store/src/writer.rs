@@ -54,7 +54,7 @@ impl Writer {
     fn begin(path: &Path, dictionary: &str, keep: bool) -> Result<Self> {
         let folder = path.parent().unwrap_or(Path::new("."));
         let lock = lock(folder, path)?;
-        let temporary = with_suffix(path, "tmp");
+        let temporary = with_suffix(path, "new");
         discard(&temporary);
         let connection = Connection::open(&temporary).map_err(Error::database(&temporary))?;
         let mut writer = Self {

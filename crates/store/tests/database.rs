@@ -230,8 +230,8 @@ fn a_writer_that_does_not_finish_changes_nothing() {
 fn what_a_killed_writer_left_is_cleared() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("study.duckdb");
-    fs::write(folder.path().join("study.duckdb.tmp"), "half a database").unwrap();
-    fs::write(folder.path().join("study.duckdb.tmp.wal"), "and its log").unwrap();
+    fs::write(folder.path().join("study.duckdb.new"), "half a database").unwrap();
+    fs::write(folder.path().join("study.duckdb.new.wal"), "and its log").unwrap();
     let writer = Writer::replace(&path, "a").unwrap();
     fill(&writer, &rows(5, 1));
     writer.finish().unwrap();
