@@ -43,9 +43,32 @@ pub(crate) fn frontend(place: &Place) -> Result<(), Failure> {
         run(command(place, "trunk")
             .args(["build", "--release", "--offline"])
             .env_remove("NO_COLOR"))?;
+        compress(&place.root.join("dist"))?;
         std::fs::write(&stamp, sources)
             .map_err(|e| Failure(format!("{} cannot be written: {e}", stamp.display())))
     })
+}
+
+/// Writes `name.br` beside what the browser loads, so that the server need not compress it anew, and less well, for everyone.
+fn compress(folder: &Path) -> Result<(), Failure> {
+    let mut files = Vec::new();
+    collect(folder, &mut files);
+    let large = |file: &PathBuf| {
+        file.extension()
+            .is_some_and(|kind| ["wasm", "js", "css"].iter().any(|known| kind == *known))
+    };
+    for file in files.into_iter().filter(large) {
+        let failed = |e| Failure(format!("{} cannot be compressed: {e}", file.display()));
+        let bytes = std::fs::read(&file).map_err(failed)?;
+        let mut compressed = Vec::new();
+        let parameters = brotli::enc::BrotliEncoderParams::default();
+        brotli::BrotliCompress(&mut bytes.as_slice(), &mut compressed, &parameters)
+            .map_err(failed)?;
+        let mut name = file.clone().into_os_string();
+        name.push(".br");
+        std::fs::write(name, compressed).map_err(failed)?;
+    }
+    Ok(())
 }
 
 fn binary(place: &Place, duckdb: DuckDb) -> Result<(), Failure> {
