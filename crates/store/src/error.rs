@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::pool::first_line;
+
 /// Result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -72,7 +74,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// DuckDB refused a statement.
-    #[error("the study database {}: {message}", path.display())]
+    #[error("the study database {}: {message}{}", path.display(), hint(message))]
     Database {
         /// The database.
         path: PathBuf,
@@ -139,8 +141,17 @@ impl Error {
         let path = path.to_path_buf();
         move |source| Self::Database {
             path: path.clone(),
-            message: source.to_string(),
+            message: first_line(&source.to_string()),
         }
+    }
+}
+
+/// DuckDB gives no code for a full disk, only the system's words.
+fn hint(message: &str) -> &'static str {
+    if message.contains("No space left") {
+        "; make room and run the same command again, the study is as it was before"
+    } else {
+        ""
     }
 }
 
