@@ -4,14 +4,12 @@
 mod common;
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs;
-use std::path::Path;
 
 use api::{Betas, LatentRow, TokenKind};
 use candle_core::{Device, Tensor};
 use common::{
     Study, WIDTH, close, collect_options, collected, expected, fixtures, reference_corpus,
-    sequences, shards, study,
+    sequences, study,
 };
 use crosscoder::Crosscoder;
 use pipeline::{
@@ -30,12 +28,6 @@ fn options(study: &Study, dictionary: &str) -> AnalyseOptions {
 
 fn run(study: &Study, dictionary: &str) -> AnalyseSummary {
     analyse(&options(study, dictionary), &Silent).unwrap()
-}
-
-fn message(study: &Study, dictionary: &str) -> String {
-    analyse(&options(study, dictionary), &Silent)
-        .unwrap_err()
-        .to_string()
 }
 
 fn load(kind: &str) -> Crosscoder {
@@ -439,118 +431,4 @@ fn single_steps_leave_the_others() {
 
     run(&study, "batchtopk");
     assert_eq!(row(5), scaled);
-}
-
-fn replace_tensor(path: &Path, change: impl Fn(&mut Vec<u8>, &mut Vec<usize>)) {
-    let bytes = fs::read(path).unwrap();
-    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
-    let tensors: Vec<(String, safetensors::Dtype, Vec<usize>, Vec<u8>)> = file
-        .tensors()
-        .into_iter()
-        .map(|(name, tensor)| {
-            let (mut data, mut shape) = (tensor.data().to_vec(), tensor.shape().to_vec());
-            if name == "activations" {
-                change(&mut data, &mut shape);
-            }
-            (name, tensor.dtype(), shape, data)
-        })
-        .collect();
-    let views = tensors.iter().map(|(name, dtype, shape, data)| {
-        (
-            name.clone(),
-            safetensors::tensor::TensorView::new(*dtype, shape.clone(), data).unwrap(),
-        )
-    });
-    let written = safetensors::serialize(views, header.metadata().clone()).unwrap();
-    fs::write(path, written).unwrap();
-}
-
-#[test]
-fn broken_shards_are_named() {
-    let study = collected();
-    let shard = shards(&study.path).remove(1);
-    let bytes = fs::read(&shard).unwrap();
-    let refused = |parts: &[&str]| {
-        let message = message(&study, "batchtopk");
-        for part in parts.iter().chain(&["shard-00001"]) {
-            assert!(message.contains(part), "{message}");
-        }
-        assert!(!study.path.join("study.duckdb").exists());
-    };
-    fs::remove_file(&shard).unwrap();
-    refused(&["No such file"]);
-    fs::write(&shard, &bytes[..bytes.len() - 10]).unwrap();
-    refused(&["truncated", "stereoscope collect"]);
-    fs::write(&shard, &bytes).unwrap();
-    replace_tensor(&shard, |_, shape| *shape = vec![shape[0], 1, 2 * WIDTH]);
-    refused(&["activations", "[tokens, 2, 48]"]);
-    fs::write(&shard, &bytes).unwrap();
-    replace_tensor(&shard, |data, _| {
-        data[40..44].copy_from_slice(&f32::NAN.to_le_bytes());
-    });
-    refused(&["NaN", "token 0"]);
-    fs::write(&shard, &bytes).unwrap();
-    replace_tensor(&shard, |data, _| {
-        data[40..44].copy_from_slice(&1.5f32.to_le_bytes());
-    });
-    refused(&["SHA-256"]);
-    fs::write(&shard, &bytes).unwrap();
-    run(&study, "batchtopk");
-}
-
-#[test]
-fn what_does_not_fit_is_refused() {
-    let study = collected();
-    assert!(message(&study, "nope").contains("l1, batchtopk"));
-    let manifest = Manifest::read(&study.path).unwrap();
-
-    let narrow = study.path.join("narrow");
-    let settings = pipeline::Settings {
-        k: 2,
-        ..pipeline::Settings::default()
-    };
-    crosscoder::train::Trainer::new(settings, 7, 5, None)
-        .unwrap()
-        .save(&narrow, &crosscoder::train::Origin::default())
-        .unwrap();
-    let mut changed = manifest.clone();
-    changed.dictionaries[0].path = Some("narrow".into());
-    changed.write(&study.path).unwrap();
-    let refused = message(&study, "l1");
-    assert!(
-        refused.contains("width 7") && refused.contains("48"),
-        "{refused}"
-    );
-
-    let mut changed = manifest.clone();
-    changed.layer = 1;
-    changed.write(&study.path).unwrap();
-    let refused = message(&study, "l1");
-    assert!(
-        refused.contains("layer 2") && refused.contains("layer 1"),
-        "{refused}"
-    );
-
-    let mut changed = manifest.clone();
-    changed.chat = changed.base.clone();
-    changed.write(&study.path).unwrap();
-    let refused = message(&study, "l1");
-    assert!(refused.contains("other models"), "{refused}");
-
-    manifest.write(&study.path).unwrap();
-    let broken = study.path.join("broken");
-    fs::create_dir(&broken).unwrap();
-    for file in fs::read_dir(fixtures().join("crosscoder-l1")).unwrap() {
-        let file = file.unwrap();
-        let mut bytes = fs::read(file.path()).unwrap();
-        if file.file_name() == "model.safetensors" {
-            bytes.truncate(bytes.len() / 2);
-        }
-        fs::write(broken.join(file.file_name()), bytes).unwrap();
-    }
-    let mut changed = manifest;
-    changed.dictionaries[0].path = Some("broken".into());
-    changed.write(&study.path).unwrap();
-    assert!(message(&study, "l1").contains("model.safetensors"));
 }
