@@ -166,7 +166,7 @@ pub fn train(options: &TrainOptions, progress: &dyn Progress) -> Result<TrainSum
     if let Some(epochs) = options.epochs {
         settings.steps = (epochs * batches.epoch_steps() as f64).round().max(1.0) as u64;
     }
-    if let Some(decay) = options.decay {
+    if let Some(decay) = options.decay.filter(|share| *share > 0.0) {
         settings.decay_start = Some((settings.steps as f64 * (1.0 - decay)) as u64);
     }
     // A run too short for the paper's schedule settles sooner, so that it ends with a full rate and a threshold.
