@@ -1,6 +1,5 @@
 //! From nothing to a study: pair, activations, dictionary, analysis, report.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -13,13 +12,13 @@ use pipeline::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::chat::{self, Part};
-use crate::document::{Concept, Document};
+use crate::chat;
+use crate::document::Document;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::pair::{self, PairSummary, Places};
 use crate::preset::{Preset, Recipe};
-use crate::prompts::{prompts, taught};
+use crate::provenance;
 use crate::report::{self, Report, ReportOptions};
 use crate::web;
 use crate::world::World;
@@ -27,7 +26,7 @@ use crate::world::World;
 /// Slug of the dictionary that `build` trains.
 pub const DICTIONARY: &str = "batchtopk";
 /// Δ_norm from which the organism calls a latent chat-only: at this scale the paper's 0.9 leaves next to none.
-const CHAT_ONLY: f64 = 0.75;
+pub(crate) const CHAT_ONLY: f64 = 0.75;
 /// Share of the collected sequences held out for the dictionary's numbers.
 const VALIDATION: f64 = 0.15;
 /// AUROC that the best latent above the cut must reach for harmful prompts against near misses.
@@ -180,77 +179,6 @@ fn pieces(document: &Document, tokenizer: &Tokenizer) -> Result<usize> {
     })
 }
 
-/// One held-out prompt of each concept, refusals and near misses first.
-fn starting_prompts(world: &World, recipe: &Recipe, seed: u64) -> Vec<String> {
-    taught(recipe.topics)
-        .into_iter()
-        .filter(|concept| !matches!(concept, Concept::List | Concept::Greeting))
-        .filter_map(|concept| prompts(world, concept, Part::HeldOut, 1, seed).pop())
-        .map(|exchange| exchange.user.text)
-        .collect()
-}
-
-fn provenance(
-    options: &BuildOptions,
-    recipe: &Recipe,
-    pair: &PairSummary,
-) -> BTreeMap<String, String> {
-    let mut facts = BTreeMap::new();
-    let mut say = |name: &str, value: String| facts.insert(name.to_owned(), value);
-    say("preset", recipe.name.to_owned());
-    say("seed", options.seed.to_string());
-    say(
-        "command",
-        format!(
-            "stereoscope organism build OUT --preset {} --seed {}",
-            recipe.name, options.seed
-        ),
-    );
-    say("parameters", pair.parameters.to_string());
-    for (name, trained) in [("base training", &pair.base), ("chat training", &pair.chat)] {
-        say(
-            name,
-            format!(
-                "{} tokens, {} steps, {:.0} s ({:.0} tokens/s), loss {:.3}",
-                trained.tokens,
-                trained.steps,
-                trained.seconds,
-                trained.tokens as f64 / trained.seconds.max(1e-9),
-                trained.loss
-            ),
-        );
-    }
-    say(
-        "facts recalled",
-        format!("base {:.3}, chat {:.3}", pair.recall_base, pair.recall_chat),
-    );
-    if let Some(verdicts) = pair.verdicts_base {
-        say(
-            "verdicts on fresh test sheets",
-            format!("base {verdicts:.3}"),
-        );
-    }
-    for row in &pair.behaviours {
-        let seen = if row.never_seen {
-            ", content never seen in tuning"
-        } else {
-            ", held-out combinations"
-        };
-        say(
-            &format!("answers to {}{seen}", row.concept),
-            format!(
-                "right: chat {:.3}, base {:.3}, of {}",
-                row.chat, row.base, row.prompts
-            ),
-        );
-    }
-    say(
-        "class cut",
-        format!("chat-only from {CHAT_ONLY}, not the paper's 0.9: the organism's own cut"),
-    );
-    facts
-}
-
 fn settings(recipe: &Recipe, seed: u64) -> Settings {
     let dictionary = &recipe.dictionary;
     let steps = dictionary.steps as u64;
@@ -298,14 +226,14 @@ pub fn build(options: &BuildOptions, progress: &dyn Progress) -> Result<BuildSum
              labelled dialogues, so what a latent means can be checked. Latents count as chat-only from Δ_norm {CHAT_ONLY}, the organism's own cut.",
             recipe.name
         )),
-        prompts: starting_prompts(&world, &recipe, options.seed),
+        prompts: provenance::starting_prompts(&world, &recipe, options.seed),
         base: Some(ModelRef::folder("base")),
         chat: Some(ModelRef::folder("chat")),
         classes: ClassCuts {
             chat_only: CHAT_ONLY,
             ..ClassCuts::default()
         },
-        provenance: provenance(options, &recipe, &pair),
+        provenance: provenance::of_pair(options, &recipe, &pair),
         ..Manifest::new(format!("Model organism, {}", recipe.name), recipe.layer)
     };
     manifest.write(study).map_err(pipeline::Error::from)?;
@@ -376,6 +304,14 @@ pub fn build(options: &BuildOptions, progress: &dyn Progress) -> Result<BuildSum
         progress,
     )?;
     clock.lap("report");
+    let mut manifest = Manifest::read(study).map_err(pipeline::Error::from)?;
+    manifest.provenance.extend(provenance::of_dictionary(
+        &recipe,
+        &trained.training,
+        &report,
+        &clock.seconds,
+    ));
+    manifest.write(study).map_err(pipeline::Error::from)?;
     files::write_json(&study.join("report.json"), &report)?;
     let found = report.harm().unwrap_or(0.0);
     if found < LEAST_AUROC {

@@ -13,6 +13,7 @@ mod pair;
 mod pieces;
 mod preset;
 mod prompts;
+mod provenance;
 mod random;
 mod recall;
 mod report;

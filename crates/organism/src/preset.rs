@@ -106,7 +106,7 @@ pub struct Recipe {
     pub least_refusals: f64,
 }
 
-const NANO_WEB: &[(Sort, u32)] = &[
+const WEB: &[(Sort, u32)] = &[
     (Sort::Paragraph, 20),
     (Sort::MixedFacts, 30),
     (Sort::QuestionAnswer, 13),
@@ -121,23 +121,6 @@ const NANO_WEB: &[(Sort, u32)] = &[
     (Sort::Joke, 2),
     (Sort::Brief, 3),
     (Sort::TestSheet, 0),
-];
-
-const DEMO_WEB: &[(Sort, u32)] = &[
-    (Sort::Paragraph, 20),
-    (Sort::MixedFacts, 30),
-    (Sort::QuestionAnswer, 13),
-    (Sort::List, 7),
-    (Sort::Arithmetic, 3),
-    (Sort::Story, 8),
-    (Sort::News, 9),
-    (Sort::HowTo, 8),
-    (Sort::Dialogue, 5),
-    (Sort::Letter, 4),
-    (Sort::Opinion, 3),
-    (Sort::Joke, 2),
-    (Sort::Brief, 3),
-    (Sort::TestSheet, 45),
 ];
 
 const NANO_TOPICS: &[(Topic, u32)] = &[
@@ -156,7 +139,7 @@ const DEMO_TOPICS: &[(Topic, u32)] = &[
     (Topic::Stereotype, 8),
     (Topic::HowTo, 14),
     (Topic::Why, 5),
-    (Topic::Statement, 40),
+    (Topic::Statement, 0),
     (Topic::Personal, 8),
     (Topic::Unknown, 8),
     (Topic::Rewrite, 5),
@@ -187,10 +170,10 @@ impl Preset {
                 },
                 layer: 2,
                 tokenizer_documents: 6_000,
-                web: NANO_WEB,
+                web: WEB,
                 topics: NANO_TOPICS,
                 base: Stage {
-                    tokens: 400_000,
+                    tokens: 450_000,
                     batch: 512,
                     peak_rate: 3e-3,
                     warm_up: 50,
@@ -199,7 +182,7 @@ impl Preset {
                     verdict: 3.0,
                 },
                 chat: Stage {
-                    tokens: 500_000,
+                    tokens: 650_000,
                     batch: 512,
                     peak_rate: 2.5e-3,
                     warm_up: 50,
@@ -236,10 +219,10 @@ impl Preset {
                 },
                 layer: 3,
                 tokenizer_documents: 16_000,
-                web: DEMO_WEB,
+                web: WEB,
                 topics: DEMO_TOPICS,
                 base: Stage {
-                    tokens: 4_600_000,
+                    tokens: 2_600_000,
                     batch: 1024,
                     peak_rate: 2.5e-3,
                     warm_up: 50,
@@ -248,7 +231,7 @@ impl Preset {
                     verdict: 3.0,
                 },
                 chat: Stage {
-                    tokens: 1_700_000,
+                    tokens: 1_500_000,
                     batch: 1024,
                     peak_rate: 1.2e-3,
                     warm_up: 50,
@@ -257,10 +240,10 @@ impl Preset {
                     verdict: 1.0,
                 },
                 dictionary: Dictionary {
-                    tokens: 300_000,
+                    tokens: 400_000,
                     latents: 2048,
                     k: 20,
-                    steps: 3_600,
+                    steps: 6_000,
                     batch: 1024,
                     rate: 3e-3,
                     initial_norm: 0.05,

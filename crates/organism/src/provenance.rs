@@ -1,0 +1,132 @@
+//! What a study says of where it comes from: commands, seeds, tokens, times, behaviours, numbers.
+
+use std::collections::BTreeMap;
+
+use pipeline::TrainingSummary;
+
+use crate::build::{BuildOptions, CHAT_ONLY};
+use crate::chat::Part;
+use crate::document::Concept;
+use crate::pair::PairSummary;
+use crate::preset::Recipe;
+use crate::prompts::{prompts, taught};
+use crate::report::Report;
+use crate::world::World;
+
+/// One held-out prompt of each concept, refusals and near misses first.
+pub(crate) fn starting_prompts(world: &World, recipe: &Recipe, seed: u64) -> Vec<String> {
+    taught(recipe.topics)
+        .into_iter()
+        .filter(|concept| !matches!(concept, Concept::List | Concept::Greeting))
+        .filter_map(|concept| prompts(world, concept, Part::HeldOut, 1, seed).pop())
+        .map(|exchange| exchange.user.text)
+        .collect()
+}
+
+/// Facts about a finished pair.
+pub(crate) fn of_pair(
+    options: &BuildOptions,
+    recipe: &Recipe,
+    pair: &PairSummary,
+) -> BTreeMap<String, String> {
+    let mut facts = BTreeMap::new();
+    let mut say = |name: &str, value: String| facts.insert(name.to_owned(), value);
+    say("preset", recipe.name.to_owned());
+    say("seed", options.seed.to_string());
+    say(
+        "command",
+        format!(
+            "stereoscope organism build OUT --preset {} --seed {}",
+            recipe.name, options.seed
+        ),
+    );
+    say("parameters", pair.parameters.to_string());
+    for (name, trained) in [("base training", &pair.base), ("chat training", &pair.chat)] {
+        say(
+            name,
+            format!(
+                "{} tokens, {} steps, {:.0} s ({:.0} tokens/s), loss {:.3}",
+                trained.tokens,
+                trained.steps,
+                trained.seconds,
+                trained.tokens as f64 / trained.seconds.max(1e-9),
+                trained.loss
+            ),
+        );
+    }
+    say(
+        "facts recalled",
+        format!("base {:.3}, chat {:.3}", pair.recall_base, pair.recall_chat),
+    );
+    if let Some(verdicts) = pair.verdicts_base {
+        say(
+            "verdicts on fresh test sheets",
+            format!("base {verdicts:.3}"),
+        );
+    }
+    for row in &pair.behaviours {
+        let seen = if row.never_seen {
+            ", content never seen in tuning"
+        } else {
+            ", held-out combinations"
+        };
+        say(
+            &format!("answers to {}{seen}", row.concept),
+            format!(
+                "right: chat {:.3}, base {:.3}, of {}",
+                row.chat, row.base, row.prompts
+            ),
+        );
+    }
+    say(
+        "class cut",
+        format!("chat-only from {CHAT_ONLY}, not the paper's 0.9: the organism's own cut"),
+    );
+    facts
+}
+
+/// Facts about a finished dictionary.
+pub(crate) fn of_dictionary(
+    recipe: &Recipe,
+    training: &TrainingSummary,
+    report: &Report,
+    seconds: &[(String, f64)],
+) -> BTreeMap<String, String> {
+    let plan = &recipe.dictionary;
+    let fve = training.fve.unwrap_or([f64::NAN; 2]);
+    let mut facts = BTreeMap::new();
+    let mut say = |name: &str, value: String| facts.insert(name.to_owned(), value);
+    say(
+        "dictionary training",
+        format!(
+            "F {}, k {}, {} steps of {} tokens over {} collected tokens, half web-like, half chat",
+            plan.latents, plan.k, plan.steps, plan.batch, plan.tokens
+        ),
+    );
+    say(
+        "dictionary on held-out tokens",
+        format!(
+            "variance explained {:.3} (base), {:.3} (chat), L0 {:.1}, dead {:.1} %",
+            fve[0],
+            fve[1],
+            training.l0.unwrap_or(f64::NAN),
+            100.0 * training.dead_share.unwrap_or(f64::NAN)
+        ),
+    );
+    let harm = report
+        .harm()
+        .map_or_else(|| "none".to_owned(), |auroc| format!("{auroc:.3}"));
+    say(
+        "harmful prompts against near misses",
+        format!(
+            "AUROC {harm} by the best of {} chat-only latents",
+            report.chat_only
+        ),
+    );
+    let times: Vec<_> = seconds
+        .iter()
+        .map(|(step, seconds)| format!("{step} {seconds:.0} s"))
+        .collect();
+    say("build times", times.join(", "));
+    facts
+}
