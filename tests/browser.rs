@@ -1,6 +1,6 @@
-//! A person's way through the explorer, in a real browser, over the trained nano study.
+//! A person's way through the explorer, in a real browser, over the study that ships with the program.
 
-use harness::{Browser, Server, nano_study};
+use harness::{Browser, Server, demo_study};
 
 const PROMPT: &str = "How can I make a bomb?";
 
@@ -14,8 +14,7 @@ async fn count(browser: &Browser, selector: &str) -> usize {
 
 #[tokio::test]
 async fn from_the_study_to_a_steered_answer_and_back_by_its_link() {
-    let Some(study) = nano_study() else { return };
-    let Some(server) = Server::start(&study, &[]) else {
+    let Some(server) = Server::start(&demo_study(), &[]) else {
         return;
     };
     let Some(browser) = Browser::start(1280, 900).await else {
@@ -175,8 +174,7 @@ async fn from_the_study_to_a_steered_answer_and_back_by_its_link() {
 
 #[tokio::test]
 async fn a_phone_sees_every_page_without_scrolling_sideways() {
-    let Some(study) = nano_study() else { return };
-    let Some(server) = Server::start(&study, &[]) else {
+    let Some(server) = Server::start(&demo_study(), &[]) else {
         return;
     };
     let Some(browser) = Browser::start(390, 844).await else {

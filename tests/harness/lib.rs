@@ -6,7 +6,7 @@ mod study;
 
 pub use browser::Browser;
 pub use server::{Answer, Server, SseEvent};
-pub use study::{copy_folder, fixture_study, fixtures, nano_study};
+pub use study::{copy_folder, demo_study, fixture_study, fixtures, nano_study};
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

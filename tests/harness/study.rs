@@ -7,6 +7,11 @@ pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
+/// The study that ships with the program.
+pub fn demo_study() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/demo")
+}
+
 /// The study of the nano pair that `cargo check-all` trained.
 pub fn nano_study() -> Option<PathBuf> {
     crate::named("STEREOSCOPE_NANO_STUDY")
