@@ -10,7 +10,7 @@ use crate::{
         footer::Footer,
         header::Header,
         keys::{focus, use_keys},
-        live::live,
+        live::{live, memo},
         shortcuts::ShortcutSheet,
         toast::Toasts,
         tooltip::Tooltip,
@@ -35,9 +35,10 @@ pub(crate) fn App() -> impl IntoView {
         focus("#main");
     };
     // A page stays while only what its path names changes.
-    let kind = Memo::new(move |_| explorer.address.with(Address::place).kind());
+    let kind = memo(move || explorer.address.with(Address::place).kind());
     let page = live(move || {
-        kind.track();
+        // Reading, not tracking: a memo that nobody reads never looks at its sources.
+        kind.get();
         match explorer.address.with_untracked(Address::place) {
             Place::Study => view! { <Study /> }.into_any(),
             Place::Latents { .. } => view! { <Latents /> }.into_any(),

@@ -1,7 +1,8 @@
 //! What every page shares: the address, the study, the models' state, tooltip, toasts.
 
-use std::{sync::Arc, time::Duration};
+use std::{cell::Cell, sync::Arc, time::Duration};
 
+use crate::parts::live::{memo, when_changed};
 use api::{DictionaryInfo, Readiness, ReadyState, StudyInfo};
 use leptos::prelude::*;
 
@@ -64,9 +65,14 @@ pub(crate) struct Explorer {
     pub(crate) shortcuts: RwSignal<bool>,
 }
 
+thread_local! {
+    /// A page has one explorer, and handlers of events have no reactive owner to ask for it.
+    static EXPLORER: Cell<Option<Explorer>> = const { Cell::new(None) };
+}
+
 /// The handles of the page's explorer.
 pub(crate) fn explorer() -> Explorer {
-    expect_context()
+    EXPLORER.get().unwrap_or_else(Explorer::start)
 }
 
 impl Explorer {
@@ -77,23 +83,22 @@ impl Explorer {
             address: RwSignal::new(Address::read()),
             study: use_load(|| Some(Request::study())),
             models,
-            ready: Memo::new(move |_| models.read().ready()),
+            ready: memo(move || models.read().ready()),
             tip: RwSignal::new(None),
             tip_held: RwSignal::new(false),
             toasts: RwSignal::new(Vec::new()),
             announcement: RwSignal::new(String::new()),
             shortcuts: RwSignal::new(false),
         };
-        provide_context(explorer);
+        EXPLORER.set(Some(explorer));
         explorer.watch_models();
         // The study says more once the models are there, and everything once the server is back.
-        Effect::new(move |before: Option<Option<ReadyState>>| {
-            let state = explorer.models.read().state();
-            let changed = before.is_some_and(|before| before != state && state.is_some());
-            if changed && !explorer.study.state.busy.get_untracked() {
+        let state = memo(move || models.read().state());
+        when_changed(state, move |state| {
+            let waits = explorer.study.state.busy.get_untracked();
+            if state.is_some() && !waits {
                 explorer.study.state.reload();
             }
-            state
         });
         explorer
     }

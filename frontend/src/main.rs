@@ -15,6 +15,13 @@ mod state;
 use leptos::prelude::*;
 
 fn main() {
+    std::panic::set_hook(Box::new(|panic| {
+        leptos::web_sys::console::error_1(&panic.to_string().into());
+        if let Some(root) = document().document_element() {
+            // The style sheet then says that the page has stopped.
+            let _ = root.set_attribute("data-stopped", "");
+        }
+    }));
     // What the page showed while the program was loading.
     if let Some(boot) = document().get_element_by_id("boot") {
         boot.remove();

@@ -1,5 +1,6 @@
 //! The address bar: which page is shown, and the page's state in the query.
 
+use crate::parts::live::{effect, memo, when_changed};
 use leptos::{
     ev::{self, MouseEvent},
     prelude::*,
@@ -114,7 +115,7 @@ pub(crate) fn use_place() -> Memo<Place> {
 /// The dictionary that this page's path names.
 pub(crate) fn use_dictionary() -> Memo<String> {
     let place = use_place();
-    Memo::new(move |_| place.with(|place| place.dictionary().unwrap_or_default().to_owned()))
+    memo(move || place.with(|place| place.dictionary().unwrap_or_default().to_owned()))
 }
 
 /// The state of this page, read from the address, and a function that changes it there.
@@ -135,18 +136,15 @@ pub(crate) fn use_url_state<S: UrlState>()
 
 /// Sets the document's title while the page is shown.
 pub(crate) fn use_title(title: Signal<String>) {
-    Effect::new(move |_| document().set_title(&format!("{} · Stereoscope", title.get())));
+    effect(move || document().set_title(&format!("{} · Stereoscope", title.get())));
 }
 
 /// After a change of page the keyboard continues at the page's beginning, not where the old page's link was.
 pub(crate) fn focus_follows_page() {
     let explorer = explorer();
-    Effect::new(move |before: Option<Place>| {
-        let now = explorer.address.with(Address::place);
-        if before.is_some_and(|before| before != now) {
-            explorer.tip.set(None);
-            focus("#main");
-        }
-        now
+    let place = memo(move || explorer.address.with(Address::place));
+    when_changed(place, move |_| {
+        explorer.tip.set(None);
+        focus("#main");
     });
 }

@@ -72,14 +72,11 @@ pub(crate) struct Bar {
     pub(crate) count: u64,
 }
 
-/// Whether the edges grow by a factor rather than a step.
+/// Whether the last bin is so much wider than the first that only a logarithmic axis shows both.
 pub(crate) fn is_logarithmic(edges: &[f64]) -> bool {
-    match (edges, edges.last()) {
-        ([first, second, third, ..], Some(_)) if *first > 0.0 => {
-            let (a, b) = (second / first, third / second);
-            (a - b).abs() < 1e-3 * a
-                && a > 1.0 + 1e-6
-                && ((second - first) - (third - second)).abs() > 1e-9 * third
+    match edges {
+        [first, second, .., last_but_one, last] if *first > 0.0 => {
+            last - last_but_one >= 4.0 * (second - first)
         }
         _ => false,
     }

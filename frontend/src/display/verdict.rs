@@ -57,6 +57,17 @@ pub(crate) fn verdict_name(verdict: Verdict) -> &'static str {
     }
 }
 
+/// The same in a table's cell.
+pub(crate) fn verdict_short(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::ChatSpecific => "chat-specific",
+        Verdict::CompleteShrinkage => "shrinkage",
+        Verdict::LatentDecoupling => "decoupling",
+        Verdict::Both => "both suspects",
+        Verdict::Unreliable => "unreliable",
+    }
+}
+
 /// What follows from a verdict.
 pub(crate) fn verdict_meaning(verdict: Verdict) -> &'static str {
     match verdict {

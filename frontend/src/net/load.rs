@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::parts::live::{effect, memo};
 use leptos::{prelude::*, web_sys::AbortController};
 use serde::de::DeserializeOwned;
 
@@ -73,7 +74,7 @@ pub(crate) fn use_body<T: Send + Sync + 'static>(
         }
         Err(why) => Some(Fault::Garbled(why)),
     };
-    let state = follow(Memo::new(move |_| request()), Arc::new(take));
+    let state = follow(memo(move || request()), Arc::new(take));
     Load { data, state }
 }
 
@@ -92,7 +93,7 @@ fn follow(request: Memo<Option<Request>>, take: Take) -> Waiting {
             controller.abort();
         }
     };
-    Effect::new(move |_| {
+    effect(move || {
         state.again.track();
         let request = request.get();
         stop();

@@ -3,7 +3,7 @@
 use api::{Class, Verdict};
 use leptos::prelude::*;
 
-use crate::display::verdict::{class_style, verdict_name};
+use crate::display::verdict::{class_style, verdict_name, verdict_short};
 
 /// The shape of a class and words beside it.
 pub(crate) fn tag(style: &'static str, words: &'static str) -> AnyView {
@@ -49,13 +49,13 @@ pub(crate) fn verdict_cell(verdict: Option<Verdict>) -> AnyView {
     let Some(verdict) = verdict else {
         return "–".into_any();
     };
-    let words = verdict_name(verdict).trim_start_matches("suspect: ");
     let class = if verdict == Verdict::ChatSpecific {
         "verdict sure"
     } else {
         "verdict"
     };
-    view! { <span class=class>{words}</span> }.into_any()
+    view! { <span class=class title=verdict_name(verdict)>{verdict_short(verdict)}</span> }
+        .into_any()
 }
 
 /// A share as a bar, for those who see it; the number stands beside it.

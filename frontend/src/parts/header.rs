@@ -1,5 +1,6 @@
 //! The bar on top: where one is, the models' state, theme and shortcuts.
 
+use crate::parts::live::memo;
 use api::ReadyState;
 use leptos::prelude::*;
 
@@ -14,7 +15,7 @@ use crate::{
 #[component]
 pub(crate) fn Header() -> impl IntoView {
     let explorer = explorer();
-    let place = Memo::new(move |_| explorer.address.with(Address::place));
+    let place = memo(move || explorer.address.with(Address::place));
     let latents = move || {
         let first = || {
             explorer
@@ -61,7 +62,7 @@ pub(crate) fn Header() -> impl IntoView {
 #[component]
 fn ModelsChip() -> impl IntoView {
     let explorer = explorer();
-    let state = Memo::new(move |_| match explorer.models.get() {
+    let state = memo(move || match explorer.models.get() {
         Models::Unknown => ("wait", "asking the server".to_owned(), String::new()),
         Models::Gone => (
             "gone",

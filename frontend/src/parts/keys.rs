@@ -9,6 +9,10 @@ use wasm_bindgen::JsCast;
 
 /// Calls `act` with every key pressed outside fields and without modifiers, while the component lives.
 pub(crate) fn use_keys(act: impl Fn(&str, &KeyboardEvent) + 'static) {
+    listen(Box::new(act));
+}
+
+fn listen(act: Box<dyn Fn(&str, &KeyboardEvent)>) {
     let handle = window_event_listener(ev::keydown, move |event| {
         let typing = event
             .target()

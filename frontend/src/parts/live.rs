@@ -1,13 +1,50 @@
 //! Parts of a page that follow signals.
+//!
+//! Each helper boxes its closure before Leptos sees it: the reactive machinery is then compiled once per type of value instead of once
+//! per closure, which is a good part of the program's size.
 
 use leptos::prelude::*;
 
 /// A part that is made anew whenever a signal that it reads changes.
-///
-/// Every such part has one type, whatever it shows: this keeps the program small.
 pub(crate) fn live<V: IntoAny>(part: impl Fn() -> V + Send + 'static) -> AnyView {
     fn boxed(part: Box<dyn Fn() -> AnyView + Send>) -> AnyView {
         (move || part()).into_any()
     }
     boxed(Box::new(move || part().into_any()))
+}
+
+/// A value that is computed anew when a signal that it reads changes, and tells others only when it differs.
+pub(crate) fn memo<T: PartialEq + Send + Sync + 'static>(
+    value: impl Fn() -> T + Send + Sync + 'static,
+) -> Memo<T> {
+    fn boxed<T: PartialEq + Send + Sync + 'static>(
+        value: Box<dyn Fn() -> T + Send + Sync>,
+    ) -> Memo<T> {
+        Memo::new(move |_| value())
+    }
+    boxed(Box::new(value))
+}
+
+/// Something done now and whenever a signal that it reads changes.
+pub(crate) fn effect(act: impl Fn() + 'static) {
+    fn boxed(act: Box<dyn Fn()>) {
+        Effect::new(move |_| act());
+    }
+    boxed(Box::new(act));
+}
+
+/// Something done whenever `value` changes, but not at first.
+pub(crate) fn when_changed<T: PartialEq + Send + Sync + Clone + 'static>(
+    value: Memo<T>,
+    act: impl Fn(T) + 'static,
+) {
+    let first = StoredValue::new(true);
+    effect(move || {
+        let now = value.get();
+        if first.get_value() {
+            first.set_value(false);
+        } else {
+            untrack(|| act(now));
+        }
+    });
 }

@@ -93,7 +93,7 @@ pub(crate) fn ways(
 /// The button that reads a prompt.
 pub(crate) fn run_button(words: &'static str, off: Signal<bool>, busy: Signal<bool>) -> AnyView {
     view! {
-        <button type="submit" class="primary aside" data-testid="prompt-run" disabled=off aria-busy=move || busy.get().then_some("true")>
+        <button type="submit" class="primary aside" data-testid="prompt-run" aria-disabled=move || off.get().then_some("true") aria-busy=move || busy.get().then_some("true")>
             {words}
             <kbd aria-hidden="true">"ctrl ↵"</kbd>
         </button>
@@ -133,20 +133,26 @@ pub(crate) fn models_note() -> AnyView {
     })
 }
 
-/// Prompts to start from, as buttons.
+/// Prompts shown at once.
+const SUGGESTED: usize = 6;
+
+/// Prompts to start from, as buttons; many of them are folded away.
 pub(crate) fn suggestions(prompts: &[String], take: impl Fn(String) + Copy + 'static) -> AnyView {
     if prompts.is_empty() {
         return ().into_any();
     }
     let button = |prompt: &String| {
-        let prompt = prompt.clone();
-        let words = glyph(&prompt);
+        let (words, prompt) = (glyph(prompt), prompt.clone());
         let button = Button {
             class: "suggestion",
             ..Button::new("")
         };
         button.saying(words, move || take(prompt.clone()))
     };
-    let buttons = prompts.iter().map(button).collect_view();
-    view! { <div class="suggestions" role="group" aria-label="Prompts to start from">{buttons}</div> }.into_any()
+    let few = prompts.iter().take(SUGGESTED).map(button).collect_view();
+    let rest = prompts.iter().skip(SUGGESTED).map(button).collect_view();
+    let more = (!rest.is_empty()).then(|| {
+        view! { <details class="twin"><summary>"More prompts"</summary><div class="suggestions">{rest}</div></details> }.into_any()
+    });
+    view! { <div class="suggestions" role="group" aria-label="Prompts to start from">{few}</div>{more} }.into_any()
 }

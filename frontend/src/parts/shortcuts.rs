@@ -1,5 +1,6 @@
 //! The sheet of keyboard shortcuts.
 
+use crate::parts::live::effect;
 use leptos::{html::Dialog, prelude::*};
 
 use super::keys::use_keys;
@@ -52,7 +53,7 @@ pub(crate) fn ShortcutSheet() -> impl IntoView {
             explorer.shortcuts.set(true);
         }
     });
-    Effect::new(move |_| {
+    effect(move || {
         if let (true, Some(dialog)) = (explorer.shortcuts.get(), dialog.get()) {
             // Throws only when it is already open.
             let _ = dialog.show_modal();

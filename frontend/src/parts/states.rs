@@ -18,9 +18,11 @@ pub(crate) fn skeleton(lines: usize) -> AnyView {
     view! { <div class="skeleton" role="status" aria-label="loading">{lines}</div> }.into_any()
 }
 
-/// What went wrong, what to do, and a way to try again.
+/// What went wrong, what to do, and a way to try again where that can help.
 pub(crate) fn fault_note(fault: &Fault, again: Option<Waiting>) -> AnyView {
-    let again = again.map(|waiting| Button::new("Try again").doing(move || waiting.reload()));
+    let again = again
+        .filter(|_| !fault.is_missing())
+        .map(|waiting| Button::new("Try again").doing(move || waiting.reload()));
     view! {
         <div class="note bad" role="alert" data-testid="problem">
             <p><b>{fault.title()}</b></p>

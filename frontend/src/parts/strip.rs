@@ -1,5 +1,6 @@
 //! A row of tokens: coloured, one tab stop, one tooltip for all.
 
+use crate::parts::live::effect;
 use leptos::{
     ev::{KeyboardEvent, MouseEvent},
     html,
@@ -107,7 +108,7 @@ impl Strip {
             }
         };
         if let Some(choice) = choice {
-            Effect::new(move |_| {
+            effect(move || {
                 if let (Some(strip), Some(i)) = (strip.get(), choice.chosen.get()) {
                     mark(&strip, i);
                 }

@@ -8,7 +8,7 @@ use crate::{
     display::scale::{amount_to_slider, slider_to_amount},
     parts::{
         field::{Button, Field, Select},
-        live::live,
+        live::{live, memo},
     },
     state::edit::{Edit, EditKind, read_ids},
 };
@@ -58,7 +58,7 @@ impl Target {
 
 /// The fields of intervention `i` of the steered lane.
 pub(super) fn editor(page: Page, i: usize) -> AnyView {
-    let edit = Memo::new(move |_| {
+    let edit = memo(move || {
         page.draft
             .read()
             .steered
@@ -67,7 +67,7 @@ pub(super) fn editor(page: Page, i: usize) -> AnyView {
             .cloned()
             .unwrap_or_default()
     });
-    let kind = Memo::new(move |_| edit.read().kind);
+    let kind = memo(move || edit.read().kind);
     let target = Target { page, i, edit };
     let choose = move |name: String| {
         let chosen = EditKind::ALL.into_iter().find(|k| k.as_str() == name);

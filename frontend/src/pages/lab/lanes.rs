@@ -10,7 +10,7 @@ use crate::{
         badge::tag,
         field::{Button, Select},
         keys::use_keys,
-        live::live,
+        live::{live, memo},
         states::fault_note,
     },
     state::{
@@ -53,7 +53,7 @@ pub(super) fn section(page: Page) -> AnyView {
         }
     };
     let fault = live(move || run.fault.get().map(|fault| fault_note(&fault, None)));
-    let edits = Memo::new(move |_| page.draft.read().steered.edits.len());
+    let edits = memo(move || page.draft.read().steered.edits.len());
     let editors = live(move || (0..edits.get()).map(|i| editor(page, i)).collect_view());
     let more = Button {
         test: Some("add-intervention"),
@@ -112,7 +112,7 @@ fn model_select(
     label: &'static str,
     test: &'static str,
 ) -> AnyView {
-    let model = Memo::new(move |_| of(&mut page.draft.get()).model);
+    let model = memo(move || of(&mut page.draft.get()).model);
     let select = Select::new(label, test, &[("chat", "chat"), ("base", "base")]);
     let choose = move |name: String| {
         let model = if name == "base" {

@@ -22,7 +22,13 @@ use crate::{
         load::{Load, use_load},
         request::Request,
     },
-    parts::{field::Select, live::live, provenance::provenance, share::share, states::wrong},
+    parts::{
+        field::Select,
+        live::{effect, live, memo},
+        provenance::provenance,
+        share::share,
+        states::wrong,
+    },
     state::{
         UrlState,
         lab::{Colour, LabState},
@@ -71,6 +77,9 @@ impl Page {
 
     /// Reads the prompt as it is in the form.
     fn read(self) {
+        if self.draft.read_untracked().prompt.to_api().is_none() {
+            return;
+        }
         if untrack(|| self.prompt_changed()) {
             self.draft
                 .update(|draft| (draft.token, draft.run) = (None, false));
@@ -115,15 +124,15 @@ pub(crate) fn Lab() -> impl IntoView {
         set_url(next, history);
     });
     // "Back", "forward" and links change the address from outside: the forms follow.
-    Effect::new(move |_| {
+    effect(move || {
         let now = url.get();
         if written.with_value(|written| *written != now.write()) {
             written.set_value(now.write());
             draft.set(now);
         }
     });
-    let dictionary = Memo::new(move |_| explorer.dictionary(url.read().dictionary.as_deref()));
-    let prompt = Memo::new(move |_| url.read().prompt.to_api());
+    let dictionary = memo(move || explorer.dictionary(url.read().dictionary.as_deref()));
+    let prompt = memo(move || url.read().prompt.to_api());
     let reading = use_load::<ActivationsResponse>(move || {
         let prompt = prompt.get().filter(|_| explorer.ready.get())?;
         let dictionary = dictionary.read().as_ref().map(|d| d.slug.clone())?;

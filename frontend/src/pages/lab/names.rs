@@ -9,7 +9,7 @@ use crate::{
         load::{Load, use_body, use_load},
         request::Request,
     },
-    parts::live::live,
+    parts::live::{live, memo},
 };
 
 /// What is known of every latent of the dictionary in use.
@@ -22,7 +22,7 @@ pub(super) struct Names {
 impl Names {
     /// Asks whenever the dictionary changes.
     pub(super) fn load(dictionary: Memo<Option<DictionaryInfo>>) -> Self {
-        let slug = Memo::new(move |_| dictionary.with(|d| d.as_ref().map(|d| d.slug.clone())));
+        let slug = memo(move || dictionary.with(|d| d.as_ref().map(|d| d.slug.clone())));
         Self {
             labelled: use_load(move || {
                 Some(Request::latents(&slug.get()?, "sort=label&limit=500"))

@@ -9,7 +9,7 @@ use crate::{
         numbers::{duration, fixed, percent},
         tokens::chip,
     },
-    parts::live::live,
+    parts::live::{live, memo},
 };
 
 /// The tokens of a lane, and why it ended.
@@ -17,7 +17,7 @@ pub(super) fn output(run: Run, lane: usize) -> AnyView {
     let Some(&mine) = run.outputs.get(lane) else {
         return ().into_any();
     };
-    let difference = Memo::new(move |_| {
+    let difference = memo(move || {
         if lane == 0 {
             None
         } else {

@@ -7,7 +7,7 @@ use super::editor::Target;
 use crate::{
     parts::{
         field::{Field, Select},
-        live::live,
+        live::{live, memo},
     },
     state::edit::{positions_text, read_positions},
 };
@@ -25,7 +25,7 @@ const NAMED: [(&str, &str); 7] = [
 
 /// A menu, and a field where it leaves something open.
 pub(super) fn field(target: Target) -> AnyView {
-    let positions = Memo::new(move |_| target.edit.read().positions.clone());
+    let positions = memo(move || target.edit.read().positions.clone());
     let name = move || match positions.get() {
         Positions::FirstAnswer(_) => "first_answer-10".to_owned(),
         Positions::List(_) => "0".to_owned(),

@@ -10,7 +10,7 @@ use crate::{
         card::Card,
         field::Button,
         keys::is_submit,
-        live::live,
+        live::{live, memo},
         prompt_box::{models_note, run_button, suggestions, ways},
     },
     state::lab::{PromptForm, turn},
@@ -19,8 +19,8 @@ use crate::{
 /// The prompt's card.
 pub(super) fn card(page: Page) -> AnyView {
     let other = StoredValue::new(None::<PromptForm>);
-    let is_raw = Memo::new(move |_| matches!(page.draft.read().prompt, PromptForm::Raw(_)));
-    let turns = Memo::new(move |_| match &page.draft.read().prompt {
+    let is_raw = memo(move || matches!(page.draft.read().prompt, PromptForm::Raw(_)));
+    let turns = memo(move || match &page.draft.read().prompt {
         PromptForm::Turns(turns) => turns.len(),
         PromptForm::Raw(_) => 0,
     });
@@ -131,7 +131,7 @@ fn turn_field(page: Page, i: usize) -> AnyView {
         PromptForm::Turns(turns) => turns.get(i).map(of).cloned().unwrap_or_default(),
         PromptForm::Raw(_) => String::new(),
     };
-    let role = Memo::new(move |_| get(|t| &t.role));
+    let role = memo(move || get(|t| &t.role));
     let flip = move |_| {
         with_turns(page, |turns| {
             if let Some(turn) = turns.get_mut(i) {

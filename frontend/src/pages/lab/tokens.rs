@@ -15,7 +15,7 @@ use crate::{
     parts::{
         card::Card,
         field::{Check, Field},
-        live::live,
+        live::{live, memo},
         states::{empty, fault_note, skeleton},
         strip::{Choice, Strip, legend},
     },
@@ -24,14 +24,14 @@ use crate::{
 
 /// The tokens' card, with what is known of the chosen one.
 pub(super) fn card(page: Page) -> AnyView {
-    let colour = Memo::new(move |_| page.url.read().colour);
+    let colour = memo(move || page.url.read().colour);
     let latent = use_detail(move || match colour.get() {
         Colour::Latent(id) => Some((page.slug()?, id)),
         Colour::Kl => None,
     });
     let reading = page.reading;
     // Without a choice the last token speaks: it predicts what comes next.
-    let chosen = Memo::new(move |_| {
+    let chosen = memo(move || {
         let last = reading.data.read().as_ref()?.tokens.len().checked_sub(1)?;
         Some(page.url.read().token.unwrap_or(last).min(last))
     });

@@ -18,7 +18,7 @@ use crate::{
     parts::{
         card::Card,
         field::Button,
-        live::live,
+        live::{effect, live, memo},
         states::{empty, fault_note, skeleton},
         strip::Strip,
     },
@@ -31,11 +31,11 @@ const AFTER: usize = 14;
 
 /// The examples with a choice of group.
 pub(super) fn card(page: Page) -> AnyView {
-    let group = Memo::new(move |_| page.state.read().group);
+    let group = memo(move || page.state.read().group);
     let cursor = RwSignal::new(None::<String>);
     let shown: RwSignal<Vec<Arc<Example>>> = RwSignal::new(Vec::new());
     // Another latent or group begins at the strongest example again.
-    Effect::new(move |_| {
+    effect(move || {
         group.track();
         page.id.track();
         page.slug.track();
@@ -50,7 +50,7 @@ pub(super) fn card(page: Page) -> AnyView {
             cursor.read().as_deref(),
         ))
     });
-    Effect::new(move |_| {
+    effect(move || {
         let Some(data) = load.get() else { return };
         let more = cursor.read_untracked().is_some();
         shown.update(|shown| {

@@ -15,7 +15,7 @@ use crate::{
     net::{detail::use_detail, load::Load},
     parts::{
         keys::use_keys,
-        live::live,
+        live::{live, memo},
         provenance::provenance,
         states::{fault_note, skeleton, wrong},
     },
@@ -86,11 +86,11 @@ impl Page {
 pub(crate) fn Latent() -> impl IntoView {
     let slug = use_dictionary();
     let place = use_place();
-    let segment = Memo::new(move |_| match place.get() {
+    let segment = memo(move || match place.get() {
         Place::Latent { id, .. } => id,
         _ => String::new(),
     });
-    let id = Memo::new(move |_| segment.with(|text| text.parse().ok()));
+    let id = memo(move || segment.with(|text| text.parse().ok()));
     let (state, set) = use_url_state::<LatentState>();
     let detail = use_detail(move || Some((slug.get(), id.get()?)));
     let change = Callback::new(move |(next, history)| set(next, history));
@@ -131,7 +131,7 @@ pub(crate) fn Latent() -> impl IntoView {
             .map(|(study, dictionary)| provenance(&study, &dictionary))
     });
     // Examples and test box live as long as the page; only what they show changes with the latent.
-    let known = Memo::new(move |_| {
+    let known = memo(move || {
         (
             id.get().is_some(),
             detail.state.fault.get(),
@@ -150,8 +150,7 @@ pub(crate) fn Latent() -> impl IntoView {
                 view! { {title()}{wrong(text)} }.into_any()
             }
             (_, Some(fault), _) => {
-                let again = (!fault.is_missing()).then_some(detail.state);
-                view! { {title()}{fault_note(&fault, again)}<p><a class="button" href=latents_path(&slug.read())>"All latents"</a></p> }.into_any()
+                view! { {title()}{fault_note(&fault, Some(detail.state))}<p><a class="button" href=latents_path(&slug.read())>"All latents"</a></p> }.into_any()
             }
             (_, None, false) => view! { {title()}{skeleton(12)} }.into_any(),
             (_, None, true) => content(page),

@@ -15,7 +15,7 @@ use crate::{
     net::{load::use_load, request::Request},
     parts::{
         card::Card,
-        live::live,
+        live::{live, memo, when_changed},
         prompt_box::{PromptBox, models_note},
         states::fault_note,
         strip::{Strip, legend},
@@ -29,13 +29,10 @@ pub(super) fn card(page: Page) -> AnyView {
     let text = RwSignal::new(now.prompt.unwrap_or_default());
     let raw = RwSignal::new(now.raw);
     // "Back" brings the earlier prompt into the field too.
-    let asked = Memo::new(move |_| page.state.with(|state| (state.prompt.clone(), state.raw)));
-    Effect::new(move |before: Option<()>| {
-        let (prompt, is_raw) = asked.get();
-        if before.is_some() {
-            text.set(prompt.unwrap_or_default());
-            raw.set(is_raw);
-        }
+    let asked = memo(move || page.state.with(|state| (state.prompt.clone(), state.raw)));
+    when_changed(asked, move |(prompt, is_raw)| {
+        text.set(prompt.unwrap_or_default());
+        raw.set(is_raw);
     });
     let ready = explorer().ready;
     let load = use_load::<ActivationsResponse>(move || {

@@ -14,7 +14,7 @@ use crate::{
         card::Card,
         field::{Check, Field},
         histogram::{Bars, Tone},
-        live::live,
+        live::{live, memo},
         symbols::symbol,
     },
     state::triage::RANGES,
@@ -27,7 +27,7 @@ const WIDE: f64 = 1000.0;
 pub(super) fn filters(triage: Triage) -> AnyView {
     let width = window().inner_width().ok().and_then(|w| w.as_f64());
     let open = width.is_none_or(|w| w >= WIDE);
-    let dictionary = Memo::new(move |_| explorer().dictionary(Some(&triage.slug.read())));
+    let dictionary = memo(move || explorer().dictionary(Some(&triage.slug.read())));
     let histogram = live(move || {
         let bars = Bars {
             histogram: dictionary.get()?.delta_norm,

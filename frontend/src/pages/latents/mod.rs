@@ -17,10 +17,10 @@ use crate::{
     },
     parts::{
         field::Select,
-        live::live,
+        live::{live, memo},
         provenance::provenance,
         share::share,
-        states::{fault_note, skeleton, wrong},
+        states::{fault_note, skeleton},
     },
     state::{UrlState, place::latents_path, triage::TriageState},
 };
@@ -66,7 +66,7 @@ pub(crate) fn Latents() -> impl IntoView {
             .map(|(study, dictionary)| provenance(&study, &dictionary))
     });
     // The table stays while its rows change, so that the keyboard keeps its place.
-    let known = Memo::new(move |_| (page.state.fault.get(), page.is_there()));
+    let known = memo(move || (page.state.fault.get(), page.is_there()));
     let body = live(move || match known.get() {
         (Some(fault), _) => fault_note(&fault, Some(page.state)),
         (None, true) => view! { {table::table(triage)}{pager::pager(triage)} }.into_any(),
@@ -79,7 +79,6 @@ pub(crate) fn Latents() -> impl IntoView {
                 <div class="actions">{dictionary_select(triage)}{share()}</div>
             </div>
             {top}
-            {missing(triage)}
             <div class="cols triage">
                 <section class="card flush table-card" aria-label="Table" class:busy=page.state.busy>{body}</section>
                 <aside class="stack" aria-label="Filters">{filters::filters(triage)}</aside>
@@ -110,21 +109,6 @@ fn count_line(triage: Triage) -> AnyView {
             .then(|| view! { " " <a href=href data-testid="clear">"Clear"</a> }.into_any())
     });
     view! { <p class="quiet"><span data-testid="count-line" aria-live="polite">{words}</span>{clear}</p> }.into_any()
-}
-
-fn missing(triage: Triage) -> AnyView {
-    live(move || {
-        let study = explorer().study.get()?;
-        let slug = triage.slug.get();
-        let names: Vec<&str> = study.dictionaries.iter().map(|d| d.slug.as_str()).collect();
-        let unknown = !names.contains(&slug.as_str());
-        unknown.then(|| {
-            wrong(format!(
-                "This study has no dictionary “{slug}”. It has: {}.",
-                names.join(", ")
-            ))
-        })
-    })
 }
 
 /// Another dictionary with the same filters.

@@ -1,5 +1,6 @@
 //! Which rows of how many, and the way to the others.
 
+use crate::parts::live::effect;
 use leptos::prelude::*;
 
 use super::Triage;
@@ -11,7 +12,7 @@ pub(super) fn pager(triage: Triage) -> AnyView {
     let number = move || state.read().page.max(1);
     // Cursors seen, by page; forgotten when filter or order change.
     let seen = StoredValue::new((String::new(), Vec::<(u64, Option<String>)>::new()));
-    Effect::new(move |_| {
+    effect(move || {
         let now = state.get();
         let filter = now.clone().at_the_top().request();
         seen.update_value(|(of, cursors)| {

@@ -109,7 +109,7 @@ pub(super) fn table(triage: Triage) -> AnyView {
             .then(|| empty(format!("No latent passes these filters. {hint}")))
     });
     view! {
-        <div class="scroll">
+        <div class="scroll" tabindex="0" role="region" aria-label="Table of latents">
             <table class="rows latents" data-testid="latents">
                 <caption class="unseen">"Latents. Headers sort; with Shift they add a column to the order. j and k move between rows, Enter opens one."</caption>
                 <thead><tr>{heads}</tr></thead>

@@ -35,7 +35,6 @@ pub(crate) fn Study() -> impl IntoView {
             <div class="stack">
                 <div class="title">
                     <div>
-                        <p class="small quiet">"Study"</p>
                         <h1>{study.name.clone()}</h1>
                         {study.description.clone().map(|text| view! { <p class="lead">{text}</p> }.into_any())}
                     </div>
@@ -45,7 +44,7 @@ pub(crate) fn Study() -> impl IntoView {
                 {start::cards(&study)}
                 {dictionaries::side_by_side(&study)}
                 {concepts::table(&study)}
-                {models(&study)}
+                <div class="cols home">{models(&study)}{provenance(&study)}</div>
             </div>
         }
         .into_any()
@@ -54,16 +53,34 @@ pub(crate) fn Study() -> impl IntoView {
 
 fn facts(study: &StudyInfo) -> AnyView {
     let mut facts = vec![("hook point", format!("output of block {}", study.layer))];
+    if let (Some(base), Some(chat)) = (&study.base, &study.chat) {
+        facts.push((
+            "models",
+            format!(
+                "{} → {}, {} parameters each",
+                base.name,
+                chat.name,
+                rough(chat.parameters)
+            ),
+        ));
+    }
     if !study.corpora.is_empty() {
         facts.push(("corpora", study.corpora.join(", ")));
     }
-    facts.extend(
-        study
-            .provenance
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.clone())),
-    );
     strip(facts)
+}
+
+/// Everything that the study says of its making.
+fn provenance(study: &StudyInfo) -> AnyView {
+    if study.provenance.is_empty() {
+        return ().into_any();
+    }
+    let fact = |(name, value): &(String, String)| {
+        view! { <dt>{name.clone()}</dt><dd>{value.clone()}</dd> }.into_any()
+    };
+    let facts = study.provenance.iter().map(fact).collect_view();
+    let body = view! { <div class="scroll tall" tabindex="0" role="region" aria-labelledby="provenance"><dl class="settings">{facts}</dl></div> };
+    Card::new("provenance", "Where it comes from").holding(body.into_any())
 }
 
 fn models(study: &StudyInfo) -> AnyView {

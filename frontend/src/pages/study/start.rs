@@ -1,11 +1,11 @@
 //! Where to begin: a prompt, or a latent that has a name.
 
-use api::{Class, LatentRow, LatentsPage, StudyInfo};
+use api::{Class, ConceptScore, DictionaryInfo, LatentRow, LatentsPage, StudyInfo};
 use leptos::prelude::*;
 
 use crate::{
     display::{
-        numbers::{fixed_or_dash, short_or_dash},
+        numbers::{fixed, fixed_or_dash, short_or_dash},
         scale::largest_first,
     },
     explorer::explorer,
@@ -31,7 +31,7 @@ const NAMED: usize = 8;
 /// The prompt card and the labelled latents.
 pub(super) fn cards(study: &StudyInfo) -> AnyView {
     let first = study.dictionaries.first();
-    let latents = first.map(|d| labelled(d.slug.clone()));
+    let latents = first.map(labelled);
     view! { <div class="cols home">{prompt(study)}{latents}</div> }.into_any()
 }
 
@@ -39,14 +39,9 @@ fn prompt(study: &StudyInfo) -> AnyView {
     let text = RwSignal::new(study.prompts.first().cloned().unwrap_or_default());
     let raw = RwSignal::new(false);
     let first = study.dictionaries.first();
-    // The latent that tells a concept best colours the first prompt, so that there is something to see.
-    let named = first
-        .into_iter()
-        .flat_map(|d| &d.concepts)
-        .filter(|c| c.class == Class::ChatOnly);
-    let best = named
-        .max_by(|a, b| a.auroc.total_cmp(&b.auroc))
-        .map(|c| c.latent);
+    // The first concept's latent colours the first prompt, so that there is something to see.
+    let best = first.and_then(|d| d.concepts.iter().find(|c| c.class == Class::ChatOnly));
+    let best = best.map(|c| c.latent);
     let dictionary = StoredValue::new(first.map(|d| d.slug.clone()));
     let read = move || {
         let prompt = text.get_untracked();
@@ -74,11 +69,13 @@ fn prompt(study: &StudyInfo) -> AnyView {
     Card::new("prompt", "Read a prompt with both models").holding(body.into_any())
 }
 
-/// Latents with a label, those that the tuning added first.
-fn labelled(slug: String) -> AnyView {
-    let dictionary = slug.clone();
+/// Latents with a label: chat-only ones in the order of the study's concepts, then the others.
+fn labelled(dictionary: &DictionaryInfo) -> AnyView {
+    let slug = dictionary.slug.clone();
+    let concepts = dictionary.concepts.clone();
+    let asked = slug.clone();
     let page =
-        use_load::<LatentsPage>(move || Some(Request::latents(&dictionary, "sort=label&limit=60")));
+        use_load::<LatentsPage>(move || Some(Request::latents(&asked, "sort=label&limit=200")));
     let cuts = explorer().cuts();
     let body = loaded(page, 5, move |page| {
         let rows: Vec<&LatentRow> = page.rows.iter().filter(|row| row.label.is_some()).collect();
@@ -93,15 +90,27 @@ fn labelled(slug: String) -> AnyView {
             }
             .into_any();
         }
-        let keys: Vec<f64> = rows
-            .iter()
-            .map(|row| row.delta_norm.unwrap_or(0.0))
-            .collect();
+        let score = |row: &LatentRow| {
+            let named =
+                |c: &ConceptScore| c.latent == row.id && row.label.as_ref() == Some(&c.concept);
+            concepts.iter().position(named)
+        };
+        let key = |row: &&LatentRow| {
+            let chat_only = if row.class == Class::ChatOnly {
+                1e6
+            } else {
+                0.0
+            };
+            chat_only - score(row).map_or(1e3, |at| at as f64)
+        };
+        let keys: Vec<f64> = rows.iter().map(key).collect();
         let shown = largest_first(&keys)
             .into_iter()
             .take(NAMED)
             .filter_map(|i| rows.get(i));
-        let list = shown.map(|row| entry(&slug, row)).collect_view();
+        let list = shown
+            .map(|row| entry(&slug, row, score(row).and_then(|at| concepts.get(at))))
+            .collect_view();
         let note = format!(
             "Labels come from prompts with known truth. Chat-only is Δ_norm ≥ {} here.",
             cuts.chat_only
@@ -111,12 +120,12 @@ fn labelled(slug: String) -> AnyView {
     Card::new("labelled", "Latents to start from").holding(body)
 }
 
-fn entry(slug: &str, row: &LatentRow) -> AnyView {
-    let numbers = format!(
-        "Δ_norm {} · max {}",
-        fixed_or_dash(row.delta_norm, 2),
-        short_or_dash(row.max_activation)
-    );
+fn entry(slug: &str, row: &LatentRow, score: Option<&ConceptScore>) -> AnyView {
+    let last = match score {
+        Some(score) => format!("AUROC {}", fixed(score.auroc, 3)),
+        None => format!("max {}", short_or_dash(row.max_activation)),
+    };
+    let numbers = format!("Δ_norm {} · {last}", fixed_or_dash(row.delta_norm, 2));
     view! {
         <li>
             <a href=latent_path(slug, row.id)>
