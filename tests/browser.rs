@@ -105,9 +105,8 @@ async fn from_the_study_to_a_steered_answer_and_back_by_its_link() {
         .iter()
         .filter(|c| {
             c["class"] == "chat-only"
-                && c["concept"]
-                    .as_str()
-                    .is_some_and(|name| name.contains("harm"))
+                && c["concept"] == "refusal: harm"
+                && c["against"] == "near misses"
         })
         .max_by(|a, b| {
             a["auroc"]
@@ -140,7 +139,7 @@ async fn from_the_study_to_a_steered_answer_and_back_by_its_link() {
     browser
         .wait_for("the lab", "location.pathname === '/lab'")
         .await;
-    browser.set("[data-testid=strength]", "-4").await;
+    browser.set("[data-testid=strength]", "-2").await;
     browser.click("[data-testid=generate]").await;
     let finished = "[...document.querySelectorAll('[data-testid=lane-output]')].filter(lane => lane.dataset.done).length === 2";
     browser.wait_for("both answers", finished).await;

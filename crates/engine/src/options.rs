@@ -2,57 +2,8 @@
 
 use std::path::PathBuf;
 
-use candle_core::{DType, Device};
-
-use crate::{Error, Result};
-
-/// Where the models run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DeviceChoice {
-    /// The first CUDA device where the program was built for CUDA and finds one, else the CPU.
-    #[default]
-    Auto,
-    /// The CPU.
-    Cpu,
-    /// A CUDA device by number.
-    Cuda(usize),
-}
-
-impl std::str::FromStr for DeviceChoice {
-    type Err = String;
-
-    fn from_str(s: &str) -> std::result::Result<Self, String> {
-        match s {
-            "auto" => Ok(Self::Auto),
-            "cpu" => Ok(Self::Cpu),
-            "cuda" => Ok(Self::Cuda(0)),
-            _ => s
-                .strip_prefix("cuda:")
-                .and_then(|n| n.parse().ok())
-                .map(Self::Cuda)
-                .ok_or_else(|| format!("{s:?} is not a device; use auto, cpu or cuda:N")),
-        }
-    }
-}
-
-impl DeviceChoice {
-    /// The device.
-    ///
-    /// # Errors
-    /// [`Error::Check`] when the device asked for cannot be opened.
-    pub fn open(self) -> Result<Device> {
-        let cuda = |n: usize| {
-            Device::new_cuda(n).map_err(|e| {
-                Error::Check(format!("cannot use the device cuda:{n}: {e}; use --device cpu, or a build with the cuda feature on a machine with that GPU"))
-            })
-        };
-        match self {
-            Self::Auto if candle_core::utils::cuda_is_available() => cuda(0),
-            Self::Auto | Self::Cpu => Ok(Device::Cpu),
-            Self::Cuda(n) => cuda(n),
-        }
-    }
-}
+use candle_core::DType;
+use gemma::DeviceChoice;
 
 /// Number format of weights and residuals. Edits and dictionaries are always computed in f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

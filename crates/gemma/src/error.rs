@@ -173,6 +173,16 @@ pub enum Error {
     /// A call's arguments do not fit the model.
     #[error("{0}")]
     Argument(String),
+    /// A device cannot be opened.
+    #[error(
+        "cannot use the device cuda:{number}: {source}; use --device cpu, or a build with the cuda feature on a machine with that GPU"
+    )]
+    Device {
+        /// Number of the CUDA device.
+        number: usize,
+        /// What the driver says.
+        source: candle_core::Error,
+    },
     /// The tensor library failed.
     #[error("tensor computation failed: {0}")]
     Tensor(#[from] candle_core::Error),

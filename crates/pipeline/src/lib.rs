@@ -8,7 +8,6 @@ mod batches;
 mod collect;
 mod collection;
 mod corpus;
-mod device;
 mod error;
 mod files;
 mod init;
@@ -27,9 +26,9 @@ pub use api::{
 pub use collect::{CollectOptions, CollectSummary, collect};
 pub use crosscoder::train::{BiasStart, Settings};
 pub use crosscoder::{CodeNormalization, Kind};
-pub use device::DeviceChoice;
 pub use diffing::auroc;
 pub use error::{Error, Result};
+pub use gemma::DeviceChoice;
 pub use init::{InitOptions, InitSummary, init, reference};
 pub use progress::{Bars, JsonLines, Progress, Silent};
 pub use score::{open_store, score_prompts, write_concepts};
