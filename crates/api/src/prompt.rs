@@ -26,6 +26,7 @@ impl ModelName {
     }
 
     /// The other model.
+    #[must_use]
     pub fn other(self) -> Self {
         match self {
             Self::Base => Self::Chat,
