@@ -215,6 +215,12 @@ pub(crate) struct Analyse {
     /// Name of the dictionary
     #[arg(long)]
     pub(crate) dictionary: String,
+    /// Steps to run, all by default: neighbours, logit-lens, scaling, statistics, examples; what others wrote stays
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) steps: Vec<pipeline::Step>,
+    /// Examples kept per latent and quantile group
+    #[arg(long, default_value_t = 20)]
+    pub(crate) examples: usize,
     /// Where the models run: auto, cpu or cuda:N
     #[arg(long, env = "STEREOSCOPE_DEVICE", default_value = "auto")]
     pub(crate) device: String,

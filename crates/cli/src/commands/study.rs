@@ -115,6 +115,8 @@ pub(crate) fn analyse(analyse: Analyse) -> Result<(), Failure> {
     let options = AnalyseOptions {
         study: analyse.study,
         dictionary: analyse.dictionary,
+        steps: analyse.steps,
+        examples_per_group: analyse.examples,
         device: device(&analyse.device)?,
         ..AnalyseOptions::default()
     };
