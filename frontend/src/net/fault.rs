@@ -46,9 +46,13 @@ impl Fault {
         }
     }
 
-    /// Whether the thing asked for does not exist.
-    pub(crate) fn is_missing(&self) -> bool {
-        matches!(self, Self::Problem(problem) if problem.status == 404)
+    /// Whether the same request may succeed later.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Problem(problem) => problem.status >= 500,
+            Self::Unreachable | Self::Garbled(_) => true,
+            Self::Aborted => false,
+        }
     }
 }
 
@@ -62,7 +66,8 @@ mod tests {
         let fault = Fault::from_answer(404, body.as_bytes());
         assert_eq!(fault.title(), "Unknown latent");
         assert_eq!(fault.detail(), "There are 512.");
-        assert!(fault.is_missing());
+        assert!(!fault.may_pass());
+        assert!(Fault::Unreachable.may_pass());
         assert!(Fault::from_answer(502, b"<html>").detail().contains("502"));
     }
 }

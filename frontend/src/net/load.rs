@@ -74,7 +74,7 @@ pub(crate) fn use_body<T: Send + Sync + 'static>(
         }
         Err(why) => Some(Fault::Garbled(why)),
     };
-    let state = follow(memo(move || request()), Arc::new(take));
+    let state = follow(memo(request), Arc::new(take));
     Load { data, state }
 }
 

@@ -12,7 +12,9 @@ pub(crate) fn use_keys(act: impl Fn(&str, &KeyboardEvent) + 'static) {
     listen(Box::new(act));
 }
 
-fn listen(act: Box<dyn Fn(&str, &KeyboardEvent)>) {
+type Act = dyn Fn(&str, &KeyboardEvent);
+
+fn listen(act: Box<Act>) {
     let handle = window_event_listener(ev::keydown, move |event| {
         let typing = event
             .target()

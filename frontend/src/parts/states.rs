@@ -21,7 +21,7 @@ pub(crate) fn skeleton(lines: usize) -> AnyView {
 /// What went wrong, what to do, and a way to try again where that can help.
 pub(crate) fn fault_note(fault: &Fault, again: Option<Waiting>) -> AnyView {
     let again = again
-        .filter(|_| !fault.is_missing())
+        .filter(|_| fault.may_pass())
         .map(|waiting| Button::new("Try again").doing(move || waiting.reload()));
     view! {
         <div class="note bad" role="alert" data-testid="problem">

@@ -60,11 +60,10 @@ fn strip(page: Page, colour: Memo<Colour>, latent: Load<LatentDetail>, choice: C
             return fault_note(&fault, Some(reading.state));
         }
         let Some(answer) = reading.get() else {
-            let waits = reading.state.busy.get();
-            return if waits {
-                skeleton(3)
-            } else {
-                empty("Type a prompt and read it: its tokens appear here.")
+            return match (reading.state.busy.get(), page.url.read().prompt.to_api()) {
+                (true, _) => skeleton(3),
+                (false, Some(_)) => empty("The prompt waits for the models."),
+                (false, None) => empty("Type a prompt and read it: its tokens appear here."),
             };
         };
         let of = |id| answer.latents.first().filter(|values| values.id == id);

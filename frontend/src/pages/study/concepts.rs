@@ -24,7 +24,7 @@ pub(super) fn table(study: &StudyInfo) -> AnyView {
     }
     let body = view! {
         <p class="pad small quiet">"How well one latent’s largest v tells a concept’s held-out prompts from others (AUROC; 0.5 is chance)."</p>
-        <div class="scroll tall" tabindex="0" role="region" aria-labelledby="concepts">
+        <div class="scroll tall" tabindex="0" role="region" aria-label="Scores, scrolling">
             <table class="rows">
                 <thead>
                     <tr>

@@ -14,9 +14,10 @@ use crate::{
     parts::{
         badge::tag,
         card::Card,
+        live::{live, memo},
         provenance::strip,
         share::share,
-        states::{loaded, warning},
+        states::{fault_note, skeleton, warning},
     },
 };
 
@@ -30,25 +31,37 @@ pub(crate) fn Study() -> impl IntoView {
             .get()
             .map_or("Study".into(), |study| study.name.clone())
     }));
-    loaded(explorer.study, 8, |study| {
-        view! {
-            <div class="stack">
-                <div class="title">
-                    <div>
-                        <h1>{study.name.clone()}</h1>
-                        {study.description.clone().map(|text| view! { <p class="lead">{text}</p> }.into_any())}
-                    </div>
-                    <div class="actions">{share()}</div>
-                </div>
-                {facts(&study)}
-                {start::cards(&study)}
-                {dictionaries::side_by_side(&study)}
-                {concepts::table(&study)}
-                <div class="cols home">{models(&study)}{provenance(&study)}</div>
+    // The study is asked for again when the models' state changes; what is being typed here must survive that.
+    let known = memo(move || {
+        let revision = explorer.study.get().map(|study| study.revision.clone());
+        (explorer.study.state.fault.get(), revision)
+    });
+    live(
+        move || match (known.get(), explorer.study.data.get_untracked()) {
+            ((Some(fault), _), _) => fault_note(&fault, Some(explorer.study.state)),
+            (_, Some(study)) => page(&study),
+            (_, None) => skeleton(8),
+        },
+    )
+}
+
+fn page(study: &StudyInfo) -> AnyView {
+    let description = study.description.clone();
+    let description = description.map(|text| view! { <p class="lead">{text}</p> }.into_any());
+    view! {
+        <div class="stack">
+            <div class="title">
+                <div><h1>{study.name.clone()}</h1>{description}</div>
+                <div class="actions">{share()}</div>
             </div>
-        }
-        .into_any()
-    })
+            {facts(study)}
+            {start::cards(study)}
+            {dictionaries::side_by_side(study)}
+            {concepts::table(study)}
+            <div class="cols home">{models(study)}{provenance(study)}</div>
+        </div>
+    }
+    .into_any()
 }
 
 fn facts(study: &StudyInfo) -> AnyView {
@@ -79,7 +92,7 @@ fn provenance(study: &StudyInfo) -> AnyView {
         view! { <dt>{name.clone()}</dt><dd>{value.clone()}</dd> }.into_any()
     };
     let facts = study.provenance.iter().map(fact).collect_view();
-    let body = view! { <div class="scroll tall" tabindex="0" role="region" aria-labelledby="provenance"><dl class="settings">{facts}</dl></div> };
+    let body = view! { <div class="scroll tall" tabindex="0" role="region" aria-label="Facts, scrolling"><dl class="settings">{facts}</dl></div> };
     Card::new("provenance", "Where it comes from").holding(body.into_any())
 }
 
@@ -91,8 +104,9 @@ fn models(study: &StudyInfo) -> AnyView {
     let template = study.template.clone().map(|template| {
         view! { <details class="twin"><summary>"Chat template"</summary><pre class="code">{template}</pre></details> }.into_any()
     });
+    let reason = live(|| explorer().study.get()?.models.reason.clone().map(warning));
     let body = view! {
-        {study.models.reason.clone().map(warning)}
+        {reason}
         <div class="scroll">
             <table class="facts">
                 <thead><tr><td></td><th scope="col">{tag("base", "base")}</th><th scope="col">{tag("chat", "chat")}</th></tr></thead>
