@@ -202,6 +202,36 @@ impl QuantileSampler {
         kept
     }
 
+    /// Kept sequences of a latent by group: `per_group` of each, and from groups with more in turn, strongest first, until there are
+    /// `least` in all, as far as they go. Inside a group strongest first.
+    pub fn choice(&self, latent: u32, per_group: usize, least: usize) -> [Vec<&Sampled>; GROUPS] {
+        let kept: [Vec<&Sampled>; GROUPS] = std::array::from_fn(|group| {
+            self.group(latent, group)
+                .map(|g| g.kept.values().collect())
+                .unwrap_or_default()
+        });
+        let mut take = kept.each_ref().map(|group| group.len().min(per_group));
+        let mut missing = least.saturating_sub(take.iter().sum());
+        loop {
+            let before = missing;
+            for (taken, group) in take.iter_mut().zip(&kept).rev() {
+                if missing > 0 && *taken < group.len() {
+                    *taken += 1;
+                    missing -= 1;
+                }
+            }
+            if missing == 0 || missing == before {
+                break;
+            }
+        }
+        let mut chosen = kept;
+        for (group, taken) in chosen.iter_mut().zip(take) {
+            group.truncate(taken);
+            group.sort_by(|a, b| b.max.total_cmp(&a.max).then(a.sequence.cmp(&b.sequence)));
+        }
+        chosen
+    }
+
     /// How many sequences fell into a latent's group, copies included.
     pub fn sequences(&self, latent: u32, group: usize) -> u64 {
         self.group(latent, group).map_or(0, |g| g.sequences)

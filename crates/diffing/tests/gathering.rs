@@ -256,3 +256,21 @@ fn sampling_bounds_are_the_groups() {
     assert!(sampler.examples(0, 2).is_empty());
     assert!(sampler.examples(1, 9).is_empty());
 }
+
+#[test]
+fn a_choice_takes_a_few_of_every_group_and_tops_up_where_there_are_more() {
+    // Two sequences at the top, thirty at the bottom.
+    let mut sampler = QuantileSampler::new(vec![8.0], 20, 1);
+    for sequence in 0..32u32 {
+        let v = if sequence < 2 { 8.0 } else { 1.0 };
+        sampler
+            .offer(u64::from(sequence), &[1, sequence], &[(0, 0, v)])
+            .unwrap();
+    }
+    let sizes = |per_group, least| sampler.choice(0, per_group, least).map(|group| group.len());
+    assert_eq!(sizes(5, 0), [5, 0, 0, 0, 2, 0]);
+    assert_eq!(sizes(5, 20), [18, 0, 0, 0, 2, 0]);
+    assert_eq!(sizes(20, 20), [20, 0, 0, 0, 2, 0]);
+    assert_eq!(sizes(1, 3), [1, 0, 0, 0, 2, 0]);
+    assert_eq!(sizes(0, 100), [20, 0, 0, 0, 2, 0]);
+}

@@ -12,6 +12,9 @@ use crate::Result;
 use crate::collection::Collection;
 use crate::shard::Sequence;
 
+/// Examples of a latent in all, where it fires on that many sequences, however few a group may hold.
+const LEAST: usize = 20;
+
 /// Chooses and writes the examples; adds the tokens of their sequences to `tokens`.
 pub(super) fn write(
     context: &Context<'_>,
@@ -24,16 +27,16 @@ pub(super) fn write(
     };
     let (sampler, mut sequences) = sample(context, collection, rows)?;
     let mut groups = Vec::new();
+    let mut examples = Vec::new();
     let mut used = BTreeSet::new();
     for row in rows {
-        for group in (0..GROUPS).rev() {
-            let kept = sampler.examples(row.id, group);
+        let chosen = sampler.choice(row.id, context.options.examples_per_group, LEAST);
+        for (group, kept) in chosen.into_iter().enumerate().rev() {
             let in_band = sampler.sequences(row.id, group);
             if in_band == 0 {
                 continue;
             }
             let (from, to) = sampler.bounds(row.id, group);
-            used.extend(kept.iter().map(|example| example.sequence));
             groups.push(GroupRecord {
                 latent: row.id,
                 group: ExampleGroup {
@@ -44,6 +47,10 @@ pub(super) fn write(
                     sequences: in_band,
                 },
             });
+            for example in kept {
+                used.insert(example.sequence);
+                examples.push((row.id, group as u32, example));
+            }
         }
     }
     sequences.retain(|number, _| used.contains(number));
@@ -51,24 +58,16 @@ pub(super) fn write(
     for sequence in &sequences {
         tokens.extend(&sequence.tokens);
     }
-    let examples = rows.iter().flat_map(|row| {
-        let sampler = &sampler;
-        (0..GROUPS).rev().flat_map(move |group| {
-            sampler
-                .examples(row.id, group)
-                .into_iter()
-                .map(move |example| {
-                    let (positions, values) = example.activations.iter().copied().unzip();
-                    ExampleRecord {
-                        latent: row.id,
-                        group: group as u32,
-                        sequence: example.sequence,
-                        max: example.max,
-                        positions,
-                        values,
-                    }
-                })
-        })
+    let examples = examples.into_iter().map(|(latent, group, example)| {
+        let (positions, values) = example.activations.iter().copied().unzip();
+        ExampleRecord {
+            latent,
+            group,
+            sequence: example.sequence,
+            max: example.max,
+            positions,
+            values,
+        }
     });
     writer.set_examples(&sequences, examples, groups)?;
     Ok(())
@@ -86,7 +85,8 @@ fn sample(
         .iter()
         .map(|row| row.max_activation.unwrap_or(0.0) as f32)
         .collect();
-    let mut sampler = QuantileSampler::new(maxima, options.examples_per_group, options.seed);
+    let keep = options.examples_per_group.max(LEAST);
+    let mut sampler = QuantileSampler::new(maxima, keep, options.seed);
     let mut records = BTreeMap::new();
     let width = crosscoder.activation_dim();
     let most = chunk_tokens(crosscoder.dict_size());
