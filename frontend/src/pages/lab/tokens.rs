@@ -10,6 +10,7 @@ use crate::{
         numbers::short,
         verdict::class_style,
     },
+    explorer::{Models, explorer},
     nav::History,
     net::{detail::use_detail, load::Load},
     parts::{
@@ -60,10 +61,14 @@ fn strip(page: Page, colour: Memo<Colour>, latent: Load<LatentDetail>, choice: C
             return fault_note(&fault, Some(reading.state));
         }
         let Some(answer) = reading.get() else {
-            return match (reading.state.busy.get(), page.url.read().prompt.to_api()) {
-                (true, _) => skeleton(3),
-                (false, Some(_)) => empty("The prompt waits for the models."),
-                (false, None) => empty("Type a prompt and read it: its tokens appear here."),
+            let asking = *explorer().models.read() == Models::Unknown || page.slug().is_none();
+            return match (
+                page.url.read().prompt.to_api(),
+                asking || reading.state.busy.get(),
+            ) {
+                (None, _) => empty("Type a prompt and read it: its tokens appear here."),
+                (Some(_), true) => skeleton(3),
+                (Some(_), false) => empty("The prompt waits for the models."),
             };
         };
         let of = |id| answer.latents.first().filter(|values| values.id == id);

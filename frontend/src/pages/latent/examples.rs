@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{Example, ExampleGroup, ExamplesPage};
+use api::{Example, ExampleGroup, ExamplesPage, LatentDetail};
 use leptos::prelude::*;
 
 use super::Page;
@@ -14,7 +14,10 @@ use crate::{
         verdict::class_style,
     },
     nav::History,
-    net::{load::use_load, request::Request},
+    net::{
+        load::{Load, use_load},
+        request::Request,
+    },
     parts::{
         card::Card,
         field::Button,
@@ -29,52 +32,87 @@ use crate::{
 const BEFORE: usize = 24;
 const AFTER: usize = 14;
 
-/// The examples with a choice of group.
-pub(super) fn card(page: Page) -> AnyView {
-    let group = memo(move || page.state.read().group);
-    let cursor = RwSignal::new(None::<String>);
-    let shown: RwSignal<Vec<Arc<Example>>> = RwSignal::new(Vec::new());
-    // Another latent or group begins at the strongest example again.
-    effect(move || {
-        group.track();
-        page.id.track();
-        page.slug.track();
-        cursor.set(None);
-    });
-    let load = use_load::<ExamplesPage>(move || {
-        let id = page.id.get()?;
-        Some(Request::examples(
-            &page.slug.read(),
-            id,
-            group.get(),
-            cursor.read().as_deref(),
-        ))
-    });
-    effect(move || {
-        let Some(data) = load.get() else { return };
-        let more = cursor.read_untracked().is_some();
-        shown.update(|shown| {
-            if !more {
-                shown.clear();
-            }
-            shown.extend(data.examples.iter().cloned().map(Arc::new));
+/// The examples asked for so far.
+#[derive(Clone, Copy)]
+pub(super) struct Feed {
+    group: Memo<Option<u32>>,
+    cursor: RwSignal<Option<String>>,
+    load: Load<ExamplesPage>,
+    /// The latent and its examples, all pages so far.
+    got: RwSignal<(Option<u32>, Vec<Arc<Example>>)>,
+}
+
+impl Feed {
+    /// Asks for examples beside the latent itself, so that neither waits for the other.
+    pub(super) fn of(slug: Memo<String>, id: Memo<Option<u32>>, state: Memo<LatentState>) -> Self {
+        let group = memo(move || state.read().group);
+        let cursor = RwSignal::new(None::<String>);
+        let got = RwSignal::new((None, Vec::new()));
+        // Another latent or group begins at the strongest example again.
+        effect(move || {
+            let _ = (group.get(), id.get(), slug.get());
+            cursor.set(None);
         });
+        let load = use_load::<ExamplesPage>(move || {
+            Some(Request::examples(
+                &slug.read(),
+                id.get()?,
+                group.get(),
+                cursor.read().as_deref(),
+            ))
+        });
+        effect(move || {
+            let Some(data) = load.get() else { return };
+            let more = cursor.read_untracked().is_some();
+            got.update(|(of, examples)| {
+                *of = id.get_untracked();
+                if !more {
+                    examples.clear();
+                }
+                examples.extend(data.examples.iter().cloned().map(Arc::new));
+            });
+        });
+        Self {
+            group,
+            cursor,
+            load,
+            got,
+        }
+    }
+}
+
+/// The examples with a choice of group.
+pub(super) fn card(page: Page, feed: Feed) -> AnyView {
+    let Feed {
+        group,
+        cursor,
+        load,
+        got,
+    } = feed;
+    // Examples are coloured by their latent's maximum: both must be of one latent before anything changes.
+    let shown = RwSignal::new(None);
+    effect(move || {
+        let (Some(detail), (of, examples)) = (page.detail.get(), got.get()) else {
+            return;
+        };
+        if of == Some(detail.row.id) {
+            shown.set(Some((detail, examples)));
+        }
     });
     let list = live(move || {
         if let Some(fault) = load.state.fault.get() {
             return fault_note(&fault, Some(load.state));
         }
-        if !load.is_there() {
+        let Some((detail, examples)) = shown.get() else {
             return skeleton(6);
-        }
-        let examples = shown.get();
+        };
         if examples.is_empty() {
-            return empty(nothing(page));
+            return empty(nothing(&detail));
         }
         let rows = examples
-            .into_iter()
+            .iter()
             .enumerate()
-            .map(|(i, example)| one(i, &example, page))
+            .map(|(i, example)| one(i, example, &detail))
             .collect_view();
         view! { <ol class="examples">{rows}</ol> }.into_any()
     });
@@ -88,7 +126,7 @@ pub(super) fn card(page: Page) -> AnyView {
     });
     let tally = move || {
         load.get().map_or(String::new(), |data| {
-            format!("{} of {}", shown.read().len(), count(data.total))
+            format!("{} of {}", got.read().1.len(), count(data.total))
         })
     };
     let beside = view! { <span class="small quiet" data-testid="examples-tally">{tally}</span>{groups(page, group)} };
@@ -153,32 +191,21 @@ fn groups(page: Page, chosen: Memo<Option<u32>>) -> AnyView {
     })
 }
 
-fn nothing(page: Page) -> String {
-    let detail = page.detail.get();
-    match detail.as_ref().map(|d| d.row.dead) {
-        Some(Some(true)) => {
-            "It never fired in the tokens analysed, so there is nothing to show.".into()
-        }
-        Some(None) => {
-            "Examples come with the analysis, which has not run for this dictionary.".into()
-        }
-        _ => "No example is stored in this band.".into(),
+fn nothing(detail: &LatentDetail) -> &'static str {
+    match detail.row.dead {
+        Some(true) => "It never fired in the tokens analysed, so there is nothing to show.",
+        None => "Examples come with the analysis, which has not run for this dictionary.",
+        Some(false) => "No example is stored in this band.",
     }
 }
 
-fn one(i: usize, example: &Arc<Example>, page: Page) -> AnyView {
+fn one(i: usize, example: &Arc<Example>, detail: &LatentDetail) -> AnyView {
     let near = window(&example.values, BEFORE, AFTER);
     let all = 0..example.tokens.len();
     let cut = near != all;
     let whole = RwSignal::new(false);
-    let row = page
-        .detail
-        .data
-        .with_untracked(|d| d.as_ref().map(|d| d.row.clone()));
-    let (max, tone) = row.map_or((0.0, "other"), |row| {
-        (row.max_activation.unwrap_or(0.0), class_style(row.class))
-    });
-    let latent = page.id.get_untracked();
+    let max = detail.row.max_activation.unwrap_or(0.0);
+    let (tone, latent) = (class_style(detail.row.class), Some(detail.row.id));
     let held = example.clone();
     let strip = live(move || {
         let range = if whole.get() {

@@ -6,8 +6,10 @@ mod head;
 mod lens;
 mod tryout;
 
-use api::LatentDetail;
+use api::{ActivationsResponse, LatentDetail};
 use leptos::prelude::*;
+
+use self::examples::Feed;
 
 use crate::{
     explorer::explorer,
@@ -93,6 +95,8 @@ pub(crate) fn Latent() -> impl IntoView {
     let id = memo(move || segment.with(|text| text.parse().ok()));
     let (state, set) = use_url_state::<LatentState>();
     let detail = use_detail(move || Some((slug.get(), id.get()?)));
+    let feed = Feed::of(slug, id, state);
+    let tried = tryout::probe(slug, id, state);
     let change = Callback::new(move |(next, history)| set(next, history));
     let page = Page {
         slug,
@@ -153,14 +157,14 @@ pub(crate) fn Latent() -> impl IntoView {
                 view! { {title()}{fault_note(&fault, Some(detail.state))}<p><a class="button" href=latents_path(&slug.read())>"All latents"</a></p> }.into_any()
             }
             (_, None, false) => view! { {title()}{skeleton(12)} }.into_any(),
-            (_, None, true) => content(page),
+            (_, None, true) => content(page, feed, tried),
         }
     });
     view! { <div class="stack latent-page" class:busy=detail.state.busy>{body}{top}</div> }
         .into_any()
 }
 
-fn content(page: Page) -> AnyView {
+fn content(page: Page, feed: Feed, tried: Load<ActivationsResponse>) -> AnyView {
     let with = move |show: fn(Page, &LatentDetail) -> AnyView| {
         live(move || page.detail.get().map(|detail| show(page, &detail)))
     };
@@ -168,7 +172,7 @@ fn content(page: Page) -> AnyView {
         {with(head::title)}
         {with(head::numbers)}
         <div class="cols latent">
-            <div class="stack">{tryout::card(page)}{examples::card(page)}</div>
+            <div class="stack">{tryout::card(page, tried)}{examples::card(page, feed)}</div>
             <aside class="stack" aria-label="More about this latent">
                 {with(|_, detail| lens::card(detail))}
                 {with(|_, detail| beside::histogram(detail))}

@@ -12,7 +12,10 @@ use crate::{
     },
     explorer::explorer,
     nav::History,
-    net::{load::use_load, request::Request},
+    net::{
+        load::{Load, use_load},
+        request::Request,
+    },
     parts::{
         card::Card,
         live::{live, memo, when_changed},
@@ -23,8 +26,27 @@ use crate::{
     state::latent::LatentState,
 };
 
+/// Runs the address's prompt beside asking for the latent itself, so that neither waits for the other.
+pub(super) fn probe(
+    slug: Memo<String>,
+    id: Memo<Option<u32>>,
+    state: Memo<LatentState>,
+) -> Load<ActivationsResponse> {
+    let ready = explorer().ready;
+    use_load(move || {
+        let prompt = state.read().request().filter(|_| ready.get())?;
+        let latents = LatentSet::Ids(vec![id.get()?]);
+        Some(Request::activations(&ActivationsRequest {
+            dictionary: slug.get(),
+            prompt,
+            latents,
+            top_k: 0,
+        }))
+    })
+}
+
 /// A prompt through both models, coloured by this latent.
-pub(super) fn card(page: Page) -> AnyView {
+pub(super) fn card(page: Page, load: Load<ActivationsResponse>) -> AnyView {
     let now = page.state.get_untracked();
     let text = RwSignal::new(now.prompt.unwrap_or_default());
     let raw = RwSignal::new(now.raw);
@@ -33,17 +55,6 @@ pub(super) fn card(page: Page) -> AnyView {
     when_changed(asked, move |(prompt, is_raw)| {
         text.set(prompt.unwrap_or_default());
         raw.set(is_raw);
-    });
-    let ready = explorer().ready;
-    let load = use_load::<ActivationsResponse>(move || {
-        let prompt = page.state.read().request().filter(|_| ready.get())?;
-        let latents = LatentSet::Ids(vec![page.id.get()?]);
-        Some(Request::activations(&ActivationsRequest {
-            dictionary: page.slug.get(),
-            prompt,
-            latents,
-            top_k: 0,
-        }))
     });
     let submit = move || {
         let before = page.state.get_untracked();

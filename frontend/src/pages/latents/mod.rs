@@ -78,7 +78,7 @@ pub(crate) fn Latents() -> impl IntoView {
                 <div><h1>"Latents"</h1>{count_line(triage)}</div>
                 <div class="actions">{dictionary_select(triage)}{share()}</div>
             </div>
-            {top}
+            <div class="slot">{top}</div>
             <div class="cols triage">
                 <section class="card flush table-card" aria-label="Table" class:busy=page.state.busy>{body}</section>
                 <aside class="stack" aria-label="Filters">{filters::filters(triage)}</aside>
