@@ -33,9 +33,25 @@ impl DuckDb {
     }
 }
 
+/// Where the pinned library is kept.
+fn pinned(place: &Place) -> PathBuf {
+    place.tools.join("duckdb")
+}
+
+/// The one folder that `.cargo/config.toml` can name.
+fn configured(place: &Place) -> PathBuf {
+    place.root.join("target").join("tools").join("duckdb")
+}
+
+/// A folder that the user names in `DUCKDB_LIB_DIR`. Cargo sets the variable too, from its configuration.
+fn named(place: &Place) -> Option<PathBuf> {
+    let folder = PathBuf::from(std::env::var_os("DUCKDB_LIB_DIR")?);
+    (folder != configured(place) && folder != pinned(place)).then_some(folder)
+}
+
 /// Folder that the build links against.
 pub(crate) fn folder(place: &Place) -> PathBuf {
-    place.tools.join("duckdb")
+    named(place).unwrap_or_else(|| pinned(place))
 }
 
 /// Makes the library available, or says why DuckDB will be built from source.
@@ -47,7 +63,7 @@ pub(crate) fn ensure(place: &Place) -> Result<DuckDb, Failure> {
         );
         return Ok(DuckDb::Bundled);
     }
-    if std::env::var_os("DUCKDB_LIB_DIR").is_none() && !folder(place).join(LIBRARY).is_file() {
+    if named(place).is_none() && !pinned(place).join(LIBRARY).is_file() {
         if output(command(place, "npm").arg("--version")).is_none() {
             skipped(
                 "DuckDB",
@@ -59,9 +75,7 @@ pub(crate) fn ensure(place: &Place) -> Result<DuckDb, Failure> {
             fetch(place)
         })?;
     }
-    let source = std::env::var_os("DUCKDB_LIB_DIR")
-        .map_or_else(|| folder(place), PathBuf::from)
-        .join(LIBRARY);
+    let source = folder(place).join(LIBRARY);
     link_default_folder(place)?;
     for profile in ["release", "debug"] {
         let beside = place.target.join(profile).join(LIBRARY);
@@ -103,7 +117,7 @@ fn fetch(place: &Place) -> Result<(), Failure> {
         .arg(&archive)
         .args(["--strip-components=1", "-C"])
         .arg(&incoming))?;
-    let target = folder(place);
+    let target = pinned(place);
     make(&target)?;
     std::fs::rename(incoming.join(LIBRARY), target.join(LIBRARY))
         .map_err(|e| Failure(format!("{LIBRARY} could not be moved into place: {e}")))?;
@@ -113,7 +127,7 @@ fn fetch(place: &Place) -> Result<(), Failure> {
 
 /// A plain `cargo build` reads the library's folder from `.cargo/config.toml`, which can only name the default target folder.
 fn link_default_folder(place: &Place) -> Result<(), Failure> {
-    let default = place.root.join("target").join("tools").join("duckdb");
+    let default = configured(place);
     if default.exists() || place.target == place.root.join("target") {
         return Ok(());
     }
@@ -121,7 +135,7 @@ fn link_default_folder(place: &Place) -> Result<(), Failure> {
         make(parent)?;
     }
     #[cfg(unix)]
-    std::os::unix::fs::symlink(folder(place), &default)
+    std::os::unix::fs::symlink(pinned(place), &default)
         .map_err(|e| Failure(format!("{} cannot be linked: {e}", default.display())))?;
     Ok(())
 }

@@ -39,9 +39,7 @@ pub(crate) fn command(place: &Place, program: impl AsRef<OsStr>) -> Command {
     if let Ok(joined) = std::env::join_paths(path) {
         command.env("PATH", joined);
     }
-    if std::env::var_os("DUCKDB_LIB_DIR").is_none() {
-        command.env("DUCKDB_LIB_DIR", crate::duckdb::folder(place));
-    }
+    command.env("DUCKDB_LIB_DIR", crate::duckdb::folder(place));
     command.current_dir(&place.root);
     command
 }
