@@ -38,9 +38,14 @@ pub(crate) fn Study() -> impl IntoView {
     });
     live(
         move || match (known.get(), explorer.study.data.get_untracked()) {
-            ((Some(fault), _), _) => fault_note(&fault, Some(explorer.study.state)),
+            ((Some(fault), _), _) => {
+                let note = fault_note(&fault, Some(explorer.study.state));
+                view! { <div class="stack"><h1>"The study"</h1>{note}</div> }.into_any()
+            }
             (_, Some(study)) => page(&study),
-            (_, None) => skeleton(8),
+            (_, None) => {
+                view! { <div class="stack"><h1>"The study"</h1>{skeleton(8)}</div> }.into_any()
+            }
         },
     )
 }
