@@ -15,6 +15,7 @@ mod roc;
 mod sampler;
 mod scaling;
 mod statistics;
+mod weights;
 
 pub use classes::{class, nu, verdict};
 pub use decoder::Decoder;
@@ -27,3 +28,4 @@ pub use roc::auroc;
 pub use sampler::{GROUPS, QUANTILES, QuantileSampler, Sampled, quantile_group};
 pub use scaling::ScalingSums;
 pub use statistics::{LatentStatistics, LatentSummary};
+pub use weights::weight_row;

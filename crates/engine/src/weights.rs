@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use api::{Betas, ClassCuts, LatentRow};
+use api::{ClassCuts, LatentRow};
 use candle_core::Device;
 use crosscoder::Crosscoder;
 use rayon::prelude::*;
@@ -20,30 +20,8 @@ pub fn weight_rows(dir: &Path, cuts: &ClassCuts) -> Result<Vec<LatentRow>> {
         .enumerate()
         .map(|(j, (&base, &chat))| {
             let id = j as u32;
-            let delta_norm = diffing::delta_norm(base, chat);
-            LatentRow {
-                id,
-                class: diffing::class(delta_norm, cuts),
-                dead: None,
-                label: None,
-                verdict: None,
-                delta_norm,
-                norm_base: f64::from(base),
-                norm_chat: f64::from(chat),
-                decoder_cosine: diffing::cosine(
-                    crosscoder.decoder_row(0, id),
-                    crosscoder.decoder_row(1, id),
-                ),
-                nu_epsilon: None,
-                nu_r: None,
-                betas: Betas::default(),
-                frequency: None,
-                active_tokens: None,
-                tokens: None,
-                max_activation: None,
-                mean_activation: None,
-                template_share: None,
-            }
+            let rows = [0, 1].map(|model| crosscoder.decoder_row(model, id));
+            diffing::weight_row(id, [base, chat], rows, cuts)
         })
         .collect())
 }

@@ -1,6 +1,6 @@
 //! What the weights alone say: norms, Δ_norm, classes, cosines.
 
-use api::{Betas, ClassCuts, LatentRow};
+use api::{ClassCuts, LatentRow};
 use crosscoder::Crosscoder;
 
 /// One row per latent, in the order of ids; everything that needs activations is unknown.
@@ -9,30 +9,8 @@ pub(crate) fn rows(crosscoder: &Crosscoder, cuts: &ClassCuts) -> Vec<LatentRow> 
     (0u32..)
         .zip(norms)
         .map(|(id, (&base, &chat))| {
-            let delta_norm = diffing::delta_norm(base, chat);
-            LatentRow {
-                id,
-                class: diffing::class(delta_norm, cuts),
-                dead: None,
-                label: None,
-                verdict: None,
-                delta_norm,
-                norm_base: f64::from(base),
-                norm_chat: f64::from(chat),
-                decoder_cosine: diffing::cosine(
-                    crosscoder.decoder_row(0, id),
-                    crosscoder.decoder_row(1, id),
-                ),
-                nu_epsilon: None,
-                nu_r: None,
-                betas: Betas::default(),
-                frequency: None,
-                active_tokens: None,
-                tokens: None,
-                max_activation: None,
-                mean_activation: None,
-                template_share: None,
-            }
+            let rows = [0, 1].map(|model| crosscoder.decoder_row(model, id));
+            diffing::weight_row(id, [base, chat], rows, cuts)
         })
         .collect()
 }
