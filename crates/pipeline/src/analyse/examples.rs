@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use api::{ExampleGroup, LatentRow};
 use candle_core::Tensor;
-use diffing::{GROUPS, QuantileSampler};
+use diffing::QuantileSampler;
 use store::{ExampleRecord, GroupRecord, SequenceRecord, Writer};
 
 use super::{Context, chunk_tokens};
