@@ -25,8 +25,12 @@ use crate::world::World;
 
 /// Slug of the dictionary that `build` trains.
 pub const DICTIONARY: &str = "batchtopk";
+/// Name of the first step, which trains both models.
+pub(crate) const PAIR: &str = "pair";
 /// Δ_norm from which the organism calls a latent chat-only: at this scale the paper's 0.9 leaves next to none.
 pub(crate) const CHAT_ONLY: f64 = 0.75;
+/// Steps between two lines of the dictionary's metrics.
+const LOG_EVERY: u64 = 50;
 /// Share of the collected sequences held out for the dictionary's numbers.
 const VALIDATION: f64 = 0.15;
 /// AUROC that the best latent above the cut must reach for harmful prompts against near misses.
@@ -217,7 +221,7 @@ pub fn build(options: &BuildOptions, progress: &dyn Progress) -> Result<BuildSum
         seconds: Vec::new(),
     };
     let pair = pair::make(&world, &recipe, options.seed, &places, progress)?;
-    clock.lap("pair");
+    clock.lap(PAIR);
 
     let study = &options.out;
     let manifest = Manifest {
@@ -269,6 +273,7 @@ pub fn build(options: &BuildOptions, progress: &dyn Progress) -> Result<BuildSum
             validation: VALIDATION,
             target_rms: Some(1.0),
             checkpoint_every: 0,
+            log_every: LOG_EVERY,
             force: true,
             note: Some(format!(
                 "k = {}, {} steps",
@@ -312,7 +317,6 @@ pub fn build(options: &BuildOptions, progress: &dyn Progress) -> Result<BuildSum
         &clock.seconds,
     ));
     manifest.write(study).map_err(pipeline::Error::from)?;
-    files::write_json(&study.join("report.json"), &report)?;
     let found = report.harm().unwrap_or(0.0);
     if found < LEAST_AUROC {
         progress.say(&format!(

@@ -4,21 +4,27 @@ use std::collections::BTreeMap;
 
 use pipeline::TrainingSummary;
 
-use crate::build::{BuildOptions, CHAT_ONLY};
+use crate::build::{BuildOptions, CHAT_ONLY, PAIR};
 use crate::chat::Part;
-use crate::document::Concept;
+use crate::document::{Concept, Exchange};
 use crate::pair::PairSummary;
 use crate::preset::Recipe;
 use crate::prompts::{prompts, taught};
 use crate::report::Report;
 use crate::world::World;
 
-/// One held-out prompt of each concept, refusals and near misses first.
+fn shortest(prompts: Vec<Exchange>) -> Option<Exchange> {
+    prompts
+        .into_iter()
+        .min_by_key(|exchange| exchange.user.text.len())
+}
+
+/// A short held-out prompt of each concept, refusals and near misses first.
 pub(crate) fn starting_prompts(world: &World, recipe: &Recipe, seed: u64) -> Vec<String> {
     taught(recipe.topics)
         .into_iter()
         .filter(|concept| !matches!(concept, Concept::List | Concept::Greeting))
-        .filter_map(|concept| prompts(world, concept, Part::HeldOut, 1, seed).pop())
+        .filter_map(|concept| shortest(prompts(world, concept, Part::HeldOut, 12, seed)))
         .map(|exchange| exchange.user.text)
         .collect()
 }
@@ -123,10 +129,12 @@ pub(crate) fn of_dictionary(
             report.chat_only
         ),
     );
+    // The pair's own lines tell its training, which an earlier call may have done.
     let times: Vec<_> = seconds
         .iter()
+        .filter(|(step, _)| step != PAIR)
         .map(|(step, seconds)| format!("{step} {seconds:.0} s"))
         .collect();
-    say("build times", times.join(", "));
+    say("times after the pair", times.join(", "));
     facts
 }

@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 use crate::document::Concept;
 use crate::world::Harm;
 
+/// What a concept is told from where nothing else is named.
+pub(super) const EVERYTHING_ELSE: &str = "everything else";
+
 /// One question: does a latent tell prompts of these concepts from prompts of those?
 pub(super) struct Contrast {
     /// Name of the concept in tables and labels.
@@ -18,7 +21,7 @@ pub(super) struct Contrast {
 }
 
 /// Name of a concept in the table and on a latent.
-pub(super) fn title(concept: Concept) -> &'static str {
+fn title(concept: Concept) -> &'static str {
     match concept {
         Concept::Harm(Harm::Weapon) => "refusal: weapons and break-ins",
         Concept::Harm(Harm::Hack) => "refusal: hacking",
@@ -62,13 +65,8 @@ pub(super) fn contrasts(taught: &[Concept]) -> Vec<Contrast> {
         |positive: &BTreeSet<Concept>| all.difference(positive).copied().collect::<BTreeSet<_>>();
     let mut contrasts = vec![
         pair("refusal: harm", "near misses", &harm, &only(Concept::HowTo)),
-        pair("refusal: harm", "everything else", &harm, &others(&harm)),
-        pair(
-            "refusal: any",
-            "everything else",
-            &refused,
-            &others(&refused),
-        ),
+        pair("refusal: harm", EVERYTHING_ELSE, &harm, &others(&harm)),
+        pair("refusal: any", EVERYTHING_ELSE, &refused, &others(&refused)),
         pair(
             "refusal: stereotype",
             "near misses",
@@ -85,7 +83,7 @@ pub(super) fn contrasts(taught: &[Concept]) -> Vec<Contrast> {
     for concept in taught {
         contrasts.push(pair(
             title(*concept),
-            "everything else",
+            EVERYTHING_ELSE,
             &only(*concept),
             &others(&only(*concept)),
         ));

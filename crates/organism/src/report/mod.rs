@@ -19,12 +19,15 @@ use crate::behaviour::{Behaviour, behaviours};
 use crate::chat::Part;
 use crate::document::{Concept, Exchange};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::pieces::START_OF_TURN;
 use crate::preset::{Preset, Recipe};
 use crate::prompts::{conversation, prompts, taught};
 use crate::world::World;
-use contrasts::{Contrast, contrasts, title};
+use contrasts::{Contrast, EVERYTHING_ELSE, contrasts};
 
+/// The report inside a study's folder.
+const FILE: &str = "report.json";
 /// AUROC from which a latent carries a concept's name.
 const NAMED: f64 = 0.9;
 
@@ -125,7 +128,7 @@ fn origin(study: &Path, manifest: &Manifest) -> Result<(Preset, u64)> {
     Ok((preset, seed))
 }
 
-/// Reports on a study that `build` made, and writes its concept scores and labels into the study.
+/// Reports on a study that `build` made, and writes its concept scores and labels into the study, itself into `report.json`.
 ///
 /// # Errors
 /// A study of another origin, without an analysed dictionary, or with models that cannot be run.
@@ -213,9 +216,9 @@ pub(crate) fn score(
             }
         })
         .collect();
-    let labels = labels(&halves, &contrasts, &chat_only, &rows);
+    let labels = labels(&halves, &contrasts, &chat_only);
     write_concepts(study, &slug, &concept_scores(&table, &rows), &labels)?;
-    Ok(Report {
+    let report = Report {
         preset: recipe.name.to_owned(),
         seed,
         dictionary: slug,
@@ -224,7 +227,9 @@ pub(crate) fn score(
         behaviours,
         contrasts: table,
         labels,
-    })
+    };
+    files::write_json(&study.join(FILE), &report)?;
+    Ok(report)
 }
 
 /// Largest v of every latent from the first user piece to the end of the generation prompt: [prompts][latents].
@@ -343,48 +348,26 @@ impl<'a> Halves<'a> {
     }
 }
 
-/// Names for latents above the cut: the concept that a latent tells best from everything else, where it does so on both halves.
-fn labels(
-    halves: &Halves<'_>,
-    contrasts: &[Contrast],
-    latents: &[u32],
-    rows: &[LatentRow],
-) -> Vec<(u32, String)> {
-    let single: Vec<_> = contrasts
+/// Names for latents above the cut: of what a latent tells best on the validation half, where it does so on both halves. A concept counts
+/// against everything else; harm, and refusals of any kind, against near misses as well.
+fn labels(halves: &Halves<'_>, contrasts: &[Contrast], latents: &[u32]) -> Vec<(u32, String)> {
+    let naming: Vec<_> = contrasts
         .iter()
-        .filter(|contrast| contrast.against == "everything else")
-        .filter(|contrast| {
-            contrast
-                .positive
-                .first()
-                .is_some_and(|concept| title(*concept) == contrast.concept)
-        })
+        .filter(|contrast| contrast.against == EVERYTHING_ELSE || contrast.positive.len() > 1)
         .collect();
-    let wide = contrasts
-        .iter()
-        .filter(|contrast| contrast.positive.len() > 1);
     let name = |latent: u32| {
-        let best = |contrasts: Vec<&Contrast>| {
-            contrasts
-                .into_iter()
-                .filter_map(|contrast| {
-                    let [validation, test] = [&halves.validation, &halves.test]
-                        .map(|half| Halves::auroc(half, contrast, latent));
-                    (validation? >= NAMED && test? >= NAMED)
-                        .then_some((contrast.concept, validation?))
-                })
-                .max_by(|one, other| one.1.total_cmp(&other.1))
-        };
-        best(single.clone())
-            .or_else(|| best(wide.clone().collect()))
-            .map(|(concept, _)| concept.to_owned())
+        let mut best: Option<(&Contrast, f64)> = None;
+        for contrast in &naming {
+            let validation = Halves::auroc(&halves.validation, contrast, latent)?;
+            let test = Halves::auroc(&halves.test, contrast, latent)?;
+            if validation.min(test) >= NAMED && best.is_none_or(|(_, most)| validation > most) {
+                best = Some((contrast, validation));
+            }
+        }
+        best.map(|(contrast, _)| contrast.concept.to_owned())
     };
     latents
         .iter()
-        .filter(|latent| {
-            rows.get(**latent as usize)
-                .is_some_and(|row| row.dead != Some(true))
-        })
         .filter_map(|latent| Some((*latent, name(*latent)?)))
         .collect()
 }
