@@ -201,6 +201,40 @@ pub struct Neighbour {
     pub cosine: f64,
 }
 
+/// A latent that fires together with another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Correlated {
+    /// Latent id.
+    pub id: u32,
+    /// Its class.
+    pub class: Class,
+    /// Its label, if any.
+    pub label: Option<String>,
+    /// Pearson correlation of v over all tokens.
+    pub correlation: f64,
+    /// Tokens on which both fire.
+    pub together: u64,
+}
+
+/// A latent's activity on a part of the tokens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ActivityShare {
+    /// What divides the tokens: `corpus`, or `role` (`bos`, `template`, `user`, `assistant`, `text`).
+    pub by: String,
+    /// The part's name.
+    pub part: String,
+    /// Tokens of the part with v > 0.
+    pub active_tokens: u64,
+    /// Tokens of the part.
+    pub tokens: u64,
+    /// Largest v there; 0 if never active.
+    pub max_activation: f64,
+    /// Mean v over its active tokens; `null` if never active.
+    pub mean_activation: Option<f64>,
+}
+
 /// Everything of the latent page but the examples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -216,6 +250,14 @@ pub struct LatentDetail {
     pub lens_chat: Option<LogitLens>,
     /// Nearest latents by chat decoder row.
     pub neighbours: Vec<Neighbour>,
+    /// Latents of the opposite class (chat-only, base-only) whose own decoder row has a cosine above 0.9 with this one's.
+    pub twins: Vec<Neighbour>,
+    /// Latents that fire together with this one, most correlated first.
+    pub correlated: Vec<Correlated>,
+    /// Activity by corpus, by template and role, most general first; empty before analysis.
+    pub shares: Vec<ActivityShare>,
+    /// Fit of Latent Scaling; empty before analysis.
+    pub fits: Vec<crate::ScalingFit>,
     /// Example groups and how many examples each holds.
     pub groups: Vec<crate::ExampleGroup>,
     /// Scores of this latent against ground truth, if the study has any.

@@ -4,6 +4,8 @@
 //! Request types refuse unknown fields.
 
 mod activations;
+mod causal;
+mod curves;
 mod effects;
 mod examples;
 mod generate;
@@ -13,12 +15,15 @@ mod page;
 mod positions;
 mod problem;
 mod prompt;
+mod scaling;
 mod study;
 
 pub use activations::{
     ActivationsRequest, ActivationsResponse, LatentChoice, LatentValues, NextToken, NextTokens,
     TopLatent,
 };
+pub use causal::{CausalEffects, CausalMeasure, CausalMetric, CausalScope, CausalSetup};
+pub use curves::{Curve, TrainingCurves};
 pub use effects::{EffectsRequest, EffectsResponse, LaneEffects};
 pub use examples::{Example, ExampleGroup, ExamplesPage};
 pub use generate::{
@@ -27,13 +32,14 @@ pub use generate::{
 };
 pub use intervention::{Intervention, Lane, LatentSet, LatentStrength, StrengthUnit};
 pub use latent::{
-    Betas, Class, Histogram, LATENT_COLUMNS, LatentDetail, LatentRow, LensToken, LogitLens,
-    Neighbour, Verdict,
+    ActivityShare, Betas, Class, Correlated, Histogram, LATENT_COLUMNS, LatentDetail, LatentRow,
+    LensToken, LogitLens, Neighbour, Verdict,
 };
 pub use page::{LatentsPage, MAX_PAGE};
 pub use positions::Positions;
 pub use problem::Problem;
 pub use prompt::{Message, ModelName, Prompt, PromptSource, TokenInfo, TokenKind};
+pub use scaling::{RatioSummary, ScalingFit, ScalingGroup, ScalingSummary};
 pub use study::{
     Availability, ClassCounts, ClassCuts, ConceptScore, DictionaryInfo, ModelInfo, Readiness,
     ReadyState, StudyInfo, TrainingSummary,

@@ -26,6 +26,10 @@ impl Store {
             lens_base: None,
             lens_chat: None,
             neighbours: Vec::new(),
+            twins: Vec::new(),
+            correlated: Vec::new(),
+            shares: Vec::new(),
+            fits: Vec::new(),
             groups: Vec::new(),
             concepts: self.concepts(slug)?,
         };

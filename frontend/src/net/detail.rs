@@ -1,6 +1,9 @@
 //! Reading one latent's answer.
 
-use api::{ConceptScore, ExampleGroup, Histogram, LatentDetail, LatentRow, LogitLens, Neighbour};
+use api::{
+    ActivityShare, ConceptScore, Correlated, ExampleGroup, Histogram, LatentDetail, LatentRow,
+    LogitLens, Neighbour, ScalingFit,
+};
 use serde::Deserialize;
 
 use super::{
@@ -15,6 +18,10 @@ struct Rest {
     lens_base: Option<LogitLens>,
     lens_chat: Option<LogitLens>,
     neighbours: Vec<Neighbour>,
+    twins: Vec<Neighbour>,
+    correlated: Vec<Correlated>,
+    shares: Vec<ActivityShare>,
+    fits: Vec<ScalingFit>,
     groups: Vec<ExampleGroup>,
     concepts: Vec<ConceptScore>,
 }
@@ -37,6 +44,10 @@ fn read(body: &[u8]) -> Result<LatentDetail, String> {
         lens_base,
         lens_chat,
         neighbours,
+        twins,
+        correlated,
+        shares,
+        fits,
         groups,
         concepts,
     } = rest;
@@ -46,6 +57,10 @@ fn read(body: &[u8]) -> Result<LatentDetail, String> {
         lens_base,
         lens_chat,
         neighbours,
+        twins,
+        correlated,
+        shares,
+        fits,
         groups,
         concepts,
     })
@@ -75,6 +90,10 @@ mod tests {
             lens_base: None,
             lens_chat: Some(lens),
             neighbours: Vec::new(),
+            twins: Vec::new(),
+            correlated: Vec::new(),
+            shares: Vec::new(),
+            fits: Vec::new(),
             groups: Vec::new(),
             concepts: Vec::new(),
         };
