@@ -43,6 +43,9 @@ impl Pool {
             idle.push(first.try_clone().map_err(Error::database(path))?);
         }
         idle.push(first);
+        for connection in &idle {
+            schema::complete(connection).map_err(Error::database(path))?;
+        }
         Ok(Self {
             path: path.to_path_buf(),
             idle: Mutex::new(idle),

@@ -56,7 +56,9 @@ impl Writer {
         let lock = lock(folder, path)?;
         let temporary = with_suffix(path, "new");
         discard(&temporary);
-        let connection = Connection::open(&temporary).map_err(Error::database(&temporary))?;
+        let connection = schema::layout()
+            .and_then(|layout| Connection::open_with_flags(&temporary, layout))
+            .map_err(Error::database(&temporary))?;
         let mut writer = Self {
             connection: Some(connection),
             path: path.to_path_buf(),
@@ -83,10 +85,11 @@ impl Writer {
             })?;
         match schema::check(self.connection()?, "old.meta", &self.path) {
             Ok(()) => self.run(|connection| {
-                for table in TABLES {
+                let found = schema::names(connection, "'old'")?;
+                for (table, _) in TABLES.iter().filter(|(table, _)| found.contains(*table)) {
                     connection.execute(
                         &format!(
-                            "INSERT INTO {table} SELECT * FROM old.{table} WHERE ? OR dictionary <> ?"
+                            "INSERT INTO {table} BY NAME SELECT * FROM old.{table} WHERE ? OR dictionary <> ?"
                         ),
                         params![keep, self.dictionary],
                     )?;
@@ -457,8 +460,8 @@ impl Drop for Writer {
 /// A hash of the dictionary's rows, whatever their order.
 fn revision(connection: &Connection, dictionary: &str) -> duckdb::Result<String> {
     let mut hash = Sha256::new();
-    for table in TABLES {
-        if matches!(table, "meta" | "revisions") {
+    for (table, _) in TABLES {
+        if matches!(*table, "meta" | "revisions") {
             continue;
         }
         let rows: String = connection.query_row(

@@ -261,7 +261,7 @@ fn another_schema_is_refused_with_the_commands_that_mend_it() {
         assert!(message.contains(&command), "{message}");
     }
     assert!(
-        message.contains("999") && message.contains("version 1"),
+        message.contains("999") && message.contains("version 2"),
         "{message}"
     );
     assert!(matches!(
