@@ -1,13 +1,13 @@
 //! Classes by Δ_norm and verdicts by Latent Scaling.
 
-use api::{Class, ClassCuts, Verdict};
+use api::{Betas, Class, ClassCuts, Verdict};
 
 /// Largest ν^ε of a chat-specific latent, exclusive (paper, section on Latent Scaling).
 const NU_EPSILON_CUT: f64 = 0.2;
 /// Largest ν^r of a chat-specific latent, exclusive.
 const NU_R_CUT: f64 = 0.5;
 /// Ratios outside this closed interval say nothing: their denominator is tiny or negative.
-const RELIABLE: std::ops::RangeInclusive<f64> = -0.1..=2.0;
+pub(crate) const RELIABLE: std::ops::RangeInclusive<f64> = -0.1..=2.0;
 
 /// Class of a latent by its Δ_norm. Intervals are closed; a latent without Δ_norm is `other`.
 pub fn class(delta: Option<f64>, cuts: &ClassCuts) -> Class {
@@ -24,6 +24,17 @@ pub fn class(delta: Option<f64>, cuts: &ClassCuts) -> Class {
 pub fn nu(beta_base: Option<f64>, beta_chat: Option<f64>) -> Option<f64> {
     let ratio = beta_base? / beta_chat?;
     ratio.is_finite().then_some(ratio)
+}
+
+/// ν^ε (error) and ν^r (reconstruction) of a latent's coefficients.
+pub fn ratios(betas: &Betas) -> [Option<f64>; 2] {
+    [
+        nu(betas.beta_error_base, betas.beta_error_chat),
+        nu(
+            betas.beta_reconstruction_base,
+            betas.beta_reconstruction_chat,
+        ),
+    ]
 }
 
 /// What Latent Scaling says of a latent, once it ran; `None` for latents that are not chat-only.

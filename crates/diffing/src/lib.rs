@@ -4,6 +4,7 @@
 //! parts and merged, so that shards of a corpus and one run over the whole give the same numbers (floating-point sums up to
 //! rounding, everything else exactly). Accumulators are f64.
 
+mod baseline;
 mod classes;
 mod decoder;
 mod divergence;
@@ -15,9 +16,13 @@ mod roc;
 mod sampler;
 mod scaling;
 mod statistics;
+mod summary;
+mod token;
+mod verification;
 mod weights;
 
-pub use classes::{class, nu, verdict};
+pub use baseline::{Baseline, compared, compared_shared};
+pub use classes::{class, nu, ratios, verdict};
 pub use decoder::Decoder;
 pub use divergence::{kl, log_softmax};
 pub use error::{Error, Result};
@@ -26,6 +31,9 @@ pub use moments::Moments;
 pub use norms::{cosine, delta_norm, dot, norm};
 pub use roc::auroc;
 pub use sampler::{GROUPS, QUANTILES, QuantileSampler, Sampled, quantile_group};
-pub use scaling::ScalingSums;
+pub use scaling::{SCALING_TARGETS, ScalingSums};
 pub use statistics::{LatentStatistics, LatentSummary};
+pub use summary::scaling_group;
+pub use token::{Products, ScalingToken, Squares};
+pub use verification::{NOISE, ScalingBuckets, bucket_edges};
 pub use weights::weight_row;
