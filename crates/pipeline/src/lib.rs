@@ -20,7 +20,7 @@ mod train;
 
 use std::fmt;
 
-pub use analyse::{AnalyseOptions, AnalyseSummary, Step, analyse};
+pub use analyse::{AnalyseOptions, AnalyseSummary, Step, analyse, merge_analyses};
 pub use api::{
     Class, ClassCuts, ConceptScore, DictionaryInfo, LatentRow, Message, TrainingSummary, Verdict,
 };

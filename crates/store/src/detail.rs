@@ -10,6 +10,7 @@ use api::{
 };
 use duckdb::{Connection, Row};
 
+use crate::scaling;
 use crate::table::{COLUMNS, Table};
 use crate::{Error, Result, Store};
 
@@ -50,6 +51,7 @@ impl Store {
                 *lens = logit_lens(connection, slug, id, model, texts)?;
             }
             detail.groups = groups(connection, slug, id)?;
+            detail.fits = scaling::fits(connection, slug, id)?;
             neighbours(connection, slug, id)
         })?;
         detail.neighbours = named(table, slug, found)?;

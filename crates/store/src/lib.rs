@@ -13,6 +13,7 @@ mod pool;
 mod query;
 mod read;
 mod records;
+mod scaling;
 mod schema;
 mod table;
 mod writer;
@@ -24,6 +25,7 @@ pub use read::{DictionaryFacts, Store};
 pub use records::{
     ExampleRecord, GroupRecord, HistogramRecord, LensRecord, NeighbourRecord, SequenceRecord,
 };
+pub use scaling::{BaselineKind, BaselineRecord};
 pub use schema::SCHEMA_VERSION;
 pub use writer::Writer;
 

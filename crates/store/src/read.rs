@@ -268,8 +268,13 @@ impl Store {
 }
 
 impl Dictionary {
-    fn scaled(&self) -> bool {
+    pub(crate) fn scaled(&self) -> bool {
         self.analysed && self.meta.contains_key(SCALING_KEY)
+    }
+
+    /// What the writer noted under a key.
+    pub(crate) fn meta(&self, key: &str) -> Option<&str> {
+        self.meta.get(key).map(String::as_str)
     }
 }
 

@@ -85,6 +85,15 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
          delta_norm DOUBLE NOT NULL, auroc DOUBLE NOT NULL, positives UBIGINT NOT NULL, negatives UBIGINT NOT NULL",
     ),
     (
+        "scaling_fits",
+        "dictionary VARCHAR NOT NULL, latent UINTEGER NOT NULL, target VARCHAR NOT NULL, before_base DOUBLE NOT NULL, \
+         before_chat DOUBLE NOT NULL, after_base DOUBLE NOT NULL, after_chat DOUBLE NOT NULL",
+    ),
+    (
+        "baselines",
+        "dictionary VARCHAR NOT NULL, latent UINTEGER NOT NULL, kind VARCHAR NOT NULL, nu_epsilon DOUBLE, nu_r DOUBLE",
+    ),
+    (
         "revisions",
         "dictionary VARCHAR NOT NULL, revision VARCHAR NOT NULL",
     ),

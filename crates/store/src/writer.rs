@@ -394,6 +394,11 @@ impl Writer {
         })
     }
 
+    /// Slug of the dictionary whose rows are written.
+    pub(crate) fn dictionary(&self) -> &str {
+        &self.dictionary
+    }
+
     /// Completes the file and puts it in the old one's place.
     ///
     /// # Errors
@@ -419,7 +424,7 @@ impl Writer {
     }
 
     /// Replaces the dictionary's rows of one table.
-    fn set<R>(
+    pub(crate) fn set<R>(
         &self,
         table: &str,
         rows: impl IntoIterator<Item = R>,

@@ -2,21 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use api::{ClassCuts, LatentRow, TokenKind};
+use api::{LatentRow, TokenKind};
 use candle_core::{Device, Tensor};
-use crosscoder::{Codes, Crosscoder};
-use diffing::{LatentStatistics, ScalingSums};
+use crosscoder::{Active, Codes, Crosscoder};
+use diffing::{Baseline, Decoder, LatentStatistics, ScalingSums, ScalingToken};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use store::HistogramRecord;
 
-use super::{Context, Step};
-use crate::Result;
+use super::{Context, Step, scaling};
+use crate::{Error, Result};
 
 /// Numbers of the dense code that are in memory at once.
 const CODE_NUMBERS: usize = 1 << 24;
 /// Most tokens encoded at once.
 const MOST_TOKENS: usize = 4096;
-/// Parts that gather side by side. Their number does not follow the machine's, so that sums are the same everywhere.
+/// Parts that gather side by side; token t of N in a chunk belongs to part t·PARTS/N. Their number does not follow the machine's, so that sums are the same everywhere.
 const PARTS: usize = 8;
 
 /// How many tokens to encode at once with a dictionary of this size.
@@ -24,137 +25,219 @@ pub(crate) fn chunk_tokens(latents: usize) -> usize {
     (CODE_NUMBERS / latents.max(1)).clamp(1, MOST_TOKENS)
 }
 
-/// Sums over some of the tokens.
-struct Part {
-    scaling: Option<ScalingSums>,
-    statistics: LatentStatistics,
+/// What one pass gathers over some of the tokens; mergeable.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Sums {
+    /// Tokens read.
+    pub(crate) tokens: u64,
+    pub(crate) scaling: Option<ScalingSums>,
+    /// One for each of the random directions.
+    pub(crate) baselines: Option<Vec<ScalingSums>>,
+    pub(crate) statistics: Option<LatentStatistics>,
+}
+
+impl Sums {
+    /// Adds another part's sums, which must be of the same steps.
+    pub(crate) fn merge(&mut self, other: &Self) -> Result<()> {
+        self.tokens += other.tokens;
+        if let (Some(sums), Some(more)) = (&mut self.scaling, &other.scaling) {
+            sums.merge(more)?;
+        }
+        if let (Some(sums), Some(more)) = (&mut self.baselines, &other.baselines) {
+            for (sums, more) in sums.iter_mut().zip(more) {
+                sums.merge(more)?;
+            }
+        }
+        if let (Some(sums), Some(more)) = (&mut self.statistics, &other.statistics) {
+            sums.merge(more)?;
+        }
+        Ok(())
+    }
+}
+
+/// What the pass compares tokens with.
+struct Plan<'a> {
+    crosscoder: &'a Crosscoder,
+    decoder: Decoder<'a>,
+    baselines: Vec<Baseline>,
+    /// Least v of every latent that Latent Scaling counts.
+    least: Option<Vec<f32>>,
+    scale: bool,
+    count: bool,
 }
 
 /// A run of tokens with their codes.
 struct Chunk<'a> {
-    /// What the decoder is compared with, [N, 2, D].
+    /// What the decoder is compared with, [N, 2, D]; empty unless Latent Scaling runs.
     inputs: Vec<f32>,
-    /// [N, 2, D], in the space of the stored decoder.
-    reconstructions: Vec<f32>,
+    /// Inputs less reconstructions, [N, 2, D], in the space of the stored decoder.
+    errors: Vec<f32>,
     codes: Codes,
     kinds: &'a [TokenKind],
 }
 
-/// Fills in the rows' columns of Latent Scaling and statistics, as far as asked for; gives the histograms with the statistics.
-pub(super) fn scan(
-    context: &Context<'_>,
-    steps: &BTreeSet<Step>,
-    rows: &mut [LatentRow],
-    cuts: &ClassCuts,
-) -> Result<Option<Vec<HistogramRecord>>> {
-    let (scale, count) = (
-        steps.contains(&Step::Scaling),
-        steps.contains(&Step::Statistics),
-    );
-    let Some(collection) = context.collection.as_ref().filter(|_| scale || count) else {
+/// Reads the tokens of this run and gathers what the steps ask for; `None` if that is nothing.
+pub(super) fn scan(context: &Context<'_>, steps: &BTreeSet<Step>) -> Result<Option<Sums>> {
+    let reading = [Step::Scaling, Step::Baselines, Step::Statistics];
+    let Some(collection) = &context.collection else {
         return Ok(None);
     };
+    if !reading.iter().any(|step| steps.contains(step)) {
+        return Ok(None);
+    }
+    let plan = Plan::of(context, steps)?;
+    let mut parts = vec![plan.sums(); PARTS];
     let crosscoder = &context.crosscoder;
-    let latents = crosscoder.dict_size();
-    let mut parts: Vec<Part> = (0..PARTS)
-        .map(|_| Part {
-            scaling: scale.then(|| ScalingSums::new(latents)),
-            statistics: LatentStatistics::new(latents),
-        })
-        .collect();
     let row = 2 * crosscoder.activation_dim();
-    let tokens = chunk_tokens(latents);
-    context.progress.start("scan", "tokens", collection.tokens);
+    let tokens = chunk_tokens(crosscoder.dict_size());
+    let shards = context.shards();
+    let total = shards.iter().map(|(entry, _)| entry.tokens).sum();
+    context.progress.start("scan", "tokens", total);
     let mut done = 0;
-    for entry in &collection.shards {
+    for (entry, _) in shards {
         let shard = collection.load(entry)?;
         let chunks = shard.activations.chunks(tokens * row);
         for (activations, kinds) in chunks.zip(shard.kinds.chunks(tokens)) {
-            let chunk = encode(crosscoder, &context.device, activations, kinds, scale)?;
-            gather(crosscoder, &chunk, &mut parts)?;
+            let chunk = plan.encode(&context.device, activations, kinds)?;
+            plan.gather(&chunk, &mut parts)?;
             done += kinds.len() as u64;
             context.progress.advance(done);
         }
     }
     context.progress.finish();
+    let mut all = plan.sums();
+    for part in &parts {
+        all.merge(part)?;
+    }
+    Ok(Some(all))
+}
 
-    let mut parts = parts.into_iter();
-    let Some(mut all) = parts.next() else {
-        return Ok(None);
-    };
-    for part in parts {
-        all.statistics.merge(&part.statistics)?;
-        if let (Some(sums), Some(more)) = (&mut all.scaling, &part.scaling) {
-            sums.merge(more)?;
+impl<'a> Plan<'a> {
+    fn of(context: &'a Context<'_>, steps: &BTreeSet<Step>) -> Result<Self> {
+        let least = match context.options.jump_threshold {
+            Some(share) => Some(least(context, share)?),
+            None => None,
+        };
+        let crosscoder = &context.crosscoder;
+        Ok(Self {
+            crosscoder,
+            decoder: crosscoder.decoder()?,
+            baselines: if steps.contains(&Step::Baselines) {
+                scaling::baselines(context)?
+            } else {
+                Vec::new()
+            },
+            least,
+            scale: steps.contains(&Step::Scaling),
+            count: steps.contains(&Step::Statistics),
+        })
+    }
+
+    /// Nothing gathered yet.
+    fn sums(&self) -> Sums {
+        let latents = self.crosscoder.dict_size();
+        let baselines = || self.baselines.iter().map(Baseline::sums).collect();
+        Sums {
+            tokens: 0,
+            scaling: self.scale.then(|| ScalingSums::new(latents)),
+            baselines: (!self.baselines.is_empty()).then(baselines),
+            statistics: self.count.then(|| LatentStatistics::new(latents)),
         }
     }
-    if let Some(sums) = &all.scaling {
-        fill_scaling(rows, sums, crosscoder, cuts)?;
-    }
-    if !count {
-        return Ok(None);
-    }
-    fill_statistics(rows, &all.statistics);
-    Ok(Some(histograms(&all.statistics)))
-}
 
-fn encode<'a>(
-    crosscoder: &Crosscoder,
-    device: &Device,
-    activations: &[f32],
-    kinds: &'a [TokenKind],
-    scale: bool,
-) -> Result<Chunk<'a>> {
-    let x = Tensor::from_slice(
-        activations,
-        (kinds.len(), 2, crosscoder.activation_dim()),
-        device,
-    )?;
-    let codes = crosscoder.codes(&x)?;
-    let (mut inputs, mut reconstructions) = (Vec::new(), Vec::new());
-    if scale {
-        // Latent Scaling compares in the space in which the decoder was trained.
-        inputs = crosscoder.normalize(&x)?.flatten_all()?.to_vec1()?;
-        reconstructions = crosscoder.reconstruct_normalized(&codes);
+    fn encode<'k>(
+        &self,
+        device: &Device,
+        activations: &[f32],
+        kinds: &'k [TokenKind],
+    ) -> Result<Chunk<'k>> {
+        let crosscoder = self.crosscoder;
+        let shape = (kinds.len(), 2, crosscoder.activation_dim());
+        let x = Tensor::from_slice(activations, shape, device)?;
+        let codes = crosscoder.codes(&x)?;
+        let (mut inputs, mut errors) = (Vec::new(), Vec::new());
+        if self.scale || !self.baselines.is_empty() {
+            // Latent Scaling compares in the space in which the decoder was trained.
+            inputs = crosscoder.normalize(&x)?.flatten_all()?.to_vec1()?;
+            errors = crosscoder.reconstruct_normalized(&codes);
+            let row = 2 * crosscoder.activation_dim();
+            let rows = errors.par_chunks_mut(row).zip(inputs.par_chunks(row));
+            rows.for_each(|(errors, inputs)| {
+                for (error, x) in errors.iter_mut().zip(inputs) {
+                    *error = x - *error;
+                }
+            });
+        }
+        Ok(Chunk {
+            inputs,
+            errors,
+            codes,
+            kinds,
+        })
     }
-    Ok(Chunk {
-        inputs,
-        reconstructions,
-        codes,
-        kinds,
-    })
-}
 
-/// Token t belongs to part t·PARTS/N.
-fn gather(crosscoder: &Crosscoder, chunk: &Chunk<'_>, parts: &mut [Part]) -> Result<()> {
-    let count = chunk.kinds.len();
-    let share = count.div_ceil(parts.len().max(1)).max(1);
-    parts.par_iter_mut().enumerate().try_for_each(|(p, part)| {
-        let from = (p * share).min(count);
-        (from..(from + share).min(count)).try_for_each(|t| part.add(crosscoder, chunk, t))
-    })
-}
+    /// Token t belongs to part t·PARTS/N.
+    fn gather(&self, chunk: &Chunk<'_>, parts: &mut [Sums]) -> Result<()> {
+        let count = chunk.kinds.len();
+        let share = count.div_ceil(parts.len().max(1)).max(1);
+        parts.par_iter_mut().enumerate().try_for_each(|(p, part)| {
+            let from = (p * share).min(count);
+            (from..(from + share).min(count)).try_for_each(|t| self.add(part, chunk, t))
+        })
+    }
 
-impl Part {
-    fn add(&mut self, crosscoder: &Crosscoder, chunk: &Chunk<'_>, t: usize) -> Result<()> {
+    fn add(&self, part: &mut Sums, chunk: &Chunk<'_>, t: usize) -> Result<()> {
         let active = chunk.codes.token(t);
-        if let Some(&kind) = chunk.kinds.get(t) {
-            self.statistics
-                .add_token(kind, active.iter().map(|a| (a.id, a.v)))?;
+        part.tokens += 1;
+        if let (Some(statistics), Some(&kind)) = (&mut part.statistics, chunk.kinds.get(t)) {
+            statistics.add_token(kind, active.iter().map(|a| (a.id, a.v)))?;
         }
-        if let Some(sums) = &mut self.scaling {
-            let dim = crosscoder.activation_dim();
-            // With one code per model, the chat model's is the one that goes with its decoder row.
-            let codes: Vec<(u32, f32)> = active.iter().map(|a| (a.id, a.f[1])).collect();
-            sums.add_token(
-                models(&chunk.inputs, t, dim),
-                models(&chunk.reconstructions, t, dim),
-                &codes,
-                &crosscoder.decoder()?,
-            )?;
+        if part.scaling.is_none() && part.baselines.is_none() {
+            return Ok(());
+        }
+        let dim = self.crosscoder.activation_dim();
+        let (x, errors) = (models(&chunk.inputs, t, dim), models(&chunk.errors, t, dim));
+        let token = ScalingToken::new(x, errors, &self.decoder)?;
+        // With one code per model, the chat model's is the one that goes with its decoder row.
+        let codes: Vec<(u32, f32)> = active
+            .iter()
+            .filter(|a| a.f[1] != 0.0 && self.counts(a))
+            .map(|a| (a.id, a.f[1]))
+            .collect();
+        if let Some(sums) = &mut part.scaling {
+            sums.add(&token, &codes, &self.decoder)?;
+        }
+        for (baseline, sums) in self
+            .baselines
+            .iter()
+            .zip(part.baselines.iter_mut().flatten())
+        {
+            baseline.add(sums, &token, &codes)?;
         }
         Ok(())
     }
+
+    fn counts(&self, active: &Active) -> bool {
+        let least = self.least.as_ref().and_then(|l| l.get(active.id as usize));
+        least.is_none_or(|&least| active.v >= least)
+    }
+}
+
+/// Least v of every latent that Latent Scaling counts, at a share of its maximum.
+fn least(context: &Context<'_>, share: f32) -> Result<Vec<f32>> {
+    if !(0.0..1.0).contains(&share) {
+        return Err(Error::Mismatch(format!(
+            "the jump threshold is {share}; expected a share of the maximum, from 0 to below 1"
+        )));
+    }
+    let maxima = context.maxima().ok_or_else(|| {
+        Error::Mismatch(format!(
+            "a jump threshold needs every latent's maximum; run `stereoscope analyse {} --dictionary {} --steps statistics` first",
+            context.options.study.display(),
+            context.options.dictionary
+        ))
+    })?;
+    Ok(maxima.into_iter().map(|max| share * max).collect())
 }
 
 /// Token t's rows of base and chat out of [N, 2, D].
@@ -166,30 +249,7 @@ fn models(rows: &[f32], t: usize, dim: usize) -> [&[f32]; 2] {
     [row(0), row(1)]
 }
 
-fn fill_scaling(
-    rows: &mut [LatentRow],
-    sums: &ScalingSums,
-    crosscoder: &Crosscoder,
-    cuts: &ClassCuts,
-) -> Result<()> {
-    let betas = sums.betas(&crosscoder.decoder()?)?;
-    for (row, betas) in rows.iter_mut().zip(betas) {
-        row.betas = betas;
-        row.nu_epsilon = diffing::nu(betas.beta_error_base, betas.beta_error_chat);
-        row.nu_r = diffing::nu(
-            betas.beta_reconstruction_base,
-            betas.beta_reconstruction_chat,
-        );
-        row.verdict = diffing::verdict(
-            diffing::class(row.delta_norm, cuts),
-            row.nu_epsilon,
-            row.nu_r,
-        );
-    }
-    Ok(())
-}
-
-fn fill_statistics(rows: &mut [LatentRow], statistics: &LatentStatistics) {
+pub(super) fn fill_statistics(rows: &mut [LatentRow], statistics: &LatentStatistics) {
     for row in rows {
         if let Some(summary) = statistics.summary(row.id) {
             row.dead = summary.dead;
@@ -203,7 +263,7 @@ fn fill_statistics(rows: &mut [LatentRow], statistics: &LatentStatistics) {
     }
 }
 
-fn histograms(statistics: &LatentStatistics) -> Vec<HistogramRecord> {
+pub(super) fn histograms(statistics: &LatentStatistics) -> Vec<HistogramRecord> {
     (0..statistics.len() as u32)
         .filter_map(|latent| {
             let histogram = statistics.histogram(latent)?;

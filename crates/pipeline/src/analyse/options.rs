@@ -1,0 +1,162 @@
+//! What `analyse` is asked for, and what it says it did.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use api::ClassCounts;
+use serde::{Deserialize, Serialize};
+
+use crate::{DeviceChoice, ShardOf};
+
+/// A part of the analysis. Norms, classes and cosines are always computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// Nearest latents by chat decoder row; needs the weights alone.
+    Neighbours,
+    /// Logit lens of both decoders; needs the models.
+    LogitLens,
+    /// Latent Scaling; needs activations.
+    Scaling,
+    /// Latent Scaling with random directions and other latents' directions, for comparison; needs activations.
+    Baselines,
+    /// Frequency, maximum, mean, template share and histogram; needs activations.
+    Statistics,
+    /// Examples by quantile; needs activations, models and the maxima of the statistics.
+    Examples,
+}
+
+impl Step {
+    /// Every step, in the order of running.
+    pub const ALL: [Self; 6] = [
+        Self::Neighbours,
+        Self::LogitLens,
+        Self::Scaling,
+        Self::Baselines,
+        Self::Statistics,
+        Self::Examples,
+    ];
+
+    /// The step's name on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Neighbours => "neighbours",
+            Self::LogitLens => "logit-lens",
+            Self::Scaling => "scaling",
+            Self::Baselines => "baselines",
+            Self::Statistics => "statistics",
+            Self::Examples => "examples",
+        }
+    }
+}
+
+impl FromStr for Step {
+    type Err = String;
+
+    fn from_str(name: &str) -> std::result::Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|step| step.as_str() == name)
+            .ok_or_else(|| {
+                let names = Self::ALL.map(Self::as_str).join(", ");
+                format!("{name:?} is not a step; the steps are {names}")
+            })
+    }
+}
+
+/// What `analyse` needs.
+#[derive(Clone, Debug)]
+pub struct AnalyseOptions {
+    /// Folder of the study.
+    pub study: PathBuf,
+    /// Slug of the dictionary.
+    pub dictionary: String,
+    /// Steps to run; empty: all. What other steps wrote for the same dictionary and activations stays.
+    pub steps: Vec<Step>,
+    /// Examples per latent and quantile group.
+    pub examples_per_group: usize,
+    /// Seed of the choice of examples and of the baselines' directions.
+    pub seed: u64,
+    /// Tokens named at each end of a logit lens.
+    pub lens_tokens: usize,
+    /// Nearest latents named.
+    pub neighbours: usize,
+    /// Latent Scaling takes activations below this share of the latent's maximum for 0; needs the maxima of an earlier run.
+    pub jump_threshold: Option<f32>,
+    /// Part of the activations to read: writes a partial file, which `merge` puts together with the others.
+    pub shard: Option<ShardOf>,
+    /// Where dictionary and models run.
+    pub device: DeviceChoice,
+}
+
+impl Default for AnalyseOptions {
+    fn default() -> Self {
+        Self {
+            study: PathBuf::new(),
+            dictionary: String::new(),
+            steps: Vec::new(),
+            examples_per_group: 20,
+            seed: 0,
+            lens_tokens: 10,
+            neighbours: 10,
+            jump_threshold: None,
+            shard: None,
+            device: DeviceChoice::Auto,
+        }
+    }
+}
+
+/// What `analyse` did.
+#[derive(Clone, Debug, Serialize)]
+pub struct AnalyseSummary {
+    /// Slug of the dictionary.
+    pub dictionary: String,
+    /// The part of the activations that was read; `None` for all.
+    pub shard: Option<ShardOf>,
+    /// Number of latents.
+    pub latents: usize,
+    /// Tokens read; `None` without activations.
+    pub tokens: Option<u64>,
+    /// Latents per class, verdict, and dead ones.
+    pub counts: ClassCounts,
+    /// Steps left out, and why.
+    pub skipped: Vec<String>,
+    /// Commands that come next.
+    pub next: Vec<String>,
+}
+
+impl fmt::Display for AnalyseSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let listed = |counts: &mut dyn Iterator<Item = (&'static str, u64)>| {
+            let counts: Vec<String> = counts
+                .map(|(name, count)| format!("{count} {name}"))
+                .collect();
+            counts.join(", ")
+        };
+        let classes = self.counts.classes.iter();
+        write!(
+            f,
+            "analysed {}: {} latents ({})",
+            self.dictionary,
+            self.latents,
+            listed(&mut classes.map(|(class, count)| (class.as_str(), *count)))
+        )?;
+        if let Some(dead) = self.counts.dead {
+            write!(f, ", {dead} dead")?;
+        }
+        if let Some(tokens) = self.tokens {
+            write!(f, ", over {tokens} tokens")?;
+        }
+        if let Some(shard) = self.shard {
+            write!(f, ", shard {shard}")?;
+        }
+        writeln!(f)?;
+        if !self.counts.verdicts.is_empty() {
+            let verdicts = self.counts.verdicts.iter();
+            let verdicts = listed(&mut verdicts.map(|(verdict, count)| (verdict.as_str(), *count)));
+            writeln!(f, "the chat-only latents by Latent Scaling: {verdicts}")?;
+        }
+        crate::write_next(f, &self.next)
+    }
+}

@@ -1,0 +1,308 @@
+//! Partial analyses: what one run of an array found in its share of the activations, in a file until all are there and merged.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use api::{ClassCounts, ClassCuts};
+use serde::{Deserialize, Serialize};
+use store::manifest::Manifest;
+
+use super::scan::{Sums, scan};
+use super::{AnalyseOptions, AnalyseSummary, Context, Step, weights, write};
+use crate::files::{read_json, write_whole};
+use crate::{DeviceChoice, Error, Progress, Result, ShardOf};
+
+/// Folder inside a study, with a folder for each dictionary.
+const FOLDER: &str = "analysis";
+
+/// What must be the same in all parts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Identity {
+    /// Hashes of dictionary, models and activations, version of the analysis, seed.
+    facts: Vec<(String, String)>,
+    steps: BTreeSet<Step>,
+    classes: ClassCuts,
+    examples_per_group: usize,
+    seed: u64,
+    lens_tokens: usize,
+    neighbours: usize,
+    jump_threshold: Option<f32>,
+}
+
+/// A partial file.
+#[derive(Debug, Serialize, Deserialize)]
+struct Part {
+    identity: Identity,
+    shard: ShardOf,
+    sums: Sums,
+}
+
+impl Identity {
+    fn of(context: &Context<'_>, steps: &BTreeSet<Step>) -> Self {
+        let options = context.options;
+        let facts = context.facts.iter();
+        Self {
+            facts: facts
+                .map(|(key, value)| ((*key).into(), value.clone()))
+                .collect(),
+            steps: steps.clone(),
+            classes: context.manifest.classes,
+            examples_per_group: options.examples_per_group,
+            seed: options.seed,
+            lens_tokens: options.lens_tokens,
+            neighbours: options.neighbours,
+            jump_threshold: options.jump_threshold,
+        }
+    }
+
+    fn options(&self, study: &Path, slug: &str, device: DeviceChoice) -> AnalyseOptions {
+        AnalyseOptions {
+            study: study.to_path_buf(),
+            dictionary: slug.into(),
+            steps: self.steps.iter().copied().collect(),
+            examples_per_group: self.examples_per_group,
+            seed: self.seed,
+            lens_tokens: self.lens_tokens,
+            neighbours: self.neighbours,
+            jump_threshold: self.jump_threshold,
+            shard: None,
+            device,
+        }
+    }
+
+    /// How this differs from another, for a message.
+    fn difference(&self, other: &Self) -> String {
+        let fact = |key: &str| {
+            let value = |identity: &Self| identity.facts.iter().find(|f| f.0 == key).cloned();
+            value(self) != value(other)
+        };
+        let names = [
+            ("the dictionary", fact("dictionary_sha256")),
+            ("the activations", fact("activations")),
+            ("the models", fact("base_sha256") || fact("chat_sha256")),
+            ("the program's version", fact("analysis")),
+            ("--steps", self.steps != other.steps),
+            (
+                "the cuts of study.toml's [classes]",
+                self.classes != other.classes,
+            ),
+            (
+                "--examples",
+                self.examples_per_group != other.examples_per_group,
+            ),
+            (
+                "--jump-threshold",
+                self.jump_threshold != other.jump_threshold,
+            ),
+        ];
+        let names: Vec<&str> = names
+            .iter()
+            .filter(|name| name.1)
+            .map(|name| name.0)
+            .collect();
+        if names.is_empty() {
+            "the options".into()
+        } else {
+            names.join(", ")
+        }
+    }
+}
+
+fn folder(study: &Path, slug: &str) -> PathBuf {
+    study.join(FOLDER).join(slug)
+}
+
+fn path(folder: &Path, shard: ShardOf) -> PathBuf {
+    folder.join(format!("part-{}-of-{}.json", shard.index, shard.count))
+}
+
+/// The shard that a file's name tells; `None` for another file.
+fn shard_of(path: &Path) -> Option<ShardOf> {
+    let name = path.file_name()?.to_str()?;
+    let (index, count) = name
+        .strip_prefix("part-")?
+        .strip_suffix(".json")?
+        .split_once("-of-")?;
+    let (index, count) = (index.parse().ok()?, count.parse().ok()?);
+    (index < count).then_some(ShardOf { index, count })
+}
+
+fn again(study: &Path, slug: &str, shard: ShardOf) -> String {
+    format!(
+        "`stereoscope analyse {} --dictionary {slug} --shard {shard}`",
+        study.display()
+    )
+}
+
+/// Gathers this run's share and writes it to its partial file, unless an earlier run finished the same.
+pub(super) fn write(
+    context: &Context<'_>,
+    shard: ShardOf,
+    steps: &BTreeSet<Step>,
+    skipped: Vec<String>,
+) -> Result<AnalyseSummary> {
+    let (study, slug) = (&context.options.study, &context.options.dictionary);
+    let folder = folder(study, slug);
+    let path = path(&folder, shard);
+    let identity = Identity::of(context, steps);
+    let finished = read_json::<Part>(&path, "").is_ok_and(|part| part.identity == identity);
+    if finished {
+        context
+            .progress
+            .say(&format!("{} is there already", path.display()));
+    } else {
+        let sums = scan(context, steps)?.ok_or_else(|| {
+            Error::Mismatch(
+                "none of these steps reads activations, so there is nothing to share out; run without --shard".into(),
+            )
+        })?;
+        fs::create_dir_all(&folder).map_err(Error::io("make", &folder))?;
+        let part = Part {
+            identity,
+            shard,
+            sums,
+        };
+        write_whole(&path, |out| Ok(serde_json::to_writer(out, &part)?))?;
+    }
+    let rows = weights::rows(&context.crosscoder, &context.manifest.classes);
+    let count = |class| rows.iter().filter(|row| row.class == class).count() as u64;
+    let classes = api::Class::ALL.iter().map(|&class| (class, count(class)));
+    Ok(AnalyseSummary {
+        dictionary: slug.clone(),
+        shard: Some(shard),
+        latents: rows.len(),
+        tokens: Some(context.shards().iter().map(|(entry, _)| entry.tokens).sum()),
+        counts: ClassCounts {
+            classes: classes.collect(),
+            ..ClassCounts::default()
+        },
+        skipped,
+        next: vec![format!("stereoscope merge {}", study.display())],
+    })
+}
+
+/// Merges the partial analyses of every dictionary that has some, writes them to the study's database as one run would, and removes
+/// their files.
+///
+/// # Errors
+/// Parts that are missing, damaged, or of different configurations; what [`super::analyse`] refuses.
+pub fn merge_analyses(
+    study: &Path,
+    device: DeviceChoice,
+    progress: &dyn Progress,
+) -> Result<Vec<AnalyseSummary>> {
+    let manifest = Manifest::read(study)?;
+    let mut summaries = Vec::new();
+    for dictionary in &manifest.dictionaries {
+        let files = files(&folder(study, &dictionary.slug))?;
+        if let Some(last) = files.last() {
+            let (identity, sums) = together(study, &dictionary.slug, &files, last.0)?;
+            let options = identity.options(study, &dictionary.slug, device);
+            summaries.push(finish(&options, &identity, sums, progress)?);
+            for (_, path) in &files {
+                fs::remove_file(path).map_err(Error::io("delete", path))?;
+            }
+        }
+    }
+    Ok(summaries)
+}
+
+/// Partial files of a folder, in the order of shards.
+fn files(folder: &Path) -> Result<Vec<(ShardOf, PathBuf)>> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let entries = fs::read_dir(folder).map_err(Error::io("read", folder))?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    let paths: Vec<PathBuf> = paths
+        .collect::<std::io::Result<_>>()
+        .map_err(Error::io("read", folder))?;
+    let mut files: Vec<(ShardOf, PathBuf)> = paths
+        .into_iter()
+        .filter_map(|path| Some((shard_of(&path)?, path)))
+        .collect();
+    files.sort_by_key(|(shard, _)| (shard.count, shard.index));
+    Ok(files)
+}
+
+/// All parts' sums, in the order of shards whatever the order of writing. `last` is a shard of the array.
+fn together(
+    study: &Path,
+    slug: &str,
+    files: &[(ShardOf, PathBuf)],
+    last: ShardOf,
+) -> Result<(Identity, Sums)> {
+    let count = last.count;
+    if let Some((_, path)) = files.iter().find(|(shard, _)| shard.count != count) {
+        return Err(Error::file(
+            path,
+            format!(
+                "is a part of another division than that into {count}; delete the parts of the division that does not count"
+            ),
+        ));
+    }
+    let there: BTreeSet<usize> = files.iter().map(|(shard, _)| shard.index).collect();
+    let missing = (0..count).filter(|index| !there.contains(index));
+    let missing: Vec<String> = missing
+        .map(|index| again(study, slug, ShardOf { index, count }))
+        .collect();
+    if !missing.is_empty() {
+        return Err(Error::Mismatch(format!(
+            "dictionary {slug} has {} of {count} partial analyses; run {} and merge again",
+            there.len(),
+            missing.join(", ")
+        )));
+    }
+    let mut all: Option<(Identity, Sums)> = None;
+    for (shard, path) in files {
+        let remedy = format!("delete it and run {} again", again(study, slug, *shard));
+        let part: Part = read_json(path, &remedy)?;
+        match &mut all {
+            None => all = Some((part.identity, part.sums)),
+            Some((identity, _)) if *identity != part.identity => {
+                return Err(Error::file(
+                    path,
+                    format!(
+                        "differs from the part before it in {}; run all shards with the same options over the same study",
+                        identity.difference(&part.identity)
+                    ),
+                ));
+            }
+            Some((_, sums)) => sums.merge(&part.sums)?,
+        }
+    }
+    all.ok_or_else(|| Error::Mismatch(format!("dictionary {slug} has no partial analyses")))
+}
+
+fn finish(
+    options: &AnalyseOptions,
+    identity: &Identity,
+    sums: Sums,
+    progress: &dyn Progress,
+) -> Result<AnalyseSummary> {
+    let mut skipped = Vec::new();
+    let context = Context::open(options, progress, &mut skipped)?;
+    let now = Identity::of(&context, &identity.steps);
+    if now != *identity {
+        return Err(Error::file(
+            &folder(&options.study, &options.dictionary),
+            format!(
+                "holds partial analyses that differ from the study as it is now in {}; run all shards again",
+                identity.difference(&now)
+            ),
+        ));
+    }
+    let steps = context.runnable(&mut skipped);
+    for sentence in &skipped {
+        progress.say(sentence);
+    }
+    let examples = format!(
+        "stereoscope analyse {} --dictionary {} --steps examples",
+        options.study.display(),
+        options.dictionary
+    );
+    let mut summary = write::write(&context, &steps, Some(sums), skipped)?;
+    summary.next.insert(0, examples);
+    Ok(summary)
+}
