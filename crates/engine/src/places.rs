@@ -1,7 +1,7 @@
 //! Where each token of a sequence stands: prompt or generated, its kind, its rank in an answer; and which positions an intervention means.
 
 use api::{Positions, TokenKind};
-use gemma::Tokenizer;
+use gemma::{Tokenizer, Turns};
 
 use crate::{Error, Result};
 
@@ -63,96 +63,41 @@ pub(crate) fn reach(positions: &Positions, prompt: usize, new: usize) -> Result<
     })
 }
 
-/// Where the scan of a sequence stands.
-#[derive(Clone, Debug)]
-enum Scan {
-    Outside,
-    Header { role: String },
-    Answer { rank: usize },
-}
-
 /// Reads a sequence token by token and says where each stands.
 #[derive(Clone)]
 pub(crate) struct Tracker<'a> {
-    tokenizer: &'a Tokenizer,
-    start_of_turn: Option<u32>,
-    end_of_turn: Option<u32>,
-    ids: Vec<u32>,
-    scan: Scan,
+    turns: Turns<'a>,
+    read: usize,
 }
-
-/// Role that the chat template gives to the assistant's turns.
-const ANSWER_ROLE: &str = "model";
 
 impl<'a> Tracker<'a> {
     /// A tracker at the beginning of a sequence.
     pub(crate) fn new(tokenizer: &'a Tokenizer) -> Self {
         Self {
-            tokenizer,
-            start_of_turn: tokenizer.id("<start_of_turn>"),
-            end_of_turn: tokenizer.end_of_turn(),
-            ids: Vec::new(),
-            scan: Scan::Outside,
+            turns: tokenizer.turns(),
+            read: 0,
         }
     }
 
     /// Number of tokens read.
     pub(crate) fn len(&self) -> usize {
-        self.ids.len()
+        self.read
     }
 
     /// Reads tokens and returns their places.
     pub(crate) fn push(&mut self, ids: &[u32], generated: bool) -> Vec<Place> {
-        let from = self.ids.len();
-        self.ids.extend_from_slice(ids);
-        let kinds = self.tokenizer.kinds(&self.ids);
-        let places = kinds.into_iter().zip(&self.ids).enumerate().skip(from);
-        let scanned: Vec<_> = places
-            .map(|(index, (kind, &id))| (index, crate::prompt::kind(kind), id))
-            .collect();
-        scanned
-            .into_iter()
-            .map(|(index, kind, id)| Place {
+        let from = self.read;
+        self.read += ids.len();
+        let turns = &mut self.turns;
+        let place = |(index, &id)| {
+            let standing = turns.push(id);
+            Place {
                 index,
                 generated,
-                kind,
-                answer_rank: self.advance(id),
-            })
-            .collect()
-    }
-
-    /// Takes one token and returns its rank in an answer.
-    fn advance(&mut self, id: u32) -> Option<usize> {
-        if Some(id) == self.start_of_turn {
-            self.scan = Scan::Header {
-                role: String::new(),
-            };
-            return None;
-        }
-        match &mut self.scan {
-            // Within a header it means nothing, as for the kinds of tokens.
-            Scan::Answer { .. } if Some(id) == self.end_of_turn => {
-                self.scan = Scan::Outside;
-                None
+                kind: crate::prompt::kind(standing.kind),
+                answer_rank: standing.answer_rank,
             }
-            Scan::Outside => None,
-            Scan::Header { role } => {
-                if !self.tokenizer.is_newline(id) {
-                    role.push_str(&self.tokenizer.text(id));
-                    return None;
-                }
-                let answer = role.trim() == ANSWER_ROLE;
-                self.scan = if answer {
-                    Scan::Answer { rank: 0 }
-                } else {
-                    Scan::Outside
-                };
-                answer.then_some(0)
-            }
-            Scan::Answer { rank } => {
-                *rank += 1;
-                Some(*rank)
-            }
-        }
+        };
+        (from..).zip(ids).map(place).collect()
     }
 }

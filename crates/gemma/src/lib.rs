@@ -17,6 +17,7 @@ mod stream;
 mod template;
 mod tokenizer;
 pub mod train;
+mod turns;
 mod weights;
 
 pub use cache::KvCache;
@@ -28,4 +29,5 @@ pub use model::{Forward, Hook, Logits, Model};
 pub use sampling::Sampler;
 pub use stream::StreamDecoder;
 pub use template::Message;
-pub use tokenizer::{TokenKind, Tokenizer};
+pub use tokenizer::Tokenizer;
+pub use turns::{Role, Standing, TokenKind, Turns};

@@ -7,23 +7,12 @@ use serde_json::Value;
 
 use crate::config::read_json;
 use crate::template::{SpecialTokens, Template};
-use crate::{Error, Message, Result, StreamDecoder};
+use crate::{Error, Message, Result, Role, Standing, StreamDecoder, TokenKind, Turns};
 
 const START_OF_TURN: &str = "<start_of_turn>";
 const END_OF_TURN: &str = "<end_of_turn>";
 /// The mark that stands for a space in the vocabulary.
 const SPACE: char = '\u{2581}';
-
-/// What a token is in a document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TokenKind {
-    /// The beginning-of-sequence token; neither template nor content.
-    Bos,
-    /// A control token of the chat template.
-    Template,
-    /// Everything else.
-    Content,
-}
 
 /// A checkpoint's tokenizer with its chat template.
 #[derive(Debug)]
@@ -139,24 +128,25 @@ impl Tokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
+    /// Reads a sequence's turns token by token, from its beginning.
+    pub fn turns(&self) -> Turns<'_> {
+        Turns::new(self)
+    }
+
+    /// Where each token stands, as [`Turns`] says.
+    fn standings(&self, ids: &[u32]) -> impl Iterator<Item = Standing> {
+        let mut turns = self.turns();
+        ids.iter().map(move |id| turns.push(*id))
+    }
+
     /// What each token is: `<start_of_turn>` through the next newline token, and `<end_of_turn>` with the one token after it, are template.
     pub fn kinds(&self, ids: &[u32]) -> Vec<TokenKind> {
-        let mut in_header = false;
-        let mut after_end = false;
-        ids.iter()
-            .map(|id| {
-                let starts = Some(*id) == self.start_of_turn;
-                let ends = !in_header && Some(*id) == self.end_of_turn;
-                let template = in_header || after_end || starts || ends;
-                in_header = (in_header || starts) && !self.newlines.contains(id);
-                after_end = ends;
-                match (*id == self.bos, template) {
-                    (true, _) => TokenKind::Bos,
-                    (false, true) => TokenKind::Template,
-                    (false, false) => TokenKind::Content,
-                }
-            })
-            .collect()
+        self.standings(ids).map(|standing| standing.kind).collect()
+    }
+
+    /// Whose words each token is: content of user's and assistant's turns, and the `<end_of_turn>` of the assistant's.
+    pub fn roles(&self, ids: &[u32]) -> Vec<Role> {
+        self.standings(ids).map(|standing| standing.role).collect()
     }
 
     /// Whether a token ends the header of a turn.
@@ -197,6 +187,11 @@ impl Tokenizer {
     /// Id of the beginning-of-sequence token.
     pub fn bos(&self) -> u32 {
         self.bos
+    }
+
+    /// Id of `<start_of_turn>`, where the vocabulary has it.
+    pub(crate) fn start_of_turn(&self) -> Option<u32> {
+        self.start_of_turn
     }
 
     /// Id of `<end_of_turn>`, where the vocabulary has it.

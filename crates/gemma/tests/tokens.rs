@@ -8,7 +8,7 @@
 mod common;
 
 use common::{expected, fixtures, ids, messages};
-use gemma::{Error, Message, Sampler, TokenKind, Tokenizer};
+use gemma::{Error, Message, Role, Sampler, TokenKind, Tokenizer};
 
 fn tokenizers() -> [Tokenizer; 2] {
     common::MODELS.map(|name| Tokenizer::open(fixtures().join(name)).unwrap())
@@ -106,6 +106,65 @@ fn template_tokens_in_texts_and_at_cut_ends() {
     assert_eq!(kinds("<start_of_turn>user"), [Bos, Template, Template]);
     assert_eq!(kinds("hi"), [Bos, Content, Content]);
     assert_eq!(tokenizer.kinds(&[]), []);
+}
+
+#[test]
+fn roles_cover_the_contents_of_turns_and_the_answer_s_end() {
+    let [tokenizer, _] = tokenizers();
+    let turns = [
+        message("user", "Is it true?"),
+        message("assistant", "No."),
+        message("user", "Oh."),
+        message("assistant", "Oslo is."),
+    ];
+    let ids = tokenizer.encode_messages(&turns, false).unwrap();
+    let roles = tokenizer.roles(&ids);
+    let words = |wanted: Role| -> String {
+        let pairs = ids.iter().zip(&roles);
+        pairs
+            .filter(|(_, role)| **role == wanted)
+            .map(|(id, _)| tokenizer.text(*id))
+            .collect()
+    };
+    assert_eq!(words(Role::User), "Is it true?Oh.");
+    assert_eq!(
+        words(Role::Assistant),
+        "No.<end_of_turn>Oslo is.<end_of_turn>"
+    );
+    // Nothing but the answers' ends is both template and somebody's words.
+    for (kind, role) in tokenizer.kinds(&ids).iter().zip(&roles) {
+        assert_eq!(
+            *role == Role::User,
+            *kind == TokenKind::Content && *role != Role::Assistant
+        );
+    }
+}
+
+#[test]
+fn roles_in_texts_and_at_cut_ends() {
+    use Role::{Assistant, None, User};
+    // "model" is two tokens of this vocabulary.
+    let [tokenizer, _] = tokenizers();
+    let roles = |text: &str| tokenizer.roles(&tokenizer.encode_text(text).unwrap());
+    assert_eq!(roles("hi"), [None, None, None]);
+    assert_eq!(
+        roles("<start_of_turn>user\nhi"),
+        [None, None, None, None, User, User]
+    );
+    assert_eq!(
+        roles("<start_of_turn>model\nhi<end_of_turn>\nhi"),
+        [
+            None, None, None, None, None, Assistant, Assistant, Assistant, None, None, None
+        ]
+    );
+    // A turn that the next one interrupts, and an end of turn inside a header.
+    assert_eq!(
+        roles("<start_of_turn>model\nhi<start_of_turn><end_of_turn>user"),
+        [
+            None, None, None, None, None, Assistant, Assistant, None, None, None
+        ]
+    );
+    assert_eq!(tokenizer.roles(&[]), []);
 }
 
 #[test]

@@ -143,6 +143,7 @@ pub fn collect(options: &CollectOptions, progress: &dyn Progress) -> Result<Coll
                 folder: &folder,
                 shard: Shard::default(),
                 moments: no_moments(pair.width()),
+                corpus: 0,
                 documents: notes.last().map_or(0, |note| note.entry.documents),
                 tokens: notes.iter().map(|note| note.entry.tokens).sum(),
                 truncated: 0,
@@ -243,6 +244,8 @@ struct Run<'a> {
     /// The shard in the making.
     shard: Shard,
     moments: [Moments; 2],
+    /// The corpus being read.
+    corpus: usize,
     /// Documents read so far, over all corpora.
     documents: u64,
     tokens: u64,
@@ -265,7 +268,8 @@ impl Run<'_> {
         progress.advance(self.tokens);
         let mut skip = self.documents;
         let mut full = false;
-        'corpora: for path in corpora {
+        for (corpus, path) in corpora.iter().enumerate() {
+            self.corpus = corpus;
             let mut documents = Documents::open(path)?;
             loop {
                 let batch: Vec<Document> =
@@ -278,11 +282,15 @@ impl Run<'_> {
                 let fresh: Vec<Document> = batch.into_iter().skip(known as usize).collect();
                 full = self.batch(fresh, progress)?;
                 if full {
-                    break 'corpora;
+                    break;
                 }
             }
+            // A shard holds one corpus only.
+            self.close()?;
+            if full {
+                break;
+            }
         }
-        self.close()?;
         progress.finish();
         if full {
             return Ok(());
@@ -336,6 +344,7 @@ impl Run<'_> {
             .into_iter()
             .map(wire_kind)
             .collect();
+        let roles = self.tokenizer.roles(&document.ids);
         let rows_of_models = rows.chunks_exact(self.identity.hidden_size);
         for (number, row) in rows_of_models.enumerate() {
             if let Some(moments) = self.moments.get_mut(number % 2) {
@@ -345,7 +354,7 @@ impl Run<'_> {
         self.tokens += document.ids.len() as u64;
         self.truncated += u64::from(document.truncated);
         self.shard
-            .push(&document.ids, &kinds, rows, document.origin);
+            .push(&document.ids, &kinds, &roles, rows, document.origin);
         if self.shard.tokens.len() as u64 >= self.identity.shard_tokens {
             self.close()?;
         }
@@ -367,6 +376,7 @@ impl Run<'_> {
                     .file_name()
                     .map(|name| name.to_string_lossy().into_owned())
                     .unwrap_or_default(),
+                corpus: self.corpus,
                 bytes: fs::metadata(&path).map_err(Error::io("read", &path))?.len(),
                 sha256: checksum(&path)?,
                 sequences: self.shard.len() as u64,

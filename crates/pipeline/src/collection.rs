@@ -16,7 +16,7 @@ const FOLDER: &str = "activations";
 /// Its table of contents; there once every shard is.
 const CONTENTS: &str = "manifest.json";
 /// Version of shards and contents.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What determines the activations, bit for bit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +57,8 @@ pub(crate) struct Note {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
     pub(crate) file: String,
+    /// The corpus of all its sequences, as a position in [`Identity::corpora`].
+    pub(crate) corpus: usize,
     pub(crate) bytes: u64,
     pub(crate) sha256: String,
     pub(crate) sequences: u64,

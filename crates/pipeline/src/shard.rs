@@ -1,7 +1,7 @@
 //! One shard of paired activations: a safetensors file of whole sequences.
 //!
-//! Tensors: `activations` [N, 2, D] (base, chat), `tokens` u32 [N], `kinds` u8 [N] (0 BOS, 1 template, 2 content) and `offsets` u64
-//! [S + 1], the first token of every sequence and the end. Metadata: `origins`, a JSON list of every sequence's source and labels.
+//! Tensors: `activations` [N, 2, D] (base, chat), `tokens` u32 [N], `kinds` u8 [N] (0 BOS, 1 template, 2 content), `roles` u8 [N]
+//! (0 nobody, 1 user, 2 assistant) and `offsets` u64 [S + 1], the first token of every sequence and the end. Metadata: `origins`, a JSON list of every sequence's source and labels.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -9,6 +9,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use api::TokenKind;
+pub(crate) use gemma::Role;
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,7 @@ pub(crate) struct Shard {
     pub(crate) activations: Vec<f32>,
     pub(crate) tokens: Vec<u32>,
     pub(crate) kinds: Vec<TokenKind>,
+    pub(crate) roles: Vec<Role>,
     /// First token of every sequence; the end of the last is the number of tokens.
     pub(crate) starts: Vec<usize>,
     pub(crate) origins: Vec<Origin>,
@@ -67,6 +69,7 @@ pub(crate) struct Sequence<'a> {
     pub(crate) activations: &'a [f32],
     pub(crate) tokens: &'a [u32],
     pub(crate) kinds: &'a [TokenKind],
+    pub(crate) roles: &'a [Role],
     pub(crate) origin: &'a Origin,
 }
 
@@ -76,12 +79,14 @@ impl Shard {
         &mut self,
         tokens: &[u32],
         kinds: &[TokenKind],
+        roles: &[Role],
         activations: &[f32],
         origin: Origin,
     ) {
         self.starts.push(self.tokens.len());
         self.tokens.extend_from_slice(tokens);
         self.kinds.extend_from_slice(kinds);
+        self.roles.extend_from_slice(roles);
         self.activations.extend_from_slice(activations);
         self.origins.push(origin);
     }
@@ -113,6 +118,7 @@ impl Shard {
                     activations: self.activations.get(from * row..to * row)?,
                     tokens: self.tokens.get(from..to)?,
                     kinds: self.kinds.get(from..to)?,
+                    roles: self.roles.get(from..to)?,
                     origin,
                 })
             })
@@ -124,6 +130,7 @@ impl Shard {
         let activations = encode(&self.activations, precision);
         let tokens: Vec<u8> = self.tokens.iter().flat_map(|t| t.to_le_bytes()).collect();
         let kinds: Vec<u8> = self.kinds.iter().map(|&kind| code(kind)).collect();
+        let roles: Vec<u8> = self.roles.iter().map(|&role| role_code(role)).collect();
         let offsets: Vec<u8> = self
             .starts
             .iter()
@@ -143,6 +150,7 @@ impl Shard {
             ),
             ("tokens", view(Dtype::U32, vec![rows], &tokens)?),
             ("kinds", view(Dtype::U8, vec![rows], &kinds)?),
+            ("roles", view(Dtype::U8, vec![rows], &roles)?),
             (
                 "offsets",
                 view(Dtype::U64, vec![self.starts.len() + 1], &offsets)?,
@@ -206,6 +214,13 @@ impl Shard {
                     .ok_or_else(|| fault(&format!("tensor kinds: expected 0 to 2, found {byte}")))
             })
             .collect::<Result<_>>()?;
+        let roles = expect("roles", Dtype::U8, Some(rows))?
+            .iter()
+            .map(|&byte| {
+                role(byte)
+                    .ok_or_else(|| fault(&format!("tensor roles: expected 0 to 2, found {byte}")))
+            })
+            .collect::<Result<_>>()?;
         let mut starts: Vec<usize> = expect("offsets", Dtype::U64, None)?
             .as_chunks::<8>()
             .0
@@ -242,6 +257,7 @@ impl Shard {
             activations,
             tokens,
             kinds,
+            roles,
             starts,
             origins,
         })
@@ -297,6 +313,23 @@ fn kind(code: u8) -> Option<TokenKind> {
     }
 }
 
+fn role_code(role: Role) -> u8 {
+    match role {
+        Role::None => 0,
+        Role::User => 1,
+        Role::Assistant => 2,
+    }
+}
+
+fn role(code: u8) -> Option<Role> {
+    match code {
+        0 => Some(Role::None),
+        1 => Some(Role::User),
+        2 => Some(Role::Assistant),
+        _ => None,
+    }
+}
+
 /// The whole file.
 pub(crate) fn load(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
@@ -317,8 +350,15 @@ mod tests {
             source: source.into(),
             labels: vec!["harm".into()],
         };
-        shard.push(&[2, 7], &kinds[..2], &[1.0, -2.0, 0.5, 4.0], origin("a"));
-        shard.push(&[9], &kinds[2..], &[0.25, 8.0], origin("b"));
+        let roles = [Role::None, Role::User, Role::Assistant];
+        shard.push(
+            &[2, 7],
+            &kinds[..2],
+            &roles[..2],
+            &[1.0, -2.0, 0.5, 4.0],
+            origin("a"),
+        );
+        shard.push(&[9], &kinds[2..], &roles[2..], &[0.25, 8.0], origin("b"));
         shard
     }
 
@@ -337,6 +377,7 @@ mod tests {
             assert_eq!(back, shard());
             let sequences = back.sequences(1);
             assert_eq!(sequences[1].tokens, [9]);
+            assert_eq!(sequences[1].roles, [Role::Assistant]);
             assert_eq!(sequences[0].activations, [1.0, -2.0, 0.5, 4.0]);
             assert_eq!(sequences[1].origin.source, "b");
         }

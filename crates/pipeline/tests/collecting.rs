@@ -179,6 +179,8 @@ fn shards_hold_tokens_kinds_origins_and_statistics() {
         "a dialogue has template tokens"
     );
     assert!(!sequences[1].kinds.contains(&1));
+    assert!(sequences[0].roles.contains(&1) && sequences[0].roles.contains(&2));
+    assert!(sequences[1].roles.iter().all(|&role| role == 0));
     assert_eq!(sequences[0].origin["labels"][0], "qa");
     assert_eq!(sequences[1].origin["source"], "corpus.jsonl: web");
 
@@ -350,6 +352,11 @@ fn plain_text_and_several_corpora_are_read_in_order() {
         .map(|s| s.origin["source"].clone())
         .collect();
     assert_eq!(sources, ["notes.txt", "notes.txt", "empty.jsonl"]);
+    let text = fs::read_to_string(study.path.join("activations/manifest.json")).unwrap();
+    let contents: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let of = |shard: usize| contents["shards"][shard]["corpus"].as_u64();
+    assert_eq!((of(0), of(1)), (Some(0), Some(1)), "one corpus a shard");
+    assert_eq!(contents["identity"]["corpora"][1]["name"], "empty.jsonl");
 }
 
 #[test]

@@ -103,6 +103,7 @@ pub(crate) fn shards(study: &Path) -> Vec<PathBuf> {
 pub(crate) struct Sequence {
     pub(crate) tokens: Vec<u32>,
     pub(crate) kinds: Vec<u8>,
+    pub(crate) roles: Vec<u8>,
     /// [T, 2, D]
     pub(crate) activations: Vec<f32>,
     pub(crate) origin: serde_json::Value,
@@ -132,6 +133,7 @@ fn read(path: &Path) -> Vec<Sequence> {
         .map(|(span, origin)| Sequence {
             tokens: tokens[span[0]..span[1]].to_vec(),
             kinds: data("kinds")[span[0]..span[1]].to_vec(),
+            roles: data("roles")[span[0]..span[1]].to_vec(),
             activations: floats[span[0] * row..span[1] * row].to_vec(),
             origin,
         })
