@@ -18,6 +18,7 @@ use crate::routes::{
         dictionaries::latent::get,
         dictionaries::examples::get,
         dictionaries::columns::get,
+        dictionaries::scaling::get,
         activations::post,
         effects::post,
         generate::post,

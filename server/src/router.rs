@@ -40,6 +40,10 @@ pub fn router(app: App) -> Router {
             "/dictionaries/{dict}/columns",
             get(dictionaries::columns::get),
         )
+        .route(
+            "/dictionaries/{dict}/scaling",
+            get(dictionaries::scaling::get),
+        )
         .route_layer(from_fn_with_state(app.clone(), caching::tag));
     let prompts = Router::new()
         .route("/activations", post(activations::post))

@@ -6,4 +6,5 @@ mod common;
 mod openapi;
 mod problems;
 mod routes;
+mod scaling;
 mod startup;

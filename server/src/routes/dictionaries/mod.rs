@@ -4,3 +4,4 @@ pub(crate) mod columns;
 pub(crate) mod examples;
 pub(crate) mod latent;
 pub(crate) mod latents;
+pub(crate) mod scaling;
