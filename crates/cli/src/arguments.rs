@@ -215,9 +215,16 @@ pub(crate) struct Analyse {
     /// Name of the dictionary
     #[arg(long)]
     pub(crate) dictionary: String,
-    /// Steps to run, all by default: neighbours, logit-lens, scaling, statistics, examples; what others wrote stays
+    /// Steps to run, all by default: neighbours, logit-lens, scaling, baselines, statistics, examples; what others wrote stays
     #[arg(long, value_delimiter = ',')]
     pub(crate) steps: Vec<pipeline::Step>,
+    /// Read this share of the activations, for instance 0/4, and leave the rest to other runs and `merge`; by default that of a
+    /// Slurm array or a Kubernetes Indexed Job (with STEREOSCOPE_SHARDS set to its completions), else everything
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<pipeline::ShardOf>,
+    /// In Latent Scaling, take activations below this share of a latent's maximum for 0; needs statistics
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) jump_threshold: Option<f32>,
     /// Examples kept per latent and quantile group
     #[arg(long, default_value_t = 20)]
     pub(crate) examples: usize,

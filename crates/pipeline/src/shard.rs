@@ -248,9 +248,11 @@ impl Shard {
             ))
         })?;
         if let Some(index) = activations.iter().position(|x| !x.is_finite()) {
+            let row = index / width.max(1);
             return Err(fault(&format!(
-                "tensor activations: token {} has a value that is NaN or infinite",
-                index / (2 * width).max(1)
+                "tensor activations: token {} of the {} model has a value that is NaN or infinite",
+                row / 2,
+                if row % 2 == 0 { "base" } else { "chat" }
             )));
         }
         Ok(Self {
@@ -401,6 +403,9 @@ mod tests {
         let mut bad = shard();
         bad.activations[4] = f32::NAN;
         let nan = message(1, &written(&bad, Precision::F32));
-        assert!(nan.contains("token 2") && nan.contains("NaN"), "{nan}");
+        assert!(
+            nan.contains("token 2 of the base model") && nan.contains("NaN"),
+            "{nan}"
+        );
     }
 }

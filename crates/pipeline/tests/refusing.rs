@@ -72,7 +72,13 @@ fn broken_shards_are_named() {
     replace_tensor(&shard, |data, _| {
         data[40..44].copy_from_slice(&f32::NAN.to_le_bytes());
     });
-    refused(&["NaN", "token 0"]);
+    refused(&["NaN", "token 0 of the base model"]);
+    fs::write(&shard, &bytes).unwrap();
+    replace_tensor(&shard, |data, _| {
+        let at = 4 * (3 * WIDTH);
+        data[at..at + 4].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    });
+    refused(&["infinite", "token 1 of the chat model"]);
     fs::write(&shard, &bytes).unwrap();
     replace_tensor(&shard, |data, _| {
         data[40..44].copy_from_slice(&1.5f32.to_le_bytes());
@@ -112,6 +118,25 @@ fn what_does_not_fit_is_refused() {
     let refused = message(&study, "l1");
     assert!(
         refused.contains("layer 2") && refused.contains("layer 1"),
+        "{refused}"
+    );
+
+    let elsewhere = study.path.join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    for file in fs::read_dir(fixtures().join("crosscoder-l1")).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), elsewhere.join(file.file_name())).unwrap();
+    }
+    let config = elsewhere.join("trainer_config.json");
+    let text = fs::read_to_string(&config).unwrap();
+    let text = text.replace("\"layer\": null", "\"layer\": 13");
+    fs::write(&config, text).unwrap();
+    let mut changed = manifest.clone();
+    changed.dictionaries[0].path = Some("elsewhere".into());
+    changed.write(&study.path).unwrap();
+    let refused = message(&study, "l1");
+    assert!(
+        refused.contains("trained at layer 13") && refused.contains("layer 2"),
         "{refused}"
     );
 

@@ -1,8 +1,8 @@
 //! `init`, `collect`, `train` and `analyse`: a study from two checkpoints and text.
 
 use pipeline::{
-    AnalyseOptions, CollectOptions, InitOptions, Kind, ModelRef, Precision, Settings, TrainOptions,
-    reference,
+    AnalyseOptions, CollectOptions, InitOptions, Kind, ModelRef, Precision, Settings, ShardOf,
+    TrainOptions, reference,
 };
 
 use super::device;
@@ -110,12 +110,22 @@ fn train_options(train: Train) -> TrainOptions {
     }
 }
 
+/// The share of the work that was asked for, else the one that a scheduler gives.
+fn shard(given: Option<ShardOf>) -> Result<Option<ShardOf>, Failure> {
+    match given {
+        Some(shard) => Ok(Some(shard)),
+        None => ShardOf::from_environment().map_err(Failure::new),
+    }
+}
+
 /// Computes everything the explorer shows about a dictionary.
 pub(crate) fn analyse(analyse: Analyse) -> Result<(), Failure> {
     let options = AnalyseOptions {
         study: analyse.study,
         dictionary: analyse.dictionary,
         steps: analyse.steps,
+        shard: shard(analyse.shard)?,
+        jump_threshold: analyse.jump_threshold,
         examples_per_group: analyse.examples,
         device: device(&analyse.device)?,
         ..AnalyseOptions::default()

@@ -12,12 +12,15 @@ use store::manifest::Manifest;
 
 use super::{AnalyseOptions, Step};
 use crate::collection::{Collection, Entry};
-use crate::files::checksum;
+use crate::files::{checksum, read_json};
 use crate::study::{Pair, dictionary};
 use crate::{Error, Progress, Result};
 
 /// Version of what `analyse` computes; rows of another version are not carried over.
 const ANALYSIS: &str = "1";
+
+/// What the trainer notes beside a dictionary.
+const TRAINER: &str = "trainer_config.json";
 
 /// Key in `meta` of the seed, which does not make an earlier analysis another one.
 const SEED: &str = "examples_seed";
@@ -65,6 +68,16 @@ fn pair(study: &Path, manifest: &Manifest, skipped: &mut Vec<String>) -> Result<
         }
     }
     Pair::of(study, manifest).map(Some)
+}
+
+/// The layer that a dictionary's trainer noted, if any.
+fn trained_at(folder: &Path) -> Result<Option<u64>> {
+    let path = folder.join(TRAINER);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let config: serde_json::Value = read_json(&path, "fetch the file that belongs to the weights")?;
+    Ok(config["trainer"]["layer"].as_u64())
 }
 
 impl<'a> Context<'a> {
@@ -142,6 +155,15 @@ impl<'a> Context<'a> {
             return Err(Error::Mismatch(format!(
                 "dictionary {slug} has width {width}, the models have {}; name a dictionary trained on these models",
                 pair.width()
+            )));
+        }
+        if let Some(layer) = trained_at(&self.folder)?
+            && layer != manifest.layer as u64
+        {
+            return Err(Error::Mismatch(format!(
+                "dictionary {slug} was trained at layer {layer}, study.toml says layer {}; name a dictionary of this layer, or mend `layer` in {}",
+                manifest.layer,
+                self.folder.join(TRAINER).display()
             )));
         }
         let Some(collection) = &self.collection else {
