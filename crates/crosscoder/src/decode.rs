@@ -83,15 +83,19 @@ impl Crosscoder {
         let mut out = vec![0f32; codes.tokens() * MODELS * dim];
         out.par_chunks_mut(MODELS * dim)
             .enumerate()
-            .for_each(|(t, out)| {
-                for (m, out) in out.chunks_exact_mut(dim).enumerate() {
-                    out.copy_from_slice(self.decoder_bias(m));
-                    for a in codes.token(t) {
-                        add_scaled(out, model_code(a, m), self.decoder_row(m, a.id));
-                    }
-                }
-            });
+            .for_each(|(t, out)| self.reconstruct_token(codes.token(t), out));
         out
+    }
+
+    /// As [`Crosscoder::reconstruct_normalized`], one token into `out` [2, D]; a slice of another length is filled as far as it goes.
+    pub fn reconstruct_token(&self, active: &[Active], out: &mut [f32]) {
+        let rows = out.chunks_exact_mut(self.activation_dim());
+        for (m, out) in rows.enumerate().take(MODELS) {
+            out.copy_from_slice(self.decoder_bias(m));
+            for a in active {
+                add_scaled(out, model_code(a, m), self.decoder_row(m, a.id));
+            }
+        }
     }
 
     /// Rebuilds residuals from sparse codes in residual space: [N, 2, D] row-major.

@@ -1,12 +1,17 @@
 //! Encoding: activations to codes, dense, for chosen latents, or sparse on the host.
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Storage, Tensor};
 use rayon::prelude::*;
 
 use crate::codes::{Active, Codes, Halves};
 use crate::crosscoder::Crosscoder;
 use crate::error::Result;
 use crate::header::MODELS;
+
+/// Latents that are looked at together.
+const BLOCK: usize = 16;
+/// Relative error of a pre-activation's comparison, generously.
+const SLACK: f32 = 1e-5;
 
 /// One latent's part in the encoding of a pre-activation.
 #[derive(Clone, Copy)]
@@ -23,6 +28,18 @@ impl Gate {
         let f = (pre + self.bias).max(0.0);
         self.models
             .map(|(w, threshold)| if f > 0.0 && f * w > threshold { f } else { 0.0 })
+    }
+
+    /// A pre-activation up to which the latent is surely inactive; a little above it, it may still be.
+    fn least(&self) -> f32 {
+        let least = |(w, threshold): (f32, f32)| {
+            // v > threshold is f > threshold/w; f > 0 in any case.
+            let f = if threshold > 0.0 { threshold / w } else { 0.0 };
+            f - self.bias - SLACK * (f.abs() + self.bias.abs())
+        };
+        let [base, chat] = self.models.map(least);
+        // An infinite one gives NaN: nothing is above it, and nothing fires.
+        if base.is_nan() { chat } else { base.min(chat) }
     }
 
     fn active(&self, id: u32, pre: f32) -> Option<Active> {
@@ -150,15 +167,22 @@ impl Crosscoder {
     pub fn codes(&self, x: &Tensor) -> Result<Codes> {
         let pre = self.pre(x)?;
         let gates = self.gates(0..self.dict_size() as u32);
-        let host = host(&pre)?;
-        let rows: Vec<Vec<Active>> = host
+        let least: Vec<f32> = gates.iter().map(Gate::least).collect();
+        let (storage, layout) = pre.storage_and_layout();
+        let copy;
+        let numbers: &[f32] = match (&*storage, layout.contiguous_offsets()) {
+            // Millions of numbers, so where they are on the host already they are read in place.
+            (Storage::Cpu(storage), Some((from, to))) => {
+                storage.as_slice()?.get(from..to).unwrap_or_default()
+            }
+            _ => {
+                copy = host(&pre)?;
+                &copy
+            }
+        };
+        let rows: Vec<Vec<Active>> = numbers
             .par_chunks(gates.len().max(1))
-            .map(|row| {
-                (0u32..)
-                    .zip(gates.iter().zip(row))
-                    .filter_map(|(id, (gate, &pre))| gate.active(id, pre))
-                    .collect()
-            })
+            .map(|row| active(row, &least, &gates))
             .collect();
         let mut codes = Codes {
             offsets: Vec::with_capacity(rows.len() + 1),
@@ -209,7 +233,70 @@ impl Crosscoder {
     }
 }
 
+/// Active latents of one row of pre-activations.
+fn active(row: &[f32], least: &[f32], gates: &[Gate]) -> Vec<Active> {
+    let mut found = Vec::new();
+    let blocks = row.chunks(BLOCK).zip(least.chunks(BLOCK));
+    for (block, (row, least)) in blocks.enumerate() {
+        // Most blocks have no active latent, and vector units see that at once.
+        let any = row
+            .iter()
+            .zip(least)
+            .fold(false, |any, (pre, least)| any | (pre > least));
+        if any {
+            let first = block * BLOCK;
+            let gates = gates.get(first..).unwrap_or_default().iter().zip(row);
+            found.extend(
+                (first as u32..)
+                    .zip(gates)
+                    .filter_map(|(id, (gate, &pre))| gate.active(id, pre)),
+            );
+        }
+    }
+    found
+}
+
 /// A tensor's numbers on the host.
 pub(crate) fn host(tensor: &Tensor) -> Result<Vec<f32>> {
     Ok(tensor.flatten_all()?.to_vec1::<f32>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Gate;
+
+    #[test]
+    fn no_active_latent_is_passed_over() {
+        let values = [0.0f32, 1e-3, 0.37, 1.0, 2.5, 40.0, 1e6];
+        let thresholds = [f32::NEG_INFINITY, -1.0, 0.0, 1e-3, 0.3, 7.7];
+        let (mut active, mut passed) = (0, 0);
+        for &w in &values {
+            for &threshold in &thresholds {
+                for bias in values.iter().flat_map(|&b| [b, -b]) {
+                    for other in [(w, threshold), (0.0, 0.5), (1.0, 0.1)] {
+                        let gate = Gate {
+                            bias,
+                            models: [(w, threshold), other],
+                            decoupled: other != (w, threshold),
+                        };
+                        // Around the edge to the last bit, and far from it.
+                        let edge = threshold.max(0.0) / w - bias;
+                        let near = (-40..=40).map(|i| edge * (1.0 + i as f32 * f32::EPSILON));
+                        let far = values.iter().flat_map(|&x| [x, -x, edge + x]);
+                        for pre in near.chain(far) {
+                            let fires = gate.active(0, pre).is_some();
+                            active += usize::from(fires);
+                            passed += usize::from(pre <= gate.least());
+                            assert!(
+                                !fires || pre > gate.least(),
+                                "{pre}: bias {bias}, {:?}",
+                                gate.models
+                            );
+                        }
+                    }
+                }
+            }
+        }
+        assert!(active > 10_000 && passed > 10_000, "{active}, {passed}");
+    }
 }

@@ -58,9 +58,15 @@ impl<'a> ScalingToken<'a> {
 
     /// Inner products with a latent's rows.
     pub fn products(&self, decoder: &Decoder, latent: usize) -> Products {
-        let rows = [self.x[0], self.x[1], self.error[0], self.error[1]];
-        let [x_base, x_chat, error_base, error_chat] = dots(decoder.chat(latent), rows);
-        let [own] = dots(decoder.base(latent), [self.error[0]]);
+        let rows = [
+            decoder.chat(latent),
+            decoder.base(latent),
+            self.x[0],
+            self.x[1],
+            self.error[0],
+            self.error[1],
+        ];
+        let [x_base, x_chat, error_base, error_chat, own] = dots(rows);
         Products {
             activation: [x_base, x_chat],
             error: [error_base, error_chat],
@@ -74,27 +80,30 @@ const LANES: usize = 8;
 /// Numbers after which the lanes are gathered in f64.
 const BLOCK: usize = 256;
 
-/// Inner products of one row with several of the same width.
-fn dots<const N: usize>(row: &[f32], others: [&[f32]; N]) -> [f64; N] {
-    let mut sums = [0f64; N];
+/// Of rows c, b, x₀, x₁, e₀, e₁ of one width: ⟨c, x₀⟩, ⟨c, x₁⟩, ⟨c, e₀⟩, ⟨c, e₁⟩ and ⟨b, e₀⟩.
+fn dots(rows: [&[f32]; 6]) -> [f64; 5] {
+    let mut sums = [0f64; 5];
+    let width = rows[0].len();
     let mut start = 0;
-    while start < row.len() {
-        let end = (start + BLOCK).min(row.len());
-        let (chunks, rest) = part(row, start, end).as_chunks::<LANES>();
-        let others = others.map(|other| part(other, start, end).as_chunks::<LANES>());
-        let mut lanes = [[0f32; LANES]; N];
-        for (i, a) in chunks.iter().enumerate() {
-            for (lanes, (chunks, _)) in lanes.iter_mut().zip(&others) {
-                if let Some(b) = chunks.get(i) {
-                    for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
-                        *lane += a * b;
-                    }
-                }
+    while start < width {
+        let end = (start + BLOCK).min(width);
+        let parts = rows.map(|row| part(row, start, end).as_chunks::<LANES>());
+        let [(c, _), (b, _), (x0, _), (x1, _), (e0, _), (e1, _)] = parts;
+        let mut lanes = [[0f32; LANES]; 5];
+        for (((((c, b), x0), x1), e0), e1) in c.iter().zip(b).zip(x0).zip(x1).zip(e0).zip(e1) {
+            for i in 0..LANES {
+                lanes[0][i] += c[i] * x0[i];
+                lanes[1][i] += c[i] * x1[i];
+                lanes[2][i] += c[i] * e0[i];
+                lanes[3][i] += c[i] * e1[i];
+                lanes[4][i] += b[i] * e0[i];
             }
         }
-        for ((sum, lanes), (_, tail)) in sums.iter_mut().zip(&lanes).zip(&others) {
-            let tail = rest.iter().zip(*tail).map(|(a, b)| a * b);
-            *sum += f64::from(lanes.iter().copied().chain(tail).sum::<f32>());
+        let [c, b, x0, x1, e0, e1] = parts.map(|(_, rest)| rest);
+        let tails = [(c, x0), (c, x1), (c, e0), (c, e1), (b, e0)];
+        for ((sum, lanes), (a, b)) in sums.iter_mut().zip(&lanes).zip(tails) {
+            let tail: f32 = a.iter().zip(b).map(|(a, b)| a * b).sum();
+            *sum += f64::from(lanes.iter().sum::<f32>() + tail);
         }
         start = end;
     }
@@ -155,7 +164,9 @@ mod tests {
             };
             let (a, b, c) = (row(1), row(3), row(5));
             // Small whole numbers are exact in every order.
-            assert_eq!(dots(&a, [&b, &c]), [dot(&a, &b), dot(&a, &c)], "{width}");
+            let found = dots([&a, &b, &b, &c, &a, &c]);
+            let expected = [(&a, &b), (&a, &c), (&a, &a), (&a, &c), (&b, &a)];
+            assert_eq!(found, expected.map(|(a, b)| dot(a, b)), "{width}");
             let less = |v: &[f32]| -> Vec<f32> { a.iter().zip(v).map(|(x, y)| x - y).collect() };
             let (ab, ac) = (less(&b), less(&c));
             let expected = [dot(&a, &a), dot(&ab, &ab), dot(&ac, &ac), dot(&c, &c)];

@@ -13,8 +13,12 @@ use store::HistogramRecord;
 use super::{Context, Step, scaling};
 use crate::{Error, Result};
 
-/// Numbers of the dense code that are in memory at once.
+/// Most numbers of the dense code that are in memory at once.
 const CODE_NUMBERS: usize = 1 << 24;
+/// Numbers that the allocator keeps from chunk to chunk; larger blocks come fresh from the system every time.
+const KEPT_NUMBERS: usize = 1 << 22;
+/// Tokens over which the encoder is read once, whatever that takes up to [`CODE_NUMBERS`].
+const FEW_TOKENS: usize = 256;
 /// Most tokens encoded at once.
 const MOST_TOKENS: usize = 4096;
 /// Parts that gather side by side; token t of N in a chunk belongs to part t·PARTS/N. Their number does not follow the machine's, so that sums are the same everywhere.
@@ -22,7 +26,11 @@ const PARTS: usize = 8;
 
 /// How many tokens to encode at once with a dictionary of this size.
 pub(crate) fn chunk_tokens(latents: usize) -> usize {
-    (CODE_NUMBERS / latents.max(1)).clamp(1, MOST_TOKENS)
+    let latents = latents.max(1);
+    (KEPT_NUMBERS / latents)
+        .max(FEW_TOKENS)
+        .min(CODE_NUMBERS / latents)
+        .clamp(1, MOST_TOKENS)
 }
 
 /// What one pass gathers over some of the tokens; mergeable.
@@ -70,8 +78,6 @@ struct Plan<'a> {
 struct Chunk<'a> {
     /// What the decoder is compared with, [N, 2, D]; empty unless Latent Scaling runs.
     inputs: Vec<f32>,
-    /// Inputs less reconstructions, [N, 2, D], in the space of the stored decoder.
-    errors: Vec<f32>,
     codes: Codes,
     kinds: &'a [TokenKind],
 }
@@ -155,22 +161,13 @@ impl<'a> Plan<'a> {
         let shape = (kinds.len(), 2, crosscoder.activation_dim());
         let x = Tensor::from_slice(activations, shape, device)?;
         let codes = crosscoder.codes(&x)?;
-        let (mut inputs, mut errors) = (Vec::new(), Vec::new());
+        let mut inputs = Vec::new();
         if self.scale || !self.baselines.is_empty() {
             // Latent Scaling compares in the space in which the decoder was trained.
             inputs = crosscoder.normalize(&x)?.flatten_all()?.to_vec1()?;
-            errors = crosscoder.reconstruct_normalized(&codes);
-            let row = 2 * crosscoder.activation_dim();
-            let rows = errors.par_chunks_mut(row).zip(inputs.par_chunks(row));
-            rows.for_each(|(errors, inputs)| {
-                for (error, x) in errors.iter_mut().zip(inputs) {
-                    *error = x - *error;
-                }
-            });
         }
         Ok(Chunk {
             inputs,
-            errors,
             codes,
             kinds,
         })
@@ -182,11 +179,13 @@ impl<'a> Plan<'a> {
         let share = count.div_ceil(parts.len().max(1)).max(1);
         parts.par_iter_mut().enumerate().try_for_each(|(p, part)| {
             let from = (p * share).min(count);
-            (from..(from + share).min(count)).try_for_each(|t| self.add(part, chunk, t))
+            let mut error = vec![0f32; 2 * self.crosscoder.activation_dim()];
+            (from..(from + share).min(count)).try_for_each(|t| self.add(part, chunk, t, &mut error))
         })
     }
 
-    fn add(&self, part: &mut Sums, chunk: &Chunk<'_>, t: usize) -> Result<()> {
+    /// Adds token t; `error` is room for its errors, [2, D].
+    fn add(&self, part: &mut Sums, chunk: &Chunk<'_>, t: usize, error: &mut [f32]) -> Result<()> {
         let active = chunk.codes.token(t);
         part.tokens += 1;
         if let (Some(statistics), Some(&kind)) = (&mut part.statistics, chunk.kinds.get(t)) {
@@ -196,8 +195,12 @@ impl<'a> Plan<'a> {
             return Ok(());
         }
         let dim = self.crosscoder.activation_dim();
-        let (x, errors) = (models(&chunk.inputs, t, dim), models(&chunk.errors, t, dim));
-        let token = ScalingToken::new(x, errors, &self.decoder)?;
+        let row = 2 * dim;
+        let x = chunk.inputs.get(t * row..(t + 1) * row).unwrap_or_default();
+        // Rebuilt here and not for the whole chunk, so that the decoder rows are still at hand for the products.
+        self.crosscoder.reconstruct_token(active, error);
+        error.iter_mut().zip(x).for_each(|(e, x)| *e = x - *e);
+        let token = ScalingToken::new(models(x, dim), models(error, dim), &self.decoder)?;
         // With one code per model, the chat model's is the one that goes with its decoder row.
         let codes: Vec<(u32, f32)> = active
             .iter()
@@ -240,13 +243,10 @@ fn least(context: &Context<'_>, share: f32) -> Result<Vec<f32>> {
     Ok(maxima.into_iter().map(|max| share * max).collect())
 }
 
-/// Token t's rows of base and chat out of [N, 2, D].
-fn models(rows: &[f32], t: usize, dim: usize) -> [&[f32]; 2] {
-    let row = |m: usize| {
-        let start = (2 * t + m) * dim;
-        rows.get(start..start + dim).unwrap_or_default()
-    };
-    [row(0), row(1)]
+/// Rows of base and chat out of [2, D].
+fn models(rows: &[f32], dim: usize) -> [&[f32]; 2] {
+    let (base, chat) = rows.split_at(dim.min(rows.len()));
+    [base, chat]
 }
 
 pub(super) fn fill_statistics(rows: &mut [LatentRow], statistics: &LatentStatistics) {
