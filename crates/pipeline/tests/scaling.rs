@@ -1,0 +1,192 @@
+//! Options and neighbours of Latent Scaling, by its definitions over the shards.
+#![allow(clippy::unwrap_used)] // a failed test is a panic
+
+mod common;
+
+use api::Class;
+use candle_core::{Device, Tensor};
+use common::{Study, WIDTH, close, collected, fixtures, sequences};
+use crosscoder::Crosscoder;
+use diffing::{Baseline, ScalingSums, ScalingToken};
+use pipeline::{AnalyseOptions, DeviceChoice, Manifest, Silent, Step, analyse, open_store};
+
+const SLUG: &str = "l1";
+
+fn run(study: &Study, steps: &[Step], jump_threshold: Option<f32>) -> Result<(), String> {
+    let options = AnalyseOptions {
+        study: study.path.clone(),
+        dictionary: SLUG.into(),
+        steps: steps.to_vec(),
+        jump_threshold,
+        device: DeviceChoice::Cpu,
+        ..AnalyseOptions::default()
+    };
+    let done = analyse(&options, &Silent);
+    done.map(|_| ()).map_err(|error| error.to_string())
+}
+
+fn crosscoder() -> Crosscoder {
+    let folder = fixtures().join(format!("crosscoder-{SLUG}"));
+    Crosscoder::load(folder, &Device::Cpu).unwrap()
+}
+
+/// Calls `with` for every collected token and its active latents as (id, f, v).
+fn every_token(
+    study: &Study,
+    crosscoder: &Crosscoder,
+    mut with: impl FnMut(&ScalingToken<'_>, &[(u32, f32, f32)]),
+) {
+    let decoder = crosscoder.decoder().unwrap();
+    for sequence in sequences(&study.path) {
+        let shape = (sequence.tokens.len(), 2, WIDTH);
+        let x = Tensor::from_slice(&sequence.activations, shape, &Device::Cpu).unwrap();
+        let codes = crosscoder.codes(&x).unwrap();
+        let x_hat = crosscoder.reconstruct_normalized(&codes);
+        for t in 0..sequence.tokens.len() {
+            let at = |m: usize| (2 * t + m) * WIDTH..(2 * t + m + 1) * WIDTH;
+            let x = [0, 1].map(|m| &sequence.activations[at(m)]);
+            let error = [0, 1].map(|m| -> Vec<f32> {
+                let pairs = x[m].iter().zip(&x_hat[at(m)]);
+                pairs.map(|(x, x_hat)| x - x_hat).collect()
+            });
+            let token = ScalingToken::new(x, [&error[0], &error[1]], &decoder).unwrap();
+            let active: Vec<_> = codes.token(t).iter().map(|a| (a.id, a.f[1], a.v)).collect();
+            with(&token, &active);
+        }
+    }
+}
+
+#[test]
+fn a_jump_threshold_leaves_out_weak_activations() {
+    let study = collected();
+    let refused = run(&study, &[Step::Scaling], Some(0.4)).unwrap_err();
+    assert!(refused.contains("--steps statistics"), "{refused}");
+    run(&study, &[Step::Statistics], None).unwrap();
+    let refused = run(&study, &[Step::Scaling], Some(1.5)).unwrap_err();
+    assert!(refused.contains("1.5"), "{refused}");
+    run(&study, &[Step::Scaling], Some(0.4)).unwrap();
+
+    let store = open_store(&study.path).unwrap();
+    let rows = store.rows(SLUG).unwrap();
+    let crosscoder = crosscoder();
+    let decoder = crosscoder.decoder().unwrap();
+    let mut sums = ScalingSums::new(rows.len());
+    let mut left_out = 0;
+    every_token(&study, &crosscoder, |token, active| {
+        let strong = |id: u32, v: f32| v >= 0.4 * rows[id as usize].max_activation.unwrap() as f32;
+        let kept: Vec<(u32, f32)> = active
+            .iter()
+            .filter(|(id, _, v)| strong(*id, *v))
+            .map(|&(id, f, _)| (id, f))
+            .collect();
+        left_out += active.len() - kept.len();
+        sums.add(token, &kept, &decoder).unwrap();
+    });
+    assert!(left_out > 100, "{left_out}");
+    let betas = sums.betas(&decoder).unwrap();
+    let of = |get: &dyn Fn(&api::Betas) -> Option<f64>| -> [Vec<f64>; 2] {
+        let number = |betas: &api::Betas| get(betas).unwrap_or(f64::NAN);
+        let found = rows.iter().map(|row| number(&row.betas)).collect();
+        [found, betas.iter().map(number).collect()]
+    };
+    for (what, [found, expected]) in [
+        ("error", of(&|b| b.beta_error_base)),
+        ("reconstruction", of(&|b| b.beta_reconstruction_chat)),
+    ] {
+        close(&found, &expected, 1e-5, what);
+    }
+    assert_eq!(
+        store.dictionary(SLUG).unwrap().meta["scaling_jump_threshold"],
+        "0.4"
+    );
+}
+
+#[test]
+fn baselines_are_the_same_codes_along_other_directions() {
+    let study = collected();
+    // The reference dictionaries are random; cuts that give classes something to hold.
+    let mut manifest = Manifest::read(&study.path).unwrap();
+    let deltas = deltas_of(&study);
+    manifest.classes.chat_only = deltas[deltas.len() * 9 / 10];
+    manifest.write(&study.path).unwrap();
+    run(&study, &[Step::Scaling, Step::Baselines], None).unwrap();
+
+    let store = open_store(&study.path).unwrap();
+    let summary = store.scaling(SLUG).unwrap();
+    let rows = store.rows(SLUG).unwrap();
+    let chat_only = rows
+        .iter()
+        .filter(|row| row.class == Class::ChatOnly)
+        .count() as u64;
+    let ids = diffing::compared(rows);
+    assert!(chat_only >= 10 && ids.len() as u64 > chat_only);
+    let crosscoder = crosscoder();
+    let decoder = crosscoder.decoder().unwrap();
+    let makers = [Baseline::random_directions, Baseline::random_latents];
+    for (make, group) in makers.iter().zip(&summary.groups[2..]) {
+        let baseline = make(&ids, &decoder, 0);
+        let mut sums = baseline.sums();
+        every_token(&study, &crosscoder, |token, active| {
+            let active: Vec<(u32, f32)> = active.iter().map(|&(id, f, _)| (id, f)).collect();
+            baseline.add(&mut sums, token, &active).unwrap();
+        });
+        let ratios: Vec<_> = baseline
+            .ratios(&sums)
+            .unwrap()
+            .into_iter()
+            .map(|r| r.1)
+            .collect();
+        let expected = diffing::scaling_group(&group.name, &ratios);
+        assert_eq!(group.latents, ids.len() as u64);
+        assert_eq!(group.reliable, expected.reliable);
+        close(
+            &group.nu_epsilon.quantiles,
+            &expected.nu_epsilon.quantiles,
+            1e-6,
+            "epsilon",
+        );
+        close(&group.nu_r.quantiles, &expected.nu_r.quantiles, 1e-6, "r");
+    }
+    let names: Vec<&str> = summary.groups.iter().map(|g| g.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["chat_only", "shared", "random_direction", "random_latent"]
+    );
+    assert_eq!(summary.groups[0].latents, chat_only);
+    assert!(summary.tokens.unwrap() > 0);
+
+    // Another run of scaling alone keeps the baselines; the fits are the sums' own.
+    run(&study, &[Step::Scaling], None).unwrap();
+    let store = open_store(&study.path).unwrap();
+    assert_eq!(store.scaling(SLUG).unwrap(), summary);
+    let mut sums = ScalingSums::new(rows.len());
+    every_token(&study, &crosscoder, |token, active| {
+        let active: Vec<(u32, f32)> = active.iter().map(|&(id, f, _)| (id, f)).collect();
+        sums.add(token, &active, &decoder).unwrap();
+    });
+    let fits = sums.fits(&decoder).unwrap();
+    for (id, expected) in (0u32..).zip(&fits).step_by(17) {
+        let found = store.latent(SLUG, id).unwrap().fits;
+        assert_eq!(found.len(), expected.len(), "latent {id}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert_eq!(found.target, expected.target);
+            close(&found.before, &expected.before, 1e-6, "before");
+            close(&found.after, &expected.after, 1e-6, "after");
+            assert!((0..2).all(|m| found.after[m] <= found.before[m]));
+        }
+    }
+}
+
+/// Δ_norm of every latent, rising.
+fn deltas_of(study: &Study) -> Vec<f64> {
+    run(study, &[Step::Neighbours], None).unwrap();
+    let store = open_store(&study.path).unwrap();
+    let mut deltas: Vec<f64> = store
+        .rows(SLUG)
+        .unwrap()
+        .iter()
+        .filter_map(|row| row.delta_norm)
+        .collect();
+    deltas.sort_by(f64::total_cmp);
+    deltas
+}
