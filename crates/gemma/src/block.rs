@@ -1,12 +1,13 @@
 //! One block of the fast path, and the constants that all blocks share.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::Tensor;
 
 use crate::kernels::{
-    Rotation, Span, add_rms_norm, attention_probabilities, geglu, join_heads, linear, product,
-    rms_norm, split_heads,
+    Packed, Rotation, Span, add_rms_norm, attention_probabilities, geglu, join_heads, linear,
+    packed_attention, product, rms_norm, split_heads,
 };
 use crate::rotary::Tables;
 use crate::weights::BlockWeights;
@@ -29,19 +30,9 @@ impl Pass<'_> {
         x: &Tensor,
         cache: &mut KvCache,
     ) -> Result<Tensor> {
-        let eps = self.config.rms_norm_eps;
-        let normed = rms_norm(x, &weights.input_norm, eps)?;
-        let attended = self.attention(block, weights, &normed, cache)?;
-        let x = add_rms_norm(x, &attended, &weights.post_attention_norm, eps)?;
-        let normed = rms_norm(&x, &weights.pre_ffn_norm, eps)?;
-        let width = self.config.intermediate_size;
-        let gate_up = linear(&normed, &weights.gate_up)?;
-        let gated = geglu(
-            &gate_up.narrow(1, 0, width)?,
-            &gate_up.narrow(1, width, width)?,
-        )?;
-        let fed = linear(&gated, &weights.down)?;
-        Ok(add_rms_norm(&x, &fed, &weights.post_ffn_norm, eps)?)
+        around_attention(self.config, weights, x, |normed| {
+            self.attention(block, weights, normed, cache)
+        })
     }
 
     fn attention(
@@ -64,8 +55,7 @@ impl Pass<'_> {
             let columns = qkv.narrow(1, from * head_dim, heads * head_dim)?;
             split_heads(&columns, 1, heads, rotation, scale)?.squeeze(0)
         };
-        let scale = config.query_pre_attn_scalar.sqrt().recip() as f32;
-        let queries = part(0, heads, Some(&rotation), scale)?;
+        let queries = part(0, heads, Some(&rotation), query_scale(config))?;
         let keys = part(heads, kv_heads, Some(&rotation), 1.0)?;
         let values = part(heads + kv_heads, kv_heads, None, 1.0)?;
         let (keys, values) = cache.append(block, &keys, &values, span.first_key)?;
@@ -76,4 +66,55 @@ impl Pass<'_> {
         let joined = join_heads(&mixed.reshape((1, heads, tokens, head_dim))?)?;
         Ok(linear(&joined, &weights.output)?)
     }
+}
+
+/// Runs a block on rows `[N, D]` of whole sequences that stand one after the other, each from position 0.
+pub(crate) fn packed_block(
+    config: &Config,
+    tables: &Arc<Tables>,
+    sequences: &Arc<[Range<usize>]>,
+    block: usize,
+    weights: &BlockWeights,
+    x: &Tensor,
+) -> Result<Tensor> {
+    let packed = Packed {
+        sequences: sequences.clone(),
+        tables: tables.clone(),
+        heads: config.num_heads,
+        kv_heads: config.num_kv_heads,
+        head_dim: config.head_dim,
+        scale: query_scale(config),
+        cap: config.attn_softcap,
+        window: config.window(block),
+    };
+    around_attention(config, weights, x, |normed| {
+        let mixed = packed_attention(&linear(normed, &weights.qkv)?, &packed)?;
+        Ok(linear(&mixed, &weights.output)?)
+    })
+}
+
+/// A block, all but its attention, which `attend` computes from normed rows.
+fn around_attention(
+    config: &Config,
+    weights: &BlockWeights,
+    x: &Tensor,
+    attend: impl FnOnce(&Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let eps = config.rms_norm_eps;
+    let attended = attend(&rms_norm(x, &weights.input_norm, eps)?)?;
+    let x = add_rms_norm(x, &attended, &weights.post_attention_norm, eps)?;
+    let normed = rms_norm(&x, &weights.pre_ffn_norm, eps)?;
+    let width = config.intermediate_size;
+    let gate_up = linear(&normed, &weights.gate_up)?;
+    let gated = geglu(
+        &gate_up.narrow(1, 0, width)?,
+        &gate_up.narrow(1, width, width)?,
+    )?;
+    let fed = linear(&gated, &weights.down)?;
+    Ok(add_rms_norm(&x, &fed, &weights.post_ffn_norm, eps)?)
+}
+
+/// What queries are multiplied by.
+fn query_scale(config: &Config) -> f32 {
+    config.query_pre_attn_scalar.sqrt().recip() as f32
 }

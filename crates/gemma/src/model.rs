@@ -5,11 +5,16 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::block::Pass;
+use crate::block::{Pass, packed_block};
 use crate::kernels::{gather_rows, linear, product, rms_norm, softcap};
 use crate::rotary::Tables;
 use crate::weights::Weights;
 use crate::{Config, Error, KvCache, Result};
+
+/// Tokens of sequences that run together. From about here on a product takes as long per token as it ever will.
+const PACK: usize = 2048;
+/// What bounds positions, for messages.
+const POSITIONS: &str = "model's max_position_embeddings";
 
 /// One checkpoint's weights on one device.
 #[derive(Debug)]
@@ -92,6 +97,12 @@ impl Model {
     /// # Errors
     /// For no ids, and for an id outside the vocabulary.
     pub fn embed(&self, ids: &[u32]) -> Result<Tensor> {
+        self.check_ids(ids)?;
+        let scale = embedding_scale(self.config.hidden_size, self.dtype);
+        Ok(gather_rows(&self.weights.embed, ids, scale)?)
+    }
+
+    fn check_ids(&self, ids: &[u32]) -> Result<()> {
         if ids.is_empty() {
             return Err(Error::Empty);
         }
@@ -103,8 +114,7 @@ impl Model {
                 vocab_size,
             });
         }
-        let scale = embedding_scale(self.config.hidden_size, self.dtype);
-        Ok(gather_rows(&self.weights.embed, ids, scale)?)
+        Ok(())
     }
 
     /// Runs the blocks of `range` on `x` `[T, D]`, at the positions after the tokens that the cache holds for them, and appends to it.
@@ -148,7 +158,7 @@ impl Model {
             return Err(Error::TooLong {
                 wanted: past + tokens,
                 limit: self.tables.positions(),
-                what: "model's max_position_embeddings",
+                what: POSITIONS,
             });
         }
         let pass = Pass {
@@ -246,6 +256,47 @@ impl Model {
         self.run(self.embed(ids)?, 0..self.after(layer)?, cache, None)
     }
 
+    /// The residuals `[T, D]` of whole sequences after block `layer`, each sequence from its own beginning: [`Model::lower`] for many at once.
+    ///
+    /// Neighbours run together, up to 2,048 tokens, so that every weight is read once for all of them; a sequence's numbers depend on its
+    /// company by rounding only.
+    ///
+    /// # Errors
+    /// As [`Model::lower`], for any of them.
+    pub fn lower_many(&self, sequences: &[&[u32]], layer: usize) -> Result<Vec<Tensor>> {
+        let end = self.after(layer)?;
+        let limit = self.tables.positions();
+        if let Some(long) = sequences.iter().find(|ids| ids.len() > limit) {
+            return Err(Error::TooLong {
+                wanted: long.len(),
+                limit,
+                what: POSITIONS,
+            });
+        }
+        sequences.iter().try_for_each(|ids| self.check_ids(ids))?;
+        let mut residuals = Vec::with_capacity(sequences.len());
+        for pack in packs(sequences) {
+            let x = self.embed(&pack.concat())?;
+            let mut start = 0;
+            let rows: Arc<[Range<usize>]> = pack
+                .iter()
+                .map(|ids| {
+                    let from = start;
+                    start += ids.len();
+                    from..start
+                })
+                .collect();
+            let blocks = self.weights.blocks.iter().take(end).enumerate();
+            let x = blocks.into_iter().try_fold(x, |x, (block, weights)| {
+                packed_block(&self.config, &self.tables, &rows, block, weights, &x)
+            })?;
+            for rows in rows.iter() {
+                residuals.push(x.narrow(0, rows.start, rows.len())?);
+            }
+        }
+        Ok(residuals)
+    }
+
     /// Logits `[P, V]` from a residual `[T, D]` put in after block `layer`: the model's upper half.
     ///
     /// # Errors
@@ -295,6 +346,20 @@ impl Model {
             self.config.num_layers.saturating_sub(1)
         )))
     }
+}
+
+/// Neighbouring sequences that run together: one, or as many as have no more than `PACK` tokens between them.
+fn packs<'a, 'b>(sequences: &'a [&'b [u32]]) -> Vec<&'a [&'b [u32]]> {
+    let (mut packs, mut from, mut tokens) = (Vec::new(), 0, 0);
+    for (i, ids) in sequences.iter().enumerate() {
+        if i > from && tokens + ids.len() > PACK {
+            packs.extend(sequences.get(from..i));
+            (from, tokens) = (i, 0);
+        }
+        tokens += ids.len();
+    }
+    packs.extend(sequences.get(from..).filter(|rest| !rest.is_empty()));
+    packs
 }
 
 /// The root of the width, rounded to a number format; products with f32 are computed in f32.

@@ -125,21 +125,32 @@ impl Reorder {
                 .for_each(|(out, x)| *out = x * scale);
             return;
         };
-        let half = source.len() / 2;
-        let (cos, sin) = rotation.tables.row(rotation.first + token);
         let back = match self.direction {
             Direction::Split => 1.0,
             Direction::Join => -1.0,
         };
-        let (a, b) = source.split_at(half);
-        let (low, high) = out.split_at_mut(half);
-        for (((((low, high), a), b), c), s) in
-            low.iter_mut().zip(high).zip(a).zip(b).zip(cos).zip(sin)
-        {
-            let s = s * back;
-            *low = (a * c - b * s) * scale;
-            *high = (b * c + a * s) * scale;
-        }
+        let angles = rotation.tables.row(rotation.first + token);
+        rotate(angles, back, scale, source, out);
+    }
+}
+
+/// Writes `scale` times one head of `source`, rotated by the angles whose cosines and sines are given; with `back` −1 the other way.
+#[inline]
+pub(super) fn rotate(
+    (cos, sin): (&[f32], &[f32]),
+    back: f32,
+    scale: f32,
+    source: &[f32],
+    out: &mut [f32],
+) {
+    let half = source.len() / 2;
+    let (a, b) = source.split_at(half);
+    let (low, high) = out.split_at_mut(half);
+    for (((((low, high), a), b), c), s) in low.iter_mut().zip(high).zip(a).zip(b).zip(cos).zip(sin)
+    {
+        let s = s * back;
+        *low = (a * c - b * s) * scale;
+        *high = (b * c + a * s) * scale;
     }
 }
 

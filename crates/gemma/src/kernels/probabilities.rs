@@ -39,7 +39,7 @@ impl Span {
     }
 
     /// The keys, counted from the first at hand, that a query sees.
-    fn seen(&self, query: usize) -> std::ops::Range<usize> {
+    pub(super) fn seen(&self, query: usize) -> std::ops::Range<usize> {
         let end = self.past + query + 1 - self.first_key;
         let start = self.window.map_or(0, |window| end.saturating_sub(window));
         start..end
@@ -102,24 +102,9 @@ impl CustomOp1 for Probabilities {
         let mut out = vec![0.0; scores.count * scores.width];
         fill_rows(&mut out, scores.width, |i, out| {
             let seen = self.span.seen(i % self.span.queries);
-            let (out, scores) = (&mut out[seen.clone()], &scores.row(i)[seen]);
-            match self.cap {
-                Some(cap) => {
-                    let inverse = 1.0 / cap;
-                    for (out, x) in out.iter_mut().zip(scores) {
-                        *out = cap * tanh(x * inverse);
-                    }
-                }
-                None => out.copy_from_slice(scores),
-            }
-            let largest = largest(out);
-            for out in out.iter_mut() {
-                *out = exp(*out - largest);
-            }
-            let inverse = 1.0 / sum(out);
-            for out in out.iter_mut() {
-                *out *= inverse;
-            }
+            let out = &mut out[seen.clone()];
+            out.copy_from_slice(&scores.row(i)[seen]);
+            capped_softmax(out, self.cap);
         });
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
@@ -132,6 +117,24 @@ impl CustomOp1 for Probabilities {
     ) -> Result<Option<Tensor>> {
         let cap = self.cap.map(f64::from);
         attention_probabilities_backward(scores, probabilities, grad, cap, self.span).map(Some)
+    }
+}
+
+/// Soft cap and softmax of the scores that one query sees, in place.
+pub(super) fn capped_softmax(scores: &mut [f32], cap: Option<f32>) {
+    if let Some(cap) = cap {
+        let inverse = 1.0 / cap;
+        for x in scores.iter_mut() {
+            *x = cap * tanh(*x * inverse);
+        }
+    }
+    let largest = largest(scores);
+    for x in scores.iter_mut() {
+        *x = exp(*x - largest);
+    }
+    let inverse = 1.0 / sum(scores);
+    for x in scores.iter_mut() {
+        *x *= inverse;
     }
 }
 

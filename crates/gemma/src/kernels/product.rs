@@ -74,8 +74,45 @@ impl<'a> Matrices<'a> {
     }
 
     /// The matrix at `index`, which must be one of them.
-    fn at(&self, index: usize) -> &'a [f32] {
-        &self.data[index * self.strides[0]..]
+    fn at(&self, index: usize) -> Matrix<'a> {
+        let [matrix, row, column] = self.strides;
+        Matrix {
+            data: &self.data[index * matrix..],
+            rows: self.rows,
+            columns: self.columns,
+            strides: [row, column],
+        }
+    }
+}
+
+/// One matrix.
+#[derive(Clone, Copy)]
+pub(super) struct Matrix<'a> {
+    pub(super) data: &'a [f32],
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    /// Distances between rows and between columns.
+    pub(super) strides: [usize; 2],
+}
+
+impl Matrix<'_> {
+    /// With rows and columns exchanged.
+    pub(super) fn transposed(self) -> Self {
+        let [row, column] = self.strides;
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            strides: [column, row],
+            ..self
+        }
+    }
+
+    /// Whether every element lies within the data.
+    fn fits(&self) -> bool {
+        let last = |size: usize, stride: usize| size.saturating_sub(1) * stride;
+        self.rows * self.columns == 0
+            || last(self.rows, self.strides[0]) + last(self.columns, self.strides[1])
+                < self.data.len()
     }
 }
 
@@ -110,7 +147,7 @@ impl CustomOp2 for Product {
         let size = a.rows * b.columns;
         let mut out = sum_or_zeros(self.sum.as_ref(), a.count * size, 0)?;
         let to = Destination {
-            columns: b.columns,
+            stride: b.columns,
             add: self.sum.is_some(),
         };
         if size > 0 && a.columns > 0 {
@@ -121,13 +158,13 @@ impl CustomOp2 for Product {
                 } else {
                     Parallelism::Rayon(0)
                 };
-                multiply(&mut out, to, &a, &b, 0, cores);
+                multiply(&mut out, to, a.at(0), b.at(0), cores);
             } else if work < PARALLEL {
                 let each = out.chunks_mut(size).enumerate();
-                each.for_each(|(i, out)| multiply(out, to, &a, &b, i, Parallelism::None));
+                each.for_each(|(i, out)| multiply(out, to, a.at(i), b.at(i), Parallelism::None));
             } else {
                 let each = out.par_chunks_mut(size).enumerate();
-                each.for_each(|(i, out)| multiply(out, to, &a, &b, i, Parallelism::None));
+                each.for_each(|(i, out)| multiply(out, to, a.at(i), b.at(i), Parallelism::None));
             }
         }
         Ok((CpuStorage::F32(out), dims.into()))
@@ -148,31 +185,32 @@ impl CustomOp2 for Product {
 
 /// How a product is stored.
 #[derive(Clone, Copy)]
-struct Destination {
-    columns: usize,
+pub(super) struct Destination {
+    /// Distance between rows.
+    pub(super) stride: usize,
     /// Whether it is added to what is there.
-    add: bool,
+    pub(super) add: bool,
 }
 
-/// Writes the product of the matrices at `index` into `out`, `[a.rows, b.columns]`; `a.columns` equals `b.rows` and no size is 0.
+/// Writes a·b into `out`; `a.columns` equals `b.rows` and no size is 0.
 #[allow(unsafe_code)] // the matrix library takes pointers and strides
-fn multiply(
+pub(super) fn multiply(
     out: &mut [f32],
     to: Destination,
-    a: &Matrices<'_>,
-    b: &Matrices<'_>,
-    index: usize,
+    a: Matrix<'_>,
+    b: Matrix<'_>,
     cores: Parallelism,
 ) {
     assert!(
-        out.len() == a.rows * b.columns
+        a.fits()
+            && b.fits()
             && a.columns == b.rows
-            && index < a.count
-            && index < b.count
+            && a.rows * b.columns > 0
+            && to.stride >= b.columns
+            && (a.rows - 1) * to.stride + b.columns <= out.len()
     );
-    let (left, right) = (a.at(index), b.at(index));
-    // SAFETY: `out` has a.rows · b.columns elements and is borrowed alone; `Matrices::new` checked that every element of both factors
-    // lies within their storage, and `index` is one of their matrices.
+    // SAFETY: `out` is borrowed alone and, as was just checked, every element of the product and of both factors lies within its slice,
+    // the product's at different places.
     unsafe {
         gemm(
             a.rows,
@@ -180,14 +218,14 @@ fn multiply(
             a.columns,
             out.as_mut_ptr(),
             1,
-            to.columns as isize,
+            to.stride as isize,
             to.add,
-            left.as_ptr(),
-            a.strides[2] as isize,
+            a.data.as_ptr(),
             a.strides[1] as isize,
-            right.as_ptr(),
-            b.strides[2] as isize,
+            a.strides[0] as isize,
+            b.data.as_ptr(),
             b.strides[1] as isize,
+            b.strides[0] as isize,
             1.0,
             1.0,
             false,

@@ -10,7 +10,7 @@ const PARALLEL: usize = 1 << 14;
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a> {
     data: &'a [f32],
-    stride: usize,
+    pub(super) stride: usize,
     pub(super) width: usize,
     pub(super) count: usize,
 }
@@ -54,6 +54,11 @@ impl<'a> Rows<'a> {
     pub(super) fn row(&self, index: usize) -> &'a [f32] {
         let start = index * self.stride;
         &self.data[start..start + self.width]
+    }
+
+    /// All elements from one on; its rows go on at distances of `stride`.
+    pub(super) fn from(&self, row: usize, column: usize) -> &'a [f32] {
+        &self.data[row * self.stride + column..]
     }
 }
 
