@@ -1,0 +1,42 @@
+//! What the measurements ran on.
+
+use std::fs::read_to_string;
+
+/// Threads that each side may use: every core, or what STEREOSCOPE_PEER_THREADS says.
+pub(crate) fn threads() -> usize {
+    let asked = std::env::var("STEREOSCOPE_PEER_THREADS").ok();
+    asked
+        .and_then(|count| count.parse().ok())
+        .unwrap_or_else(cores)
+}
+
+/// Cores of the machine.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Name of the processor.
+pub(crate) fn processor() -> String {
+    let info = read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map_or("unknown processor", |(_, name)| name.trim())
+        .to_owned()
+}
+
+/// Processes that were running or waiting to run, averaged over the last minute.
+pub(crate) fn load() -> String {
+    let load = read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split_whitespace().next().unwrap_or("?").to_owned()
+}
+
+/// The largest resident size that a process had, in bytes; `None` where the system does not tell.
+pub(crate) fn peak(process: u32) -> Option<u64> {
+    let status = read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
