@@ -1,4 +1,4 @@
-//! Time of a training step on this machine: `step_time [D] [F] [k] [batch] [l1]`.
+//! Time of a training step on this machine: `step_time [D] [F] [k] [batch] [l1|batchtopk] [steps]`.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a measurement may stop at a fault
 
 use std::time::Instant;
@@ -58,18 +58,37 @@ fn main() {
     }
     let normalizer = Normalizer::from_moments([&moments[0], &moments[1]], 1.0).unwrap();
     let mut trainer = Trainer::new(settings, dim, latents, Some(normalizer)).unwrap();
+    let steps = size(5, 25);
     for round in 0..4 {
-        let start = Instant::now();
-        let steps = 25;
+        let (start, busy) = (Instant::now(), processor_seconds());
         let mut last = None;
         for i in 0..steps {
             last = Some(trainer.step(&batches[i % batches.len()]).unwrap());
         }
         let ms = start.elapsed().as_secs_f64() * 1e3 / steps as f64;
         let m = last.unwrap();
+        let busy = (processor_seconds() - busy) * 1e3 / steps as f64;
         println!(
-            "round {round}: {ms:.1} ms a step; L0 {:.1}, FVE {:.3} / {:.3}, dead {:.3}",
+            "round {round}: {ms:.1} ms a step, {busy:.0} ms of all processors; L0 {:.1}, FVE {:.3} / {:.3}, dead {:.3}",
             m.l0, m.fve[0], m.fve[1], m.dead_share
         );
     }
+}
+
+/// Time that all threads of this process have run, in seconds; 0 where the system does not tell.
+fn processor_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = text
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    let ticks = |i: usize| -> f64 {
+        fields
+            .get(i)
+            .and_then(|t| t.parse().ok())
+            .unwrap_or_default()
+    };
+    (ticks(11) + ticks(12)) / 100.0
 }

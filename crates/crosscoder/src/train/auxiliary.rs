@@ -2,10 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::entries::{Entries, Search};
+use super::entries::{Entries, Models};
 use super::forward::ROWS;
-use super::kernels::{add_scaled, dot};
+use super::kernels::{add_scaled, dot, vectorised};
 use super::parameters::{Parameters, Weight};
+use super::search::Search;
 
 /// What one task of tokens chooses.
 #[derive(Debug, Default)]
@@ -25,6 +26,8 @@ pub(super) struct Auxiliary {
     pub(super) gradient: Vec<f32>,
     /// Chosen dead latents by token.
     pub(super) entries: Entries,
+    /// Mean over tokens of ‖e − ê‖²; nothing without dead latents.
+    pub(super) squared: Option<f64>,
     chosen: Vec<Chosen>,
 }
 
@@ -48,13 +51,14 @@ pub(super) struct Inputs<'a> {
 impl Auxiliary {
     /// No auxiliary loss in this step.
     pub(super) fn clear(&mut self) {
+        self.squared = None;
         self.entries.clear();
     }
 
     /// Chooses per token the k dead latents with the largest v before selection, reconstructs the error from them, and returns the
     /// unweighted loss: mean ‖e − ê‖² over the mean of ‖e − mean e‖².
     pub(super) fn run(&mut self, inputs: &Inputs) -> f64 {
-        self.entries.clear();
+        self.clear();
         if inputs.dead.is_empty() || inputs.k == 0 || inputs.spread <= 0.0 {
             return 0.0;
         }
@@ -79,8 +83,11 @@ impl Auxiliary {
             self.entries.latents.extend_from_slice(&chosen.latents);
             self.entries.f.extend_from_slice(&chosen.f);
             self.entries.df.extend_from_slice(&chosen.df);
+            let both = self.entries.latents.len();
+            self.entries.models.resize(both, Models::BOTH);
         }
         let squares: f64 = self.chosen.iter().map(|c| c.loss).sum();
+        self.squared = Some(squares / rows as f64);
         squares / rows as f64 / inputs.spread
     }
 }
@@ -113,26 +120,31 @@ impl Chosen {
             .chunks_exact_mut(width)
             .zip(error.chunks_exact(width));
         for (i, (gradient, error)) in tokens.enumerate() {
-            self.choose(first_row + i, rows, inputs);
+            self.choose(first_row + i, inputs);
             gradient.copy_from_slice(error);
-            for &(_, j, f) in &self.candidates {
-                add_scaled(gradient, -f, decoder_row(j));
-            }
-            self.loss += f64::from(dot(gradient, gradient));
-            for g in gradient.iter_mut() {
-                *g *= factor;
-            }
-            for &(_, j, f) in &self.candidates {
-                self.latents.push(j);
-                self.f.push(f);
-                self.df.push(dot(gradient, decoder_row(j)));
-            }
+            vectorised(
+                #[inline(always)]
+                || {
+                    for &(_, j, f) in &self.candidates {
+                        add_scaled(gradient, -f, decoder_row(j));
+                    }
+                    self.loss += f64::from(dot(gradient, gradient));
+                    for g in gradient.iter_mut() {
+                        *g *= factor;
+                    }
+                    for &(_, j, f) in &self.candidates {
+                        self.latents.push(j);
+                        self.f.push(f);
+                        self.df.push(dot(gradient, decoder_row(j)));
+                    }
+                },
+            );
             self.counts.push(self.candidates.len());
         }
     }
 
     /// The k dead latents of one token with the largest positive v, by rising latent.
-    fn choose(&mut self, row: usize, rows: usize, inputs: &Inputs) {
+    fn choose(&mut self, row: usize, inputs: &Inputs) {
         let bias = &inputs.parameters.encoder_bias;
         self.candidates.clear();
         for &j in inputs.dead {
@@ -140,7 +152,7 @@ impl Chosen {
             else {
                 continue;
             };
-            let f = inputs.search.pre(row, j as usize, rows, bias.len()) + b;
+            let f = inputs.search.pre(row, j as usize, bias.len()) + b;
             if f > 0.0 {
                 self.candidates.push((f * weight.w, j, f));
             }

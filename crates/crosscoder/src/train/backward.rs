@@ -1,36 +1,63 @@
-//! Gradients of every parameter from the sparse codes, and the update.
+//! Gradients of every parameter from sparse or dense codes.
 
 use rayon::prelude::*;
 
 use super::Settings;
 use super::entries::ByLatent;
-use super::kernels::{AdamStep, BETA1, BETA2, adam, adam_without_gradient, add_scaled, dot};
+use super::kernels::{add_scaled, dot, gate_gradient, vectorised};
 use super::parameters::{Parameters, Weight};
+use super::product::{MAX_BLOCK, Matrix, Write, multiply};
+use super::search::{Activity, Search};
 use crate::{CodeNormalization, Kind};
 
 /// Latents per task.
-const LATENTS: usize = 32;
+pub(super) const LATENTS: usize = 32;
 
 /// What the gradients are made of.
 pub(super) struct Inputs<'a> {
-    pub(super) codes: &'a ByLatent,
     /// Activations, [B, 2·D].
     pub(super) x: &'a [f32],
     /// Gradient by the reconstruction, [B, 2·D].
     pub(super) main: &'a [f32],
-    /// Gradient by the auxiliary reconstruction, [B, 2·D]; read for dead latents only.
-    pub(super) auxiliary: &'a [f32],
-    pub(super) dead: &'a [bool],
     pub(super) parameters: &'a Parameters,
     pub(super) weights: &'a [Weight],
     pub(super) settings: &'a Settings,
 }
 
+/// Sparse codes.
+pub(super) struct Sparse<'a> {
+    pub(super) codes: &'a ByLatent,
+    /// Gradient by the auxiliary reconstruction, [B, 2·D]; read for dead latents only.
+    pub(super) auxiliary: &'a [f32],
+    pub(super) dead: &'a [bool],
+}
+
+/// Dense codes.
+pub(super) struct Dense<'a> {
+    pub(super) search: &'a Search,
+    pub(super) activity: &'a [Activity],
+}
+
+/// A latent's rows of the gradients.
+struct Rows<'a> {
+    encoder: &'a mut [f32],
+    decoder: &'a mut [f32],
+    bias: &'a mut f32,
+}
+
+impl Rows<'_> {
+    #[inline(always)]
+    fn square(&self) -> f64 {
+        f64::from(dot(self.encoder, self.encoder))
+            + f64::from(dot(self.decoder, self.decoder))
+            + f64::from(*self.bias).powi(2)
+    }
+}
+
 /// Fills encoder, encoder bias and decoder gradients of latents that have codes in the batch, and returns the sum of squares of
-/// these. Rows of other latents are left as they were: [`update`] treats them as zero.
-pub(super) fn gradients(inputs: &Inputs, out: &mut Parameters) -> f64 {
+/// these. Rows of other latents are left as they were: the update treats them as zero.
+pub(super) fn sparse_gradients(inputs: &Inputs, sparse: &Sparse, out: &mut Parameters) -> f64 {
     let width = inputs.parameters.decoder_bias.len();
-    let rows = inputs.x.len() / width.max(1);
     let squares: Vec<f64> = out
         .encoder
         .par_chunks_mut(LATENTS * width)
@@ -46,8 +73,16 @@ pub(super) fn gradients(inputs: &Inputs, out: &mut Parameters) -> f64 {
             for (i, ((encoder, decoder), bias)) in latents.enumerate() {
                 let j = task * LATENTS + i;
                 *bias = 0.0;
-                if inputs.codes.touches(j) {
-                    squares += latent_gradient(inputs, j, rows, encoder, decoder, bias);
+                if sparse.codes.touches(j) {
+                    let rows = Rows {
+                        encoder,
+                        decoder,
+                        bias,
+                    };
+                    squares += vectorised(
+                        #[inline(always)]
+                        || latent_gradient(inputs, sparse, j, rows),
+                    );
                 }
             }
             squares
@@ -56,150 +91,155 @@ pub(super) fn gradients(inputs: &Inputs, out: &mut Parameters) -> f64 {
     squares.iter().sum()
 }
 
-fn latent_gradient(
-    inputs: &Inputs,
-    j: usize,
-    rows: usize,
-    encoder: &mut [f32],
-    decoder: &mut [f32],
-    bias: &mut f32,
-) -> f64 {
-    let width = encoder.len();
-    let dead = inputs.dead.get(j).copied().unwrap_or(false);
-    let by_reconstruction = if dead { inputs.auxiliary } else { inputs.main };
-    encoder.fill(0.0);
-    decoder.fill(0.0);
+#[inline(always)]
+fn latent_gradient(inputs: &Inputs, sparse: &Sparse, j: usize, out: Rows) -> f64 {
+    let width = out.encoder.len();
+    let dead = sparse.dead.get(j).copied().unwrap_or(false);
+    let by_reconstruction = if dead { sparse.auxiliary } else { inputs.main };
+    out.encoder.fill(0.0);
+    out.decoder.fill(0.0);
     let mut sum = 0f32;
-    let row_of = |buffer: &'_ [f32], row: usize| -> std::ops::Range<usize> {
-        let start = row * width;
-        if start + width <= buffer.len() {
-            start..start + width
-        } else {
-            0..0
-        }
-    };
-    for (row, f, df) in inputs.codes.latent(j) {
-        let from_x = inputs.x.get(row_of(inputs.x, row)).unwrap_or_default();
+    for code in sparse.codes.latent(j) {
+        let start = code.row as usize * width;
+        let from_x = inputs.x.get(start..start + width).unwrap_or_default();
         let from_g = by_reconstruction
-            .get(row_of(by_reconstruction, row))
+            .get(start..start + width)
             .unwrap_or_default();
-        add_scaled(encoder, df, from_x);
-        add_scaled(decoder, f, from_g);
-        *bias += df;
-        sum += f;
+        let part = code.models.part(width);
+        add_scaled(out.encoder, code.df, from_x);
+        if let (Some(decoder), Some(g)) = (out.decoder.get_mut(part.clone()), from_g.get(part)) {
+            add_scaled(decoder, code.f, g);
+        }
+        *out.bias += code.df;
+        sum += code.f;
     }
     if inputs.settings.kind == Kind::L1 {
-        let factor = inputs.settings.l1_penalty as f32 * sum / rows as f32;
-        let row = inputs
-            .parameters
-            .decoder
-            .get(j * width..(j + 1) * width)
-            .unwrap_or_default();
-        let weight = inputs.weights.get(j).copied().unwrap_or_default();
-        add_weight_gradient(
-            inputs.settings.code_normalization,
-            factor,
-            row,
-            weight,
-            decoder,
-        );
+        add_weight_gradient(inputs, j, f64::from(sum), out.decoder);
     }
-    f64::from(dot(encoder, encoder)) + f64::from(dot(decoder, decoder)) + f64::from(*bias).powi(2)
+    out.square()
 }
 
-/// out += factor·∂w/∂d for a decoder row d of both models; 0 for a zero norm.
-fn add_weight_gradient(
-    normalization: CodeNormalization,
-    factor: f32,
-    row: &[f32],
-    weight: Weight,
-    out: &mut [f32],
-) {
-    let [base, chat] = weight.norms;
-    let both = (base * base + chat * chat).sqrt();
+/// As [`sparse_gradients`], of all latents by matrix products, for L1 while many codes are positive.
+pub(super) fn dense_gradients(inputs: &Inputs, dense: &Dense, out: &mut Parameters) -> f64 {
+    let width = inputs.parameters.decoder_bias.len();
+    let block = dense.search.block();
+    let squares: Vec<f64> = out
+        .encoder
+        .par_chunks_mut(block * width)
+        .zip(out.decoder.par_chunks_mut(block * width))
+        .zip(out.encoder_bias.par_chunks_mut(block))
+        .zip(dense.search.blocks())
+        .enumerate()
+        .map_init(Vec::new, |df, (i, (((encoder, decoder), bias), codes))| {
+            let first = i * block;
+            block_gradient(
+                inputs,
+                dense.activity,
+                first,
+                df,
+                codes,
+                (encoder, decoder, bias),
+            )
+        })
+        .collect();
+    squares.iter().sum()
+}
+
+fn block_gradient(
+    inputs: &Inputs,
+    activity: &[Activity],
+    first: usize,
+    df: &mut Vec<f32>,
+    codes: &[f32],
+    (encoder, decoder, bias): (&mut [f32], &mut [f32], &mut [f32]),
+) -> f64 {
+    let width = inputs.parameters.decoder_bias.len();
+    let latents = bias.len();
+    let rows = inputs.x.len() / width.max(1);
+    let own = inputs
+        .parameters
+        .decoder
+        .get(first * width..(first + latents) * width)
+        .unwrap_or_default();
+    let x = Matrix::new(inputs.x, width);
+    let main = Matrix::new(inputs.main, width);
+    df.resize(codes.len(), 0.0);
+    multiply(df, main, Matrix::new(own, width).transposed(), Write::Set);
+    let mut penalty = [0f32; MAX_BLOCK];
+    let share = inputs.settings.l1_penalty as f32 / rows as f32;
+    for (i, penalty) in penalty.iter_mut().enumerate().take(latents) {
+        *penalty = share * inputs.weights.get(first + i).map_or(0.0, |w| w.w);
+    }
+    vectorised(
+        #[inline(always)]
+        || {
+            bias.fill(0.0);
+            for (df, f) in df
+                .chunks_exact_mut(latents.max(1))
+                .zip(codes.chunks_exact(latents.max(1)))
+            {
+                gate_gradient(df, f, &penalty, bias);
+            }
+        },
+    );
+    let by_pre = Matrix::new(df, latents).transposed();
+    multiply(encoder, by_pre, x, Write::Set);
+    multiply(
+        decoder,
+        Matrix::new(codes, latents).transposed(),
+        main,
+        Write::Set,
+    );
+    let rows = encoder
+        .chunks_exact_mut(width)
+        .zip(decoder.chunks_exact_mut(width))
+        .zip(bias);
+    let mut squares = 0.0;
+    for (i, ((encoder, decoder), bias)) in rows.enumerate() {
+        let sum = activity.get(first + i).map_or(0.0, |a| a.sum);
+        squares += vectorised(
+            #[inline(always)]
+            || {
+                add_weight_gradient(inputs, first + i, sum, decoder);
+                Rows {
+                    encoder,
+                    decoder,
+                    bias,
+                }
+                .square()
+            },
+        );
+    }
+    squares
+}
+
+/// Adds the penalty's gradient through the code weight, μ·(Σ_b f/B)·∂w/∂d, to a decoder row's; 0 for a zero norm.
+#[inline(always)]
+fn add_weight_gradient(inputs: &Inputs, j: usize, sum: f64, out: &mut [f32]) {
+    let width = out.len();
+    let rows = inputs.x.len() / width.max(1);
+    let factor = (inputs.settings.l1_penalty * sum / rows as f64) as f32;
+    let row = inputs
+        .parameters
+        .decoder
+        .get(j * width..(j + 1) * width)
+        .unwrap_or_default();
+    let norms = inputs.weights.get(j).copied().unwrap_or_default().norms;
+    let both = norms[0].hypot(norms[1]);
     let inverse = |x: f32| if x > 0.0 { 1.0 / x } else { 0.0 };
-    let coefficient = |norm: f32| match normalization {
-        CodeNormalization::Crosscoder => inverse(norm),
+    let coefficient = |norm: f32| match inputs.settings.code_normalization {
+        // L1 has one code for both models, whose weight is the sum of the norms under DECOUPLED too.
+        CodeNormalization::Crosscoder | CodeNormalization::Decoupled => inverse(norm),
         CodeNormalization::Sae => inverse(both),
         CodeNormalization::Mixed {
             alpha_sae,
             alpha_cc,
         } => alpha_sae as f32 * inverse(both) + alpha_cc as f32 * inverse(norm),
-        CodeNormalization::None | CodeNormalization::Decoupled => 0.0,
+        CodeNormalization::None => 0.0,
     };
-    let half = row.len() / 2;
-    let models = out
-        .chunks_exact_mut(half.max(1))
-        .zip(row.chunks_exact(half.max(1)));
-    for ((out, row), norm) in models.zip(weight.norms) {
+    let half = (width / 2).max(1);
+    let models = out.chunks_exact_mut(half).zip(row.chunks_exact(half));
+    for ((out, row), norm) in models.zip(norms) {
         add_scaled(out, factor * coefficient(norm), row);
     }
-}
-
-/// One Adam step of every parameter; `step` counts from 1. Gradients are multiplied by `clip` first.
-pub(super) fn update(
-    parameters: &mut Parameters,
-    moments: &mut [Parameters; 2],
-    gradients: &Parameters,
-    codes: &ByLatent,
-    lr: f64,
-    clip: f64,
-    step: u64,
-) {
-    let width = parameters.decoder_bias.len();
-    let power = step.min(i32::MAX as u64) as i32;
-    let adam_step = AdamStep {
-        gradient: clip as f32,
-        rate: (lr / (1.0 - f64::from(BETA1).powi(power))) as f32,
-        root: (1.0 / (1.0 - f64::from(BETA2).powi(power)).sqrt()) as f32,
-    };
-    let [first, second] = moments;
-    let rows = |p: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32]| {
-        let size = LATENTS * width;
-        p.par_chunks_mut(size)
-            .zip(m.par_chunks_mut(size))
-            .zip(v.par_chunks_mut(size))
-            .zip(g.par_chunks(size))
-            .enumerate()
-            .for_each(|(task, (((p, m), v), g))| {
-                let latents = p
-                    .chunks_exact_mut(width)
-                    .zip(m.chunks_exact_mut(width))
-                    .zip(v.chunks_exact_mut(width))
-                    .zip(g.chunks_exact(width));
-                for (i, (((p, m), v), g)) in latents.enumerate() {
-                    if codes.touches(task * LATENTS + i) {
-                        adam(p, m, v, g, adam_step);
-                    } else {
-                        adam_without_gradient(p, m, v, adam_step);
-                    }
-                }
-            });
-    };
-    rows(
-        &mut parameters.encoder,
-        &mut first.encoder,
-        &mut second.encoder,
-        &gradients.encoder,
-    );
-    rows(
-        &mut parameters.decoder,
-        &mut first.decoder,
-        &mut second.decoder,
-        &gradients.decoder,
-    );
-    adam(
-        &mut parameters.encoder_bias,
-        &mut first.encoder_bias,
-        &mut second.encoder_bias,
-        &gradients.encoder_bias,
-        adam_step,
-    );
-    adam(
-        &mut parameters.decoder_bias,
-        &mut first.decoder_bias,
-        &mut second.decoder_bias,
-        &gradients.decoder_bias,
-        adam_step,
-    );
 }

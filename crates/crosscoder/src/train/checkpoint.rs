@@ -17,7 +17,7 @@ const SETTINGS: &str = "settings";
 const FLOATS: &str = "settings_bits";
 const COUNTERS: &str = "step_and_tokens";
 /// Number of the file's format.
-const FORMAT: (&str, &str) = ("format", "1");
+const FORMAT: (&str, &str) = ("format", "2");
 
 impl Trainer {
     /// Writes the run's whole state into a folder, through a temporary name.
@@ -37,16 +37,20 @@ impl Trainer {
                 tensors.push((format!("{prefix}.{name}"), Stored::list(values)));
             }
         }
-        let threshold = [self.threshold];
-        tensors.push(("threshold".into(), Stored::list(&threshold)));
+        tensors.push(("thresholds".into(), Stored::list(&self.thresholds)));
         let target_rms = [self.normalizer.as_ref().map_or(1.0, Normalizer::target_rms)];
         if let Some(n) = &self.normalizer {
             tensors.push(("normalizer.mean".into(), Stored::list(n.mean())));
             tensors.push(("normalizer.std".into(), Stored::list(n.std())));
             tensors.push(("normalizer.target_rms".into(), Stored::list(&target_rms)));
         }
-        let counts = Stored::new([self.latents], Numbers::U64(&self.since_fired));
-        tensors.push(("since_fired".into(), counts));
+        for (name, counts) in [
+            ("since_fired", &self.since_fired),
+            ("silent_steps", &self.silent_steps),
+        ] {
+            let counts = Stored::new([self.latents], Numbers::U64(counts));
+            tensors.push((name.into(), counts));
+        }
         let metadata = HashMap::from([
             (FORMAT.0.to_owned(), FORMAT.1.to_owned()),
             (SETTINGS.to_owned(), self.settings.to_json()),
@@ -103,10 +107,14 @@ impl Trainer {
         let [first, second] = &mut trainer.moments;
         read_parameters(&file, "first", first)?;
         read_parameters(&file, "second", second)?;
-        file.expect("threshold", &[&[1]])?;
-        trainer.threshold = file.finite("threshold")?.first().copied().unwrap_or(-1.0);
-        file.expect("since_fired", &[&[latents]])?;
-        trainer.since_fired = file.integers("since_fired")?;
+        trainer.thresholds = pair(&file, "thresholds")?;
+        for (name, counts) in [
+            ("since_fired", &mut trainer.since_fired),
+            ("silent_steps", &mut trainer.silent_steps),
+        ] {
+            file.expect(name, &[&[latents]])?;
+            *counts = file.integers(name)?;
+        }
         trainer.step = step;
         trainer.tokens = tokens;
         trainer.weigh();
@@ -119,6 +127,11 @@ fn length(file: &TensorFile, name: &str) -> Result<usize> {
         &[length] => Ok(length),
         _ => Err(file.wrong_shape(name, "one dimension")),
     }
+}
+
+fn pair(file: &TensorFile, name: &str) -> Result<[f32; 2]> {
+    let values = file.finite(name)?;
+    <[f32; 2]>::try_from(values).map_err(|_| file.wrong_shape(name, "[2]"))
 }
 
 fn read_parameters(file: &TensorFile, prefix: &str, part: &mut Parameters) -> Result<()> {

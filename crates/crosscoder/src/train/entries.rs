@@ -1,26 +1,45 @@
-//! Sparse codes of a batch: found block by block, selected, kept by token, and turned over to be read by latent.
+//! Sparse codes of a batch: kept by token, and turned over to be read by latent.
 
-use rayon::prelude::*;
+use std::ops::Range;
 
-use super::parameters::Weight;
-use super::product::{BLOCK, product};
-use crate::select::nth_largest;
+/// The models in which a code is active: both, unless each model selects its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Models(u8);
 
-/// An activation that may be kept.
-#[derive(Clone, Copy, Debug)]
-struct Found {
-    row: u32,
-    latent: u32,
-    f: f32,
+impl Models {
+    pub(super) const NONE: Self = Self(0);
+    pub(super) const BOTH: Self = Self(3);
+
+    pub(super) fn of([base, chat]: [bool; 2]) -> Self {
+        Self(u8::from(base) | u8::from(chat) << 1)
+    }
+
+    pub(super) fn has(self, model: usize) -> bool {
+        self.0 >> model & 1 == 1
+    }
+
+    pub(super) fn without(self, model: usize) -> Self {
+        Self(self.0 & !(1 << model))
+    }
+
+    /// The part of a row of both models in which the code acts.
+    #[inline(always)]
+    pub(super) fn part(self, width: usize) -> Range<usize> {
+        match self.0 {
+            0 => 0..0,
+            1 => 0..width / 2,
+            2 => width / 2..width,
+            _ => 0..width,
+        }
+    }
 }
 
-/// Pre-activations of a batch by block of latents, and the large ones among them.
-#[derive(Debug, Default)]
-pub(super) struct Search {
-    /// Per block of latents [rows, block], row-major; without bias.
-    pre: Vec<f32>,
-    found: Vec<Vec<Found>>,
-    values: Vec<f32>,
+/// One kept code.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Code {
+    pub(super) latent: u32,
+    pub(super) f: f32,
+    pub(super) models: Models,
 }
 
 /// Codes by token: those of token t lie at `offsets[t]..offsets[t + 1]`, by rising latent.
@@ -29,6 +48,7 @@ pub(super) struct Entries {
     pub(super) offsets: Vec<usize>,
     pub(super) latents: Vec<u32>,
     pub(super) f: Vec<f32>,
+    pub(super) models: Vec<Models>,
     /// Gradient of the loss by f.
     pub(super) df: Vec<f32>,
 }
@@ -38,150 +58,77 @@ impl Entries {
         self.latents.len()
     }
 
-    /// Latents and codes of one token.
-    pub(super) fn row(&self, row: usize) -> impl Iterator<Item = (usize, f32)> + '_ {
+    /// Codes active in a model.
+    pub(super) fn count(&self, model: usize) -> usize {
+        self.models.iter().filter(|m| m.has(model)).count()
+    }
+
+    /// Codes of one token.
+    pub(super) fn row(&self, row: usize) -> impl Iterator<Item = Code> + '_ {
         let range = match (self.offsets.get(row), self.offsets.get(row + 1)) {
             (Some(&from), Some(&to)) => from..to,
             _ => 0..0,
         };
+        self.range(range)
+    }
+
+    /// All codes.
+    pub(super) fn all(&self) -> impl Iterator<Item = Code> + '_ {
+        self.range(0..self.len())
+    }
+
+    fn range(&self, range: Range<usize>) -> impl Iterator<Item = Code> + '_ {
         let latents = self.latents.get(range.clone()).unwrap_or_default();
-        let f = self.f.get(range).unwrap_or_default();
-        latents.iter().map(|&j| j as usize).zip(f.iter().copied())
+        let f = self.f.get(range.clone()).unwrap_or_default();
+        let models = self.models.get(range).unwrap_or_default();
+        latents
+            .iter()
+            .zip(f)
+            .zip(models)
+            .map(|((&latent, &f), &models)| Code { latent, f, models })
     }
 
     pub(super) fn clear(&mut self) {
         self.offsets.clear();
         self.offsets.push(0);
-        self.latents.clear();
-        self.f.clear();
-        self.df.clear();
-    }
-}
-
-impl Search {
-    /// Computes all pre-activations of `x` ([rows, width]) and notes those with v > floor.
-    pub(super) fn run(
-        &mut self,
-        x: &[f32],
-        encoder: &[f32],
-        bias: &[f32],
-        weights: &[Weight],
-        floor: f32,
-    ) {
-        let latents = bias.len();
-        let width = encoder.len() / latents.max(1);
-        let rows = x.len() / width.max(1);
-        self.pre.resize(rows * latents, 0.0);
-        self.found.resize_with(latents.div_ceil(BLOCK), Vec::new);
-        self.found
-            .par_iter_mut()
-            .zip(self.pre.par_chunks_mut((rows * BLOCK).max(1)))
-            .zip(encoder.par_chunks(BLOCK * width))
-            .zip(bias.par_chunks(BLOCK).zip(weights.par_chunks(BLOCK)))
-            .enumerate()
-            .for_each(|(block, (((found, pre), encoder), (bias, weights)))| {
-                product(pre, x, encoder, width);
-                collect(found, block, pre, bias, weights, floor);
-            });
+        self.resize(0);
     }
 
-    /// Notes the pre-activations with v > floor again, from the last product.
-    fn collect_again(&mut self, bias: &[f32], weights: &[Weight], floor: f32) {
-        let rows = self.pre.len() / bias.len().max(1);
-        self.found
-            .par_iter_mut()
-            .zip(self.pre.par_chunks((rows * BLOCK).max(1)))
-            .zip(bias.par_chunks(BLOCK).zip(weights.par_chunks(BLOCK)))
-            .enumerate()
-            .for_each(|(block, ((found, pre), (bias, weights)))| {
-                collect(found, block, pre, bias, weights, floor);
-            });
+    /// Makes room for as many codes.
+    pub(super) fn resize(&mut self, count: usize) {
+        self.latents.resize(count, 0);
+        self.f.resize(count, 0.0);
+        self.models.resize(count, Models::NONE);
+        self.df.resize(count, 0.0);
     }
 
-    /// Pre-activation without bias of one token and latent.
-    pub(super) fn pre(&self, row: usize, latent: usize, rows: usize, latents: usize) -> f32 {
-        let block = latent / BLOCK;
-        let width = BLOCK.min(latents - block * BLOCK);
-        self.pre
-            .get(block * BLOCK * rows + row * width + latent % BLOCK)
-            .copied()
-            .unwrap_or(0.0)
-    }
-
-    /// Keeps the `count` largest v of the batch; of equal ones, those of earlier tokens, then of smaller latents. `floor` is the
-    /// bound of the last [`Search::run`]. Returns the smallest v kept, 0 if there is none.
-    pub(super) fn keep_largest(
-        &mut self,
-        count: usize,
-        floor: f32,
-        bias: &[f32],
-        weights: &[Weight],
-        entries: &mut Entries,
-    ) -> f32 {
-        let found = |s: &Self| s.found.iter().map(Vec::len).sum::<usize>();
-        if found(self) < count && floor > 0.0 {
-            self.collect_again(bias, weights, 0.0);
-        }
-        let rows = self.pre.len() / bias.len().max(1);
-        let (mut cut, mut ties) = (0.0, usize::MAX);
-        if found(self) > count {
-            self.values.clear();
-            let v = |c: &Found| c.f * weight(weights, c.latent);
-            self.values.extend(self.found.iter().flatten().map(v));
-            (cut, ties) = nth_largest(&mut self.values, count);
-        }
-        self.keep_from(cut, rows, weights, entries);
-        if entries.len() > count {
-            drop_ties(cut, ties, weights, entries);
-        }
-        let smallest = entries
-            .latents
-            .iter()
-            .zip(&entries.f)
-            .map(|(&j, &f)| f * weight(weights, j))
-            .fold(f32::INFINITY, f32::min);
-        if smallest.is_finite() { smallest } else { 0.0 }
-    }
-
-    /// Keeps everything found.
-    pub(super) fn keep_all(&mut self, rows: usize, weights: &[Weight], entries: &mut Entries) {
-        self.keep_from(0.0, rows, weights, entries);
-    }
-
-    /// Sorts what was found with v ≥ cut by token; blocks come in rising order, so latents rise within a token.
-    fn keep_from(&mut self, cut: f32, rows: usize, weights: &[Weight], entries: &mut Entries) {
-        let keep = |c: &&Found| c.f * weight(weights, c.latent) >= cut;
-        entries.clear();
-        entries.offsets.resize(rows + 1, 0);
-        for c in self.found.iter().flatten().filter(keep) {
-            if let Some(n) = entries.offsets.get_mut(c.row as usize + 1) {
-                *n += 1;
-            }
-        }
-        let total = running_total(&mut entries.offsets);
-        entries.latents.resize(total, 0);
-        entries.f.resize(total, 0.0);
-        entries.df.resize(total, 0.0);
-        let mut next = entries.offsets.clone();
-        for c in self.found.iter().flatten().filter(keep) {
-            let Some(at) = next.get_mut(c.row as usize) else {
-                continue;
-            };
-            if let (Some(latent), Some(f)) = (entries.latents.get_mut(*at), entries.f.get_mut(*at))
-            {
-                (*latent, *f) = (c.latent, c.f);
-            }
-            *at += 1;
+    /// Writes a code at a place there is room for.
+    pub(super) fn set(&mut self, at: usize, latent: u32, f: f32, models: Models) {
+        if let (Some(l), Some(slot), Some(m)) = (
+            self.latents.get_mut(at),
+            self.f.get_mut(at),
+            self.models.get_mut(at),
+        ) {
+            (*l, *slot, *m) = (latent, f, models);
         }
     }
-}
 
-fn weight(weights: &[Weight], latent: u32) -> f32 {
-    weights.get(latent as usize).map_or(0.0, |w| w.w)
+    /// Adds a code to the last token.
+    pub(super) fn push(&mut self, latent: u32, f: f32, models: Models) {
+        self.latents.push(latent);
+        self.f.push(f);
+        self.models.push(models);
+        self.df.push(0.0);
+    }
+
+    /// Ends the last token.
+    pub(super) fn end_row(&mut self) {
+        self.offsets.push(self.latents.len());
+    }
 }
 
 /// Turns counts, shifted by one, into offsets; gives the total.
-fn running_total(offsets: &mut [usize]) -> usize {
+pub(super) fn running_total(offsets: &mut [usize]) -> usize {
     let mut total = 0;
     for n in offsets {
         total += *n;
@@ -190,75 +137,21 @@ fn running_total(offsets: &mut [usize]) -> usize {
     total
 }
 
-/// Removes entries with v equal to the cut beyond the first `ties`.
-fn drop_ties(cut: f32, mut ties: usize, weights: &[Weight], entries: &mut Entries) {
-    let all = std::mem::take(entries);
-    entries.clear();
-    for row in 0..all.offsets.len().saturating_sub(1) {
-        for (j, f) in all.row(row) {
-            let latent = j as u32;
-            if f * weight(weights, latent) == cut {
-                if ties == 0 {
-                    continue;
-                }
-                ties -= 1;
-            }
-            entries.latents.push(latent);
-            entries.f.push(f);
-        }
-        entries.offsets.push(entries.latents.len());
-    }
-    entries.df.resize(entries.latents.len(), 0.0);
-}
-
-/// Notes a block's activations with v > floor, token by token.
-fn collect(
-    found: &mut Vec<Found>,
-    block: usize,
-    pre: &[f32],
-    bias: &[f32],
-    weights: &[Weight],
-    floor: f32,
-) {
-    found.clear();
-    let mut w = [0f32; BLOCK];
-    let mut b = [0f32; BLOCK];
-    for (slot, weight) in w.iter_mut().zip(weights) {
-        *slot = weight.w;
-    }
-    for (slot, bias) in b.iter_mut().zip(bias) {
-        *slot = *bias;
-    }
-    let mut hits = [0u32; BLOCK];
-    for (row, pre) in pre.chunks_exact(bias.len().max(1)).enumerate() {
-        // Without a branch: most entries fail, in no order that a processor could foresee.
-        let mut count = 0usize;
-        for (j, ((p, b), w)) in pre.iter().zip(&b).zip(&w).enumerate() {
-            if let Some(hit) = hits.get_mut(count) {
-                *hit = j as u32;
-            }
-            count += usize::from((p + b) * w > floor);
-        }
-        for &j in hits.iter().take(count) {
-            let at = j as usize;
-            if let (Some(p), Some(b)) = (pre.get(at), b.get(at)) {
-                found.push(Found {
-                    row: row as u32,
-                    latent: (block * BLOCK) as u32 + j,
-                    f: p + b,
-                });
-            }
-        }
-    }
+/// A code as its latent sees it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Seen {
+    pub(super) row: u32,
+    pub(super) f: f32,
+    /// Gradient of the loss by f.
+    pub(super) df: f32,
+    pub(super) models: Models,
 }
 
 /// Codes by latent: those of latent j lie at `offsets[j]..offsets[j + 1]`, by rising token.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ByLatent {
     pub(super) offsets: Vec<usize>,
-    pub(super) rows: Vec<u32>,
-    pub(super) f: Vec<f32>,
-    pub(super) df: Vec<f32>,
+    pub(super) codes: Vec<Seen>,
 }
 
 impl ByLatent {
@@ -272,28 +165,23 @@ impl ByLatent {
             }
         }
         let total = running_total(&mut self.offsets);
-        self.rows.resize(total, 0);
-        self.f.resize(total, 0.0);
-        self.df.resize(total, 0.0);
+        self.codes.resize(total, Seen::default());
         let mut next = self.offsets.clone();
         for part in parts {
             for (row, bounds) in part.offsets.windows(2).enumerate() {
                 let &[from, to] = bounds else { continue };
-                for i in from..to {
-                    let (Some(&j), Some(&f), Some(&df)) =
-                        (part.latents.get(i), part.f.get(i), part.df.get(i))
-                    else {
+                let df = part.df.get(from..to).unwrap_or_default();
+                for (code, &df) in part.range(from..to).zip(df) {
+                    let Some(at) = next.get_mut(code.latent as usize) else {
                         continue;
                     };
-                    let Some(at) = next.get_mut(j as usize) else {
-                        continue;
-                    };
-                    if let (Some(r), Some(slot_f), Some(slot_df)) = (
-                        self.rows.get_mut(*at),
-                        self.f.get_mut(*at),
-                        self.df.get_mut(*at),
-                    ) {
-                        (*r, *slot_f, *slot_df) = (row as u32, f, df);
+                    if let Some(slot) = self.codes.get_mut(*at) {
+                        *slot = Seen {
+                            row: row as u32,
+                            f: code.f,
+                            df,
+                            models: code.models,
+                        };
                     }
                     *at += 1;
                 }
@@ -303,21 +191,14 @@ impl ByLatent {
 
     /// Whether a latent has codes in the batch.
     pub(super) fn touches(&self, latent: usize) -> bool {
-        matches!((self.offsets.get(latent), self.offsets.get(latent + 1)), (Some(from), Some(to)) if from < to)
+        !self.latent(latent).is_empty()
     }
 
-    /// Token, f and gradient by f of a latent's codes.
-    pub(super) fn latent(&self, latent: usize) -> impl Iterator<Item = (usize, f32, f32)> + '_ {
-        let range = match (self.offsets.get(latent), self.offsets.get(latent + 1)) {
-            (Some(&from), Some(&to)) => from..to,
-            _ => 0..0,
-        };
-        let rows = self.rows.get(range.clone()).unwrap_or_default();
-        let f = self.f.get(range.clone()).unwrap_or_default();
-        let df = self.df.get(range).unwrap_or_default();
-        rows.iter()
-            .zip(f)
-            .zip(df)
-            .map(|((&row, &f), &df)| (row as usize, f, df))
+    /// A latent's codes.
+    pub(super) fn latent(&self, latent: usize) -> &[Seen] {
+        match (self.offsets.get(latent), self.offsets.get(latent + 1)) {
+            (Some(&from), Some(&to)) => self.codes.get(from..to).unwrap_or_default(),
+            _ => &[],
+        }
     }
 }

@@ -1,15 +1,25 @@
-//! Reconstruction, loss and its gradients by reconstruction and code, token by token.
+//! Reconstruction, loss and its gradients by reconstruction and code, some tokens per task.
 
 use rayon::prelude::*;
 
 use super::Settings;
 use super::entries::Entries;
-use super::kernels::{add_moments, add_scaled, dot};
+use super::kernels::{add_moments, add_scaled, add_to, dot, set_scaled, vectorised};
 use super::parameters::{Parameters, Weight};
+use super::product::{Matrix, Write, multiply};
+use super::search::Search;
 use crate::Kind;
 
 /// Tokens per task. Partial sums are kept per task and added in order.
-pub(super) const ROWS: usize = 64;
+pub(super) const ROWS: usize = 128;
+
+/// The codes to reconstruct from.
+pub(super) enum Codes<'a> {
+    /// The few that are kept; their gradients are filled in.
+    Sparse(&'a mut Entries),
+    /// All of them, from [`Search::rectify`].
+    Dense(&'a Search),
+}
 
 /// What one task adds up.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +27,7 @@ struct Partial {
     /// Σ ‖e_m‖, Σ ‖e_m‖² over tokens and models.
     norm: f64,
     square: f64,
-    /// Σ v
+    /// Σ v of sparse codes.
     sparsity: f64,
     /// Per column: Σ e, Σ e², Σ x, Σ x².
     columns: [Vec<f64>; 4],
@@ -32,11 +42,13 @@ pub(super) struct Sums {
     pub(super) l2: f64,
     /// Mean over tokens and models of ‖e‖².
     pub(super) mse: f64,
-    /// Mean over tokens of Σ_j v_j.
+    /// Mean over tokens of Σ_j v_j; of sparse codes only.
     pub(super) sparsity: f64,
     /// Per model: Σ_d of the unbiased variances of error and activations.
     pub(super) error_variance: [f64; 2],
     pub(super) variance: [f64; 2],
+    /// Per model: root mean square over tokens of ‖x‖.
+    pub(super) rms: [f64; 2],
     /// Mean over tokens of ‖e − mean e‖², both models together.
     pub(super) error_spread: f64,
     /// [2·D]: gradient by the decoder bias.
@@ -78,6 +90,22 @@ struct Task<'a> {
     partial: &'a mut Partial,
 }
 
+/// What all tasks read.
+struct Shared<'a> {
+    parameters: &'a Parameters,
+    weights: &'a [Weight],
+    /// Sparse codes; none if dense.
+    entries: Option<&'a Entries>,
+    /// Dense codes; none if sparse.
+    search: Option<&'a Search>,
+    /// Tokens of the batch.
+    rows: usize,
+    /// Weight of Σ v in the loss: the penalty's share of one token.
+    penalty: f32,
+    /// Whether the error is squared.
+    squared: bool,
+}
+
 impl Pass {
     /// Sets the sizes for a batch of `rows` tokens.
     pub(super) fn resize(&mut self, rows: usize, width: usize) {
@@ -88,108 +116,139 @@ impl Pass {
             .resize_with(rows.div_ceil(ROWS), Partial::default);
     }
 
-    /// Reconstructs every token from its codes; fills error, gradient by x̂, and, in `entries`, gradient by f.
+    /// Reconstructs every token from its codes; fills error, gradient by x̂, and, of sparse codes, gradient by f.
     pub(super) fn run(
         &mut self,
         parameters: &Parameters,
         weights: &[Weight],
-        entries: &mut Entries,
+        codes: Codes,
         settings: &Settings,
     ) -> Sums {
         let width = parameters.decoder_bias.len();
         let rows = self.x.len() / width.max(1);
-        // Codes are read by row while their gradients are written: the gradients are taken out for the time.
-        let mut df = std::mem::take(&mut entries.df);
-        let shared = &*entries;
-        let mut rest = df.as_mut_slice();
+        let l1 = settings.kind == Kind::L1;
+        let mut shared = Shared {
+            parameters,
+            weights,
+            entries: None,
+            search: None,
+            rows,
+            penalty: if l1 {
+                settings.l1_penalty as f32 / rows as f32
+            } else {
+                0.0
+            },
+            squared: settings.use_mse_loss,
+        };
+        match codes {
+            Codes::Dense(search) => {
+                shared.search = Some(search);
+                self.tasks(&shared, &mut []);
+            }
+            Codes::Sparse(entries) => {
+                // Codes are read by token while their gradients are written: the gradients are taken out for the time.
+                let mut df = std::mem::take(&mut entries.df);
+                shared.entries = Some(entries);
+                self.tasks(&shared, &mut df);
+                entries.df = df;
+            }
+        }
+        self.sum(rows, width)
+    }
+
+    fn tasks(&mut self, shared: &Shared, df: &mut [f32]) {
+        let size = ROWS * shared.parameters.decoder_bias.len();
+        let offset = |row: usize| {
+            let offsets = shared.entries.map_or(&[][..], |e| &e.offsets);
+            offsets.get(row.min(shared.rows)).copied().unwrap_or(0)
+        };
+        let mut rest = df;
         let mut tasks = Vec::with_capacity(self.partials.len());
         let chunks = self
             .x
-            .chunks(ROWS * width)
-            .zip(self.error.chunks_mut(ROWS * width))
-            .zip(self.gradient.chunks_mut(ROWS * width))
+            .chunks(size)
+            .zip(self.error.chunks_mut(size))
+            .zip(self.gradient.chunks_mut(size))
             .zip(&mut self.partials);
         for (i, (((x, error), gradient), partial)) in chunks.enumerate() {
             let first_row = i * ROWS;
-            let offset = |row: usize| shared.offsets.get(row.min(rows)).copied().unwrap_or(0);
             let count = offset(first_row + ROWS) - offset(first_row);
-            let df = rest.split_off_mut(..count).unwrap_or_default();
             tasks.push(Task {
                 first_row,
                 x,
                 error,
                 gradient,
-                df,
+                df: rest.split_off_mut(..count).unwrap_or_default(),
                 partial,
             });
         }
-        tasks
-            .into_par_iter()
-            .for_each(|task| task.run(parameters, weights, shared, settings, rows));
-        entries.df = df;
-        self.sum(rows, width)
+        tasks.into_par_iter().for_each(|task| task.run(shared));
     }
 
     fn sum(&self, rows: usize, width: usize) -> Sums {
         let count = rows as f64;
         let total = |f: &dyn Fn(&Partial) -> f64| self.partials.iter().map(f).sum::<f64>();
-        let column = |which: usize, d: usize| -> f64 {
-            self.partials
-                .iter()
-                .filter_map(|p| p.columns.get(which)?.get(d))
-                .sum()
-        };
+        let mut columns: [Vec<f64>; 5] = std::array::from_fn(|_| vec![0.0; width]);
+        for partial in &self.partials {
+            let parts = partial.columns.iter().chain([&partial.gradient]);
+            for (column, part) in columns.iter_mut().zip(parts) {
+                for (sum, x) in column.iter_mut().zip(part) {
+                    *sum += x;
+                }
+            }
+        }
         let mut sums = Sums {
             l2: total(&|p| p.norm) / (2.0 * count),
             mse: total(&|p| p.square) / (2.0 * count),
             sparsity: total(&|p| p.sparsity) / count,
             ..Sums::default()
         };
-        for d in 0..width {
+        let [e_sum, e_square, x_sum, x_square, gradient] = &columns;
+        let sides = e_sum.iter().zip(e_square).zip(x_sum.iter().zip(x_square));
+        for (d, ((e_sum, e_square), (x_sum, x_square))) in sides.enumerate() {
             let model = usize::from(d >= width / 2);
             let spread = |sum: f64, square: f64| (square - sum * sum / count).max(0.0);
-            let error = spread(column(0, d), column(1, d));
-            let x = spread(column(2, d), column(3, d));
-            sums.error_variance[model] += error / (count - 1.0);
-            sums.variance[model] += x / (count - 1.0);
+            let error = spread(*e_sum, *e_square);
+            if let (Some(of_error), Some(of_x), Some(rms)) = (
+                sums.error_variance.get_mut(model),
+                sums.variance.get_mut(model),
+                sums.rms.get_mut(model),
+            ) {
+                *of_error += error / (count - 1.0);
+                *of_x += spread(*x_sum, *x_square) / (count - 1.0);
+                *rms += x_square / count;
+            }
             sums.error_spread += error / count;
-            let gradient: f64 = self.partials.iter().filter_map(|p| p.gradient.get(d)).sum();
-            sums.bias_gradient.push(gradient as f32);
         }
+        sums.rms = sums.rms.map(f64::sqrt);
+        sums.bias_gradient = gradient.iter().map(|g| *g as f32).collect();
         sums
     }
 }
 
 impl Task<'_> {
-    fn run(
-        self,
-        parameters: &Parameters,
-        weights: &[Weight],
-        entries: &Entries,
-        settings: &Settings,
-        rows: usize,
-    ) {
-        let width = parameters.decoder_bias.len();
+    fn run(self, shared: &Shared) {
+        let bias = &shared.parameters.decoder_bias;
+        let width = bias.len();
         let partial = self.partial;
         (partial.norm, partial.square, partial.sparsity) = (0.0, 0.0, 0.0);
         for column in partial.columns.iter_mut().chain([&mut partial.gradient]) {
             column.clear();
             column.resize(width, 0.0);
         }
-        // Every token and model has the same share in the mean.
-        let share = 1.0 / (2.0 * rows as f32);
-        let penalty = match settings.kind {
-            Kind::L1 => settings.l1_penalty as f32 / rows as f32,
-            Kind::BatchTopK => 0.0,
-        };
-        let squared = settings.kind == Kind::L1 && settings.use_mse_loss;
-        let decoder_row = |j: usize| {
-            parameters
-                .decoder
-                .get(j * width..(j + 1) * width)
-                .unwrap_or_default()
-        };
-        let mut df = self.df.iter_mut();
+        let tokens = self
+            .x
+            .chunks_exact(width)
+            .zip(self.error.chunks_exact_mut(width));
+        for (x, error) in tokens {
+            for ((e, x), b) in error.iter_mut().zip(x).zip(bias) {
+                *e = x - b;
+            }
+        }
+        if let Some(search) = shared.search {
+            subtract_dense(self.error, self.first_row, search, shared.parameters);
+        }
+        let mut df = self.df;
         let tokens = self
             .x
             .chunks_exact(width)
@@ -197,40 +256,103 @@ impl Task<'_> {
             .zip(self.gradient.chunks_exact_mut(width));
         for (i, ((x, error), gradient)) in tokens.enumerate() {
             let row = self.first_row + i;
-            for ((e, x), b) in error.iter_mut().zip(x).zip(&parameters.decoder_bias) {
-                *e = x - b;
-            }
-            for (j, f) in entries.row(row) {
-                add_scaled(error, -f, decoder_row(j));
-            }
-            let models = error
-                .chunks_exact(width / 2)
-                .zip(gradient.chunks_exact_mut(width / 2));
-            for (error, gradient) in models {
-                let square = dot(error, error);
-                let norm = square.sqrt();
-                partial.norm += f64::from(norm);
-                partial.square += f64::from(square);
-                let factor = match (squared, norm > 0.0) {
-                    (true, _) => -2.0 * share,
-                    (false, true) => -share / norm,
-                    (false, false) => 0.0,
-                };
-                for (g, e) in gradient.iter_mut().zip(error) {
-                    *g = factor * e;
-                }
-            }
-            for ((j, f), df) in entries.row(row).zip(&mut df) {
-                let w = weights.get(j).map_or(0.0, |w| w.w);
-                partial.sparsity += f64::from(f * w);
-                *df = dot(gradient, decoder_row(j)) + penalty * w;
-            }
-            let [error_sum, error_square, x_sum, x_square] = &mut partial.columns;
-            add_moments(error_sum, error_square, error);
-            add_moments(x_sum, x_square, x);
-            for (sum, &g) in partial.gradient.iter_mut().zip(&*gradient) {
-                *sum += f64::from(g);
+            vectorised(
+                #[inline(always)]
+                || {
+                    if let Some(entries) = shared.entries {
+                        for code in entries.row(row) {
+                            let part = code.models.part(width);
+                            let decoder = shared.decoder_row(code.latent);
+                            if let (Some(error), Some(decoder)) =
+                                (error.get_mut(part.clone()), decoder.get(part))
+                            {
+                                add_scaled(error, -code.f, decoder);
+                            }
+                        }
+                    }
+                    shared.differentiate(error, gradient, partial);
+                    let [error_sum, error_square, x_sum, x_square] = &mut partial.columns;
+                    add_moments(error_sum, error_square, error);
+                    add_moments(x_sum, x_square, x);
+                    add_to(&mut partial.gradient, gradient);
+                },
+            );
+            if let Some(entries) = shared.entries {
+                let count = entries.row(row).count();
+                let df = df.split_off_mut(..count).unwrap_or_default();
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        for (code, df) in entries.row(row).zip(df) {
+                            let part = code.models.part(width);
+                            let decoder = shared.decoder_row(code.latent);
+                            let w = shared
+                                .weights
+                                .get(code.latent as usize)
+                                .map_or(0.0, |w| w.of(code.models));
+                            partial.sparsity += f64::from(code.f * w);
+                            let (Some(gradient), Some(decoder)) =
+                                (gradient.get(part.clone()), decoder.get(part))
+                            else {
+                                continue;
+                            };
+                            *df = dot(gradient, decoder) + shared.penalty * w;
+                        }
+                    },
+                );
             }
         }
+    }
+}
+
+impl Shared<'_> {
+    #[inline(always)]
+    fn decoder_row(&self, latent: u32) -> &[f32] {
+        let width = self.parameters.decoder_bias.len();
+        let start = latent as usize * width;
+        self.parameters
+            .decoder
+            .get(start..start + width)
+            .unwrap_or_default()
+    }
+
+    /// Norms of a token's error, and the gradient of the loss by its reconstruction.
+    #[inline(always)]
+    fn differentiate(&self, error: &[f32], gradient: &mut [f32], partial: &mut Partial) {
+        // Every token and model has the same share in the mean.
+        let share = 1.0 / (2.0 * self.rows as f32);
+        let half = (error.len() / 2).max(1);
+        let models = error
+            .chunks_exact(half)
+            .zip(gradient.chunks_exact_mut(half));
+        for (error, gradient) in models {
+            let square = dot(error, error);
+            let norm = square.sqrt();
+            partial.norm += f64::from(norm);
+            partial.square += f64::from(square);
+            let factor = match (self.squared, norm > 0.0) {
+                (true, _) => -2.0 * share,
+                (false, true) => -share / norm,
+                (false, false) => 0.0,
+            };
+            set_scaled(gradient, factor, error);
+        }
+    }
+}
+
+/// error −= codes·decoder, block by block, for the tokens from `first_row`.
+fn subtract_dense(error: &mut [f32], first_row: usize, search: &Search, parameters: &Parameters) {
+    let width = parameters.decoder_bias.len();
+    let rows = error.len() / width.max(1);
+    let latents = parameters.encoder_bias.len();
+    let decoders = parameters.decoder.chunks((search.block() * width).max(1));
+    for (codes, decoder) in search.tokens(first_row, rows, latents).zip(decoders) {
+        let block = decoder.len() / width.max(1);
+        multiply(
+            error,
+            Matrix::new(codes, block),
+            Matrix::new(decoder, width),
+            Write::Subtract,
+        );
     }
 }

@@ -1,12 +1,15 @@
-//! Training on the CPU: BatchTopK and L1 with hand-written sparse gradients.
+//! Training on the CPU: BatchTopK and L1 with hand-written gradients.
 //!
-//! Only the encoder's product is dense. Kept codes are few, so reconstruction and all gradients read them as lists, by token and
-//! then by latent. Losses, schedules and defaults are those of the paper's training code.
+//! For BatchTopK only the encoder's product is dense. Kept codes are few, so reconstruction and all gradients read them as lists, by
+//! token and then by latent. L1 does the same once its codes are sparse, and uses matrix products before. Losses, schedules and
+//! defaults are those of the paper's training code.
+#![allow(clippy::inline_always)] // a loop inside `kernels::vectorised` gets wide vectors only where it is inlined
 
 mod auxiliary;
 mod backward;
 mod checkpoint;
 mod entries;
+mod evaluate;
 mod forward;
 mod kernels;
 mod median;
@@ -14,11 +17,15 @@ mod metrics;
 mod output;
 mod parameters;
 mod product;
+mod resample;
 mod save;
+mod search;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod trainer;
+mod update;
+mod validate;
 
 pub use metrics::{StepMetrics, Validation};
 pub use save::Origin;

@@ -5,7 +5,8 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::Settings;
-use super::kernels::dot;
+use super::entries::Models;
+use super::kernels::{dot, vectorised};
 use crate::CodeNormalization;
 
 /// A crosscoder's parameters, or their gradients or moments. A latent's row holds base, then chat: width 2·D.
@@ -89,23 +90,51 @@ impl Parameters {
             .par_iter_mut()
             .zip(self.decoder.par_chunks(width.max(1)))
             .for_each(|(weight, row)| {
-                let (base, chat) = row.split_at(width / 2);
-                let norms = [dot(base, base).sqrt(), dot(chat, chat).sqrt()];
-                *weight = Weight {
-                    norms,
-                    w: normalization.weight(norms[0], norms[1]),
-                };
+                let norms = norms(row);
+                *weight = Weight::new(normalization, norms);
             });
     }
 }
 
-/// A latent's decoder norms and its code weight w.
+/// Norms of a decoder row of both models.
+fn norms(row: &[f32]) -> [f32; 2] {
+    let (base, chat) = row.split_at(row.len() / 2);
+    vectorised(
+        #[inline(always)]
+        || [dot(base, base).sqrt(), dot(chat, chat).sqrt()],
+    )
+}
+
+/// A latent's decoder norms and its code weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Weight {
     /// Base, chat.
     pub(super) norms: [f32; 2],
-    /// w with v = f·w.
+    /// w with v = f·w; for DECOUPLED the sum over models.
     pub(super) w: f32,
+    /// What f is multiplied with before selection: w twice, or for DECOUPLED each model's own.
+    pub(super) gates: [f32; 2],
+}
+
+impl Weight {
+    pub(super) fn new(normalization: CodeNormalization, norms: [f32; 2]) -> Self {
+        let w = normalization.weight(norms[0], norms[1]);
+        let gates = match normalization {
+            CodeNormalization::Decoupled => norms,
+            _ => [w; 2],
+        };
+        Self { norms, w, gates }
+    }
+
+    /// v of a code of 1 that is active in some models.
+    pub(super) fn of(&self, models: Models) -> f32 {
+        match (models.has(0), models.has(1)) {
+            (true, true) => self.w,
+            (true, false) => self.gates[0],
+            (false, true) => self.gates[1],
+            (false, false) => 0.0,
+        }
+    }
 }
 
 fn draw_rows(rows: &mut [f32], dim: usize, fan: usize, settings: &Settings, rng: &mut ChaCha8Rng) {

@@ -58,7 +58,7 @@ impl Trainer {
             [self.settings.code_normalization.id()],
             [self.settings.k as i32],
         );
-        let (target, threshold) = ([target], [self.threshold]);
+        let target = [target];
         let matrix = |shape: &[usize], values| Stored::new(shape, Numbers::F32(values));
         let rows = [MODELS, dim];
         let mut tensors = vec![
@@ -74,7 +74,14 @@ impl Trainer {
         ];
         if self.settings.kind == Kind::BatchTopK {
             tensors.push(("k", Stored::new([], Numbers::I32(&k))));
-            tensors.push(("threshold", matrix(&[], &threshold)));
+            let models = [MODELS];
+            let shape = if self.is_decoupled() {
+                &models[..]
+            } else {
+                &[]
+            };
+            let thresholds = self.selections(&self.thresholds);
+            tensors.push(("threshold", matrix(shape, thresholds)));
         }
         let named = tensors.into_iter().map(|(n, t)| (n.to_owned(), t));
         write(path, named.collect(), None)
@@ -130,6 +137,7 @@ impl Trainer {
             "wandb_name": origin.run_name,
             "submodule_name": origin.submodule_name,
             "tokens": self.tokens,
+            "use_mse_loss": s.use_mse_loss,
         });
         let more = match s.kind {
             Kind::BatchTopK => json!({
@@ -152,8 +160,7 @@ impl Trainer {
             }),
             Kind::L1 => json!({
                 "l1_penalty": s.l1_penalty,
-                "use_mse_loss": s.use_mse_loss,
-                "resample_steps": null,
+                "resample_steps": s.resample_steps,
             }),
         };
         set(&mut trainer, more);

@@ -9,11 +9,11 @@ use crate::{CodeNormalization, Kind};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BiasStart {
-    /// At 0: right when the normaliser removes the mean. The default of L1.
+    /// At 0: the default of L1.
     Zero,
-    /// At each model's geometric median of the first batch. The default of BatchTopK without a normaliser.
+    /// At each model's geometric median of the first batch: the default of BatchTopK.
     GeometricMedian,
-    /// [`BiasStart::GeometricMedian`] for BatchTopK without a normaliser, else [`BiasStart::Zero`].
+    /// [`BiasStart::GeometricMedian`] for BatchTopK, [`BiasStart::Zero`] for L1.
     #[default]
     Automatic,
 }
@@ -24,7 +24,7 @@ pub enum BiasStart {
 pub struct Settings {
     /// L1 or BatchTopK.
     pub kind: Kind,
-    /// How decoder norms weigh the code. DECOUPLED cannot be trained.
+    /// How decoder norms weigh the code. Under DECOUPLED each model has its own selection of k (BatchTopK).
     pub code_normalization: CodeNormalization,
     /// Steps of the whole run; needed for the linear decay and the organism's threshold start.
     pub steps: u64,
@@ -62,8 +62,10 @@ pub struct Settings {
     pub clip: Option<f64>,
     /// Weight μ of the sparsity penalty (L1).
     pub l1_penalty: f64,
-    /// Squared error instead of the un-squared norm (L1).
+    /// Squared error instead of the un-squared norm; the library knows it for L1 only.
     pub use_mse_loss: bool,
+    /// Steps after which latents silent for half as many are drawn anew, and the warm-up begins again (L1); without a number, never.
+    pub resample_steps: Option<u64>,
     /// Seed of the initial draw.
     pub seed: u64,
 }
@@ -92,6 +94,7 @@ impl Default for Settings {
             clip: Some(1.0),
             l1_penalty: 0.041,
             use_mse_loss: false,
+            resample_steps: None,
             seed: 0,
         }
     }
@@ -112,12 +115,32 @@ impl Settings {
         };
         let positive = |x: f64| x.is_finite() && x > 0.0;
         let share = |x: f64| (0.0..=1.0).contains(&x);
-        if self.code_normalization == CodeNormalization::Decoupled {
+        if let CodeNormalization::Mixed {
+            alpha_sae,
+            alpha_cc,
+        } = self.code_normalization
+            && (!(alpha_sae >= 0.0 && alpha_cc >= 0.0) || !positive(alpha_sae + alpha_cc))
+        {
             return fail(
                 "code_normalization",
-                "CROSSCODER, SAE, MIXED or NONE (DECOUPLED dictionaries are read, not trained)",
-                "DECOUPLED".into(),
+                "MIXED weights of at least 0, not both 0",
+                format!("{alpha_sae} and {alpha_cc}"),
             );
+        }
+        if self.dead_after_tokens == 0 {
+            return fail("dead_after_tokens", "at least 1", "0".into());
+        }
+        if let Some(every) = self.resample_steps {
+            if self.kind != Kind::L1 {
+                return fail("resample_steps", "none for BatchTopK", every.to_string());
+            }
+            if every == 0 || self.decay_start.is_some() {
+                return fail(
+                    "resample_steps",
+                    "at least 1, and no decay_start beside it",
+                    every.to_string(),
+                );
+            }
         }
         if self.kind == Kind::BatchTopK {
             for (field, k) in [("k", Some(self.k)), ("k_initial", self.k_initial)] {
@@ -177,8 +200,12 @@ impl Settings {
         })
     }
 
-    /// Factor of the learning rate at a step: rises from 0 during warm-up, is 1, falls to 0 from `decay_start` to `steps`.
+    /// Factor of the learning rate at a step: rises from 0 during warm-up, is 1, falls to 0 from `decay_start` to `steps`. With
+    /// resampling the warm-up begins again after each.
     pub fn lr_factor(&self, step: u64) -> f64 {
+        let step = self
+            .resample_steps
+            .map_or(step, |every| step % every.max(1));
         let rise = if step < self.warmup_steps {
             step as f64 / self.warmup_steps as f64
         } else {
@@ -200,7 +227,7 @@ impl Settings {
             Some(initial) if step < self.k_annealing_steps => {
                 let (from, to) = (initial as f64, self.k as f64);
                 let k = from - (from - to) * step as f64 / self.k_annealing_steps as f64;
-                k.round().max(1.0) as usize
+                k.round_ties_even().max(1.0) as usize
             }
             _ => self.k,
         }

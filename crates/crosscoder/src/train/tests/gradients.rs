@@ -34,12 +34,12 @@ fn tensor(values: &[f32], shape: &[usize]) -> Result<Tensor> {
     Tensor::from_slice(values, shape, &Device::Cpu)?.to_dtype(DType::F64)
 }
 
-/// 1 where a token keeps a latent.
-fn mask(entries: &Entries) -> Result<Tensor> {
+/// 1 where a token keeps a latent in a model.
+fn mask(entries: &Entries, model: usize) -> Result<Tensor> {
     let mut mask = vec![0f32; ROWS * LATENTS];
     for row in 0..ROWS {
-        for (j, _) in entries.row(row) {
-            mask[row * LATENTS + j] = 1.0;
+        for code in entries.row(row).filter(|code| code.models.has(model)) {
+            mask[row * LATENTS + code.latent as usize] = 1.0;
         }
     }
     tensor(&mask, &[ROWS, LATENTS])
@@ -55,13 +55,14 @@ fn weights(decoder: &Tensor, normalization: CodeNormalization) -> Result<Tensor>
     let cc = (&base + &chat)?;
     let sae = (base.sqr()? + chat.sqr()?)?.sqrt()?;
     match normalization {
-        CodeNormalization::Crosscoder => Ok(cc),
+        // L1 has one code for both models, so DECOUPLED is CROSSCODER.
+        CodeNormalization::Crosscoder | CodeNormalization::Decoupled => Ok(cc),
         CodeNormalization::Sae => Ok(sae),
         CodeNormalization::Mixed {
             alpha_sae,
             alpha_cc,
         } => (sae * alpha_sae)? + (cc * alpha_cc)?,
-        _ => cc.ones_like(),
+        CodeNormalization::None => cc.ones_like(),
     }
 }
 
@@ -78,22 +79,29 @@ fn differentiated(trainer: &Trainer, x: &[f32]) -> Result<(f64, Vec<Vec<f64>>)> 
         .matmul(&encoder.t()?)?
         .broadcast_add(&encoder_bias)?
         .relu()?;
-    let f = (&relu * mask(&trainer.work.entries)?)?;
-    let x_hat = f.matmul(&decoder)?.broadcast_add(&decoder_bias)?;
+    let mut f = vec![relu.clone(), relu.clone()];
+    if !trainer.work.dense {
+        for (model, f) in f.iter_mut().enumerate() {
+            *f = (&relu * mask(&trainer.work.entries, model)?)?;
+        }
+    }
+    let parts = [0, 1].map(|model| f[model].matmul(&decoder.narrow(1, model * DIM, DIM)?));
+    let [base, chat] = parts;
+    let x_hat = Tensor::cat(&[base?, chat?], 1)?.broadcast_add(&decoder_bias)?;
     let e = (&x - x_hat)?;
     let squares = e.reshape((ROWS, 2, DIM))?.sqr()?.sum(2)?;
-    let mut loss = if s.kind == Kind::L1 && s.use_mse_loss {
+    let mut loss = if s.use_mse_loss {
         squares.mean_all()?
     } else {
         squares.sqrt()?.mean_all()?
     };
     if s.kind == Kind::L1 {
         let w = weights(&decoder, s.code_normalization)?;
-        let v = f.broadcast_mul(&w.reshape((1, LATENTS))?)?;
+        let v = f[0].broadcast_mul(&w.reshape((1, LATENTS))?)?;
         loss = (loss + (v.sum_all()? * (s.l1_penalty / ROWS as f64))?)?;
     } else if trainer.work.auxiliary.entries.len() > 0 {
         let r = e.detach();
-        let z = (relu * mask(&trainer.work.auxiliary.entries)?)?;
+        let z = (relu * mask(&trainer.work.auxiliary.entries, 0)?)?;
         let left = (&r - z.matmul(&decoder)?)?.sqr()?.sum(1)?.mean_all()?;
         let spread = r.broadcast_sub(&r.mean_keepdim(0)?)?;
         let spread = spread.sqr()?.sum(1)?.mean_all()?;
@@ -125,7 +133,7 @@ fn check(mut trainer: Trainer) -> Trainer {
         let width = if name.contains("bias") { 1 } else { 2 * DIM };
         for (i, (f, e)) in found.iter().zip(expected).enumerate() {
             // Rows of latents without codes are not filled in: they count as 0.
-            let silent = !name.contains("bias") && !trainer.work.by_latent.touches(i / width);
+            let silent = !name.contains("bias") && !trainer.work.touches(i / width);
             let f = if silent { 0.0 } else { f64::from(*f) };
             let difference = (f - e).abs();
             assert!(difference < 1e-4 * largest, "{name}[{i}]: {f} is not {e}");
@@ -136,69 +144,86 @@ fn check(mut trainer: Trainer) -> Trainer {
     trainer
 }
 
+const NORMALIZATIONS: [CodeNormalization; 5] = [
+    CodeNormalization::Crosscoder,
+    CodeNormalization::Sae,
+    MIXED,
+    CodeNormalization::None,
+    CodeNormalization::Decoupled,
+];
+
 #[test]
 fn batch_top_k() {
-    for code_normalization in [
-        CodeNormalization::Crosscoder,
-        CodeNormalization::Sae,
-        MIXED,
-        CodeNormalization::None,
-    ] {
-        let trainer = check(scattered(Settings {
-            k: 4,
-            code_normalization,
-            decoder_bias: BiasStart::Zero,
-            ..Settings::default()
-        }));
-        assert_eq!(trainer.work.entries.len(), 4 * ROWS);
+    for code_normalization in NORMALIZATIONS {
+        for use_mse_loss in [false, true] {
+            let trainer = check(scattered(Settings {
+                k: 4,
+                code_normalization,
+                use_mse_loss,
+                decoder_bias: BiasStart::Zero,
+                ..Settings::default()
+            }));
+            let entries = &trainer.work.entries;
+            assert_eq!([0, 1].map(|m| entries.count(m)), [4 * ROWS; 2]);
+            let decoupled = code_normalization == CodeNormalization::Decoupled;
+            assert_eq!(entries.len() > 4 * ROWS, decoupled, "models differ");
+        }
     }
 }
 
 #[test]
 fn the_auxiliary_loss_of_dead_latents() {
-    let mut trainer = scattered(Settings {
-        k: 3,
-        auxk_alpha: 0.5,
-        top_k_aux: Some(2),
-        dead_after_tokens: 1000,
-        decoder_bias: BiasStart::Zero,
-        ..Settings::default()
-    });
-    // Short decoder rows: they are never among the largest, but have positive codes.
-    for j in [2usize, 3, 11, 17, 20] {
-        for x in &mut trainer.parameters.decoder[j * 2 * DIM..(j + 1) * 2 * DIM] {
-            *x *= 0.01;
+    for code_normalization in NORMALIZATIONS {
+        let mut trainer = scattered(Settings {
+            k: 3,
+            code_normalization,
+            auxk_alpha: 0.5,
+            top_k_aux: Some(2),
+            dead_after_tokens: 1000,
+            decoder_bias: BiasStart::Zero,
+            ..Settings::default()
+        });
+        // Short decoder rows, or small codes where rows do not count: they are never among the largest, but have positive codes.
+        let none = code_normalization == CodeNormalization::None;
+        let dead = [2usize, 3, 11, 17, 20];
+        for j in dead {
+            let p = &mut trainer.parameters;
+            let rows = if none { &mut p.encoder } else { &mut p.decoder };
+            for x in &mut rows[j * 2 * DIM..(j + 1) * 2 * DIM] {
+                *x *= 0.01;
+            }
+            if none {
+                p.encoder_bias[j] = 0.001;
+            }
+            trainer.since_fired[j] = 1000;
         }
-        trainer.since_fired[j] = 1000;
+        trainer.weigh();
+        let trainer = check(trainer);
+        let chosen = &trainer.work.auxiliary.entries;
+        assert!(chosen.len() > ROWS && chosen.len() <= 2 * ROWS);
+        let is_dead = |j: &u32| dead.contains(&(*j as usize));
+        assert!(chosen.latents.iter().all(is_dead));
     }
-    trainer.weigh();
-    let trainer = check(trainer);
-    let chosen = &trainer.work.auxiliary.entries;
-    assert!(chosen.len() > ROWS && chosen.len() <= 2 * ROWS);
-    assert!(
-        chosen
-            .latents
-            .iter()
-            .all(|j| [2, 3, 11, 17, 20].contains(j))
-    );
 }
 
 #[test]
 fn l1() {
-    for code_normalization in [
-        CodeNormalization::Crosscoder,
-        CodeNormalization::Sae,
-        MIXED,
-        CodeNormalization::None,
-    ] {
-        for use_mse_loss in [false, true] {
-            check(scattered(Settings {
+    for code_normalization in NORMALIZATIONS {
+        for (use_mse_loss, few) in [(false, false), (true, false), (false, true), (true, true)] {
+            let mut trainer = scattered(Settings {
                 kind: Kind::L1,
                 l1_penalty: 0.05,
                 use_mse_loss,
                 code_normalization,
                 ..Settings::default()
-            }));
+            });
+            if few {
+                // Only some latents can be positive, so the codes are read as lists.
+                for bias in trainer.parameters.encoder_bias.iter_mut().skip(3) {
+                    *bias = -100.0;
+                }
+            }
+            assert_eq!(check(trainer).work.dense, !few);
         }
     }
 }

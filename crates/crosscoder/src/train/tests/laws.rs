@@ -61,7 +61,14 @@ fn the_threshold_waits_for_its_start() {
         ..Settings::default()
     });
     let thresholds: Vec<f32> = (0..5)
-        .map(|i| trainer.step(&batch(64, 6, i)).unwrap().threshold)
+        .map(|i| {
+            trainer
+                .step(&batch(64, 6, i))
+                .unwrap()
+                .batch_top_k
+                .unwrap()
+                .threshold
+        })
         .collect();
     assert_eq!(thresholds[..3], [-1.0; 3]);
     assert!(thresholds[3] > 0.0 && thresholds[4] > 0.0);
@@ -183,7 +190,10 @@ fn assert_same(a: &Trainer, b: &Trainer) {
     assert_eq!(a.parameters, b.parameters);
     assert_eq!(a.moments, b.moments);
     assert_eq!(a.since_fired, b.since_fired);
-    assert_eq!(a.threshold.to_bits(), b.threshold.to_bits());
+    assert_eq!(
+        a.thresholds.map(f32::to_bits),
+        b.thresholds.map(f32::to_bits)
+    );
     assert_eq!((a.step, a.tokens), (b.step, b.tokens));
     assert_eq!(a.normalizer, b.normalizer);
 }
@@ -303,7 +313,7 @@ fn a_saved_dictionary_loads_and_encodes_as_validation_did() {
 
 #[test]
 fn senseless_settings_name_the_field() {
-    let cases: [(&str, Settings); 6] = [
+    let cases: [(&str, Settings); 7] = [
         (
             "k",
             Settings {
@@ -345,7 +355,18 @@ fn senseless_settings_name_the_field() {
         (
             "code_normalization",
             Settings {
-                code_normalization: CodeNormalization::Decoupled,
+                code_normalization: CodeNormalization::Mixed {
+                    alpha_sae: 0.0,
+                    alpha_cc: 0.0,
+                },
+                k: 4,
+                ..Settings::default()
+            },
+        ),
+        (
+            "resample_steps",
+            Settings {
+                resample_steps: Some(5),
                 k: 4,
                 ..Settings::default()
             },

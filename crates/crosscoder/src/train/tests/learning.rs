@@ -132,7 +132,7 @@ fn the_auxiliary_loss_revives_dead_latents() {
         let mut auxiliary = 0f64;
         for _ in 0..300 {
             let metrics = trainer.step(&world.batch(256)).unwrap();
-            auxiliary = auxiliary.max(metrics.auxiliary);
+            auxiliary = auxiliary.max(metrics.batch_top_k.as_ref().unwrap().auxiliary);
             last = Some(metrics);
         }
         (auxiliary, last.unwrap().dead_share)
