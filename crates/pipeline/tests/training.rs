@@ -84,7 +84,7 @@ fn a_dictionary_is_trained_and_named_in_the_study() {
         let lines = fs::read_to_string(summary.folder.join("metrics.jsonl")).unwrap();
         assert_eq!(lines.lines().count(), 40);
         let first: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
-        assert!(first["fve"][1].is_number() && first["l0"].is_number());
+        assert!(first["fve_chat"].is_number() && first["l0"].is_number());
 
         let analysis = AnalyseOptions {
             study: study.path.clone(),

@@ -56,15 +56,7 @@ impl Trainer {
         let (sums, l0) = self.reconstruct(rows);
         self.count_firings(rows as u64);
         let auxiliary = self.auxiliary(sums.error_spread);
-        let error = if self.settings.use_mse_loss {
-            sums.mse
-        } else {
-            sums.l2
-        };
-        let loss = match self.settings.kind {
-            Kind::BatchTopK => error + self.settings.auxk_alpha * auxiliary,
-            Kind::L1 => error + self.settings.l1_penalty * sums.sparsity,
-        };
+        let loss = self.error_and_penalty(&sums) + self.settings.auxk_alpha * auxiliary;
         if !loss.is_finite() {
             if starts {
                 self.parameters.decoder_bias.fill(0.0);
@@ -85,6 +77,16 @@ impl Trainer {
             loss,
             gradient_norm,
         })
+    }
+
+    /// The loss without its auxiliary part.
+    pub(super) fn error_and_penalty(&self, sums: &Sums) -> f64 {
+        let s = &self.settings;
+        let error = if s.use_mse_loss { sums.mse } else { sums.l2 };
+        match s.kind {
+            Kind::BatchTopK => error,
+            Kind::L1 => error + s.l1_penalty * sums.sparsity,
+        }
     }
 
     /// Takes in a batch: checks its size and normalises it. Gives the number of tokens.

@@ -1,4 +1,5 @@
-//! What training and validation report. Field names in files are those of the dictionary_learning library's logs where it has them.
+//! What training and validation report. Field names in files are those of the dictionary_learning library's logs, but for `fve_*`
+//! (there `cl0_`, `cl1_` and plain `frac_variance_explained`) and `dead_share` (there `val/frac_deads`, or `running_deads` of F).
 
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +28,6 @@ pub struct StepMetrics {
     #[serde(flatten, with = "per_model::fve")]
     pub fve: [f64; 2],
     /// The same over both models.
-    #[serde(rename = "frac_variance_explained")]
     pub fve_total: f64,
     /// Root mean square over tokens of the activations' norm, normalised, base and chat.
     #[serde(flatten, with = "per_model::rms_norm")]
@@ -76,11 +76,12 @@ pub struct Validation {
     /// Tokens read.
     #[serde(rename = "num_tokens")]
     pub tokens: u64,
+    /// The loss, without its auxiliary part.
+    pub loss: f64,
     /// Fraction of variance explained, base and chat.
     #[serde(flatten, with = "per_model::fve")]
     pub fve: [f64; 2],
     /// The same over both models.
-    #[serde(rename = "frac_variance_explained")]
     pub fve_total: f64,
     /// Mean number of active latents per token; under DECOUPLED the mean over models too.
     pub l0: f64,
@@ -94,7 +95,6 @@ pub struct Validation {
     #[serde(rename = "sparsity_loss")]
     pub sparsity: f64,
     /// Share of latents that fired in no batch: for L1, with v above 1e-4.
-    #[serde(rename = "frac_deads")]
     pub dead_share: f64,
     /// Latents with Δ_norm above 0.9 in favour of base, and of chat.
     #[serde(flatten, with = "per_model::specific")]
@@ -135,8 +135,8 @@ mod per_model {
     pair!(
         fve,
         f64,
-        "cl0_frac_variance_explained",
-        "cl1_frac_variance_explained"
+        "fve_base",
+        "fve_chat"
     );
     pair!(rms_norm, f64, "rms_norm_l0", "rms_norm_l1");
     pair!(

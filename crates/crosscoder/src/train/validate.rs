@@ -35,6 +35,7 @@ impl Trainer {
             }
             result.fve_total += sums.fve_total();
             result.l0 += l0;
+            result.loss += self.error_and_penalty(&sums);
             result.l2 += sums.l2;
             result.mse += sums.mse;
             result.sparsity += sums.sparsity;
@@ -45,6 +46,7 @@ impl Trainer {
                 base,
                 chat,
                 &mut result.fve_total,
+                &mut result.loss,
                 &mut result.l0,
                 &mut result.l2,
                 &mut result.mse,
