@@ -9,6 +9,7 @@ use leptos::prelude::*;
 use crate::{
     nav::Address,
     net::{
+        answer::read,
         fetch,
         load::{Load, use_load},
         request::Request,
@@ -137,7 +138,7 @@ impl Explorer {
                 .await
                 .ok();
             // 503 while loading carries the same body as 200.
-            let readiness = answer.and_then(|(_, body)| serde_json::from_slice(&body).ok());
+            let readiness = answer.and_then(|(_, body)| read(&body).ok());
             let next = readiness.map_or(Models::Gone, Models::Known);
             let pause = match next.state() {
                 Some(ReadyState::Loading) => 700,

@@ -1,6 +1,8 @@
 //! How numbers, tokens and verdicts are shown: words and scales, without the browser.
 
 pub(crate) mod cells;
+pub(crate) mod decimal;
+pub(crate) mod markup;
 pub(crate) mod numbers;
 pub(crate) mod reason;
 pub(crate) mod scale;

@@ -1,14 +1,16 @@
 //! Numbers as people read them: grouped digits, real minus signs, a dash for what is unknown.
 
+use super::decimal::{rounded, scientific};
+
 /// What stands for an unknown value.
 pub(crate) const UNKNOWN: &str = "–";
 
 /// A fixed number of decimals.
-pub(crate) fn fixed(x: f64, decimals: usize) -> String {
+pub(crate) fn fixed(x: f64, decimals: u8) -> String {
     if !x.is_finite() {
         return UNKNOWN.into();
     }
-    let text = format!("{x:.decimals$}");
+    let text = rounded(x, decimals);
     let zero = text.bytes().all(|b| matches!(b, b'-' | b'0' | b'.'));
     match text.strip_prefix('-') {
         Some(rest) if zero => rest.to_owned(),
@@ -25,10 +27,10 @@ pub(crate) fn short(x: f64) -> String {
     } else if size == 0.0 {
         "0".into()
     } else if !(0.001..100_000.0).contains(&size) {
-        format!("{x:.1e}").replace('-', "−")
+        scientific(x).replace('-', "−")
     } else {
         let whole = size.log10().floor() as i32;
-        fixed(x, usize::try_from(2 - whole).unwrap_or(0))
+        fixed(x, u8::try_from(2 - whole).unwrap_or(0))
     }
 }
 
@@ -48,7 +50,7 @@ pub(crate) fn short_or_dash(x: Option<f64>) -> String {
 }
 
 /// A fixed number of decimals, or a dash.
-pub(crate) fn fixed_or_dash(x: Option<f64>, decimals: usize) -> String {
+pub(crate) fn fixed_or_dash(x: Option<f64>, decimals: u8) -> String {
     x.map_or(UNKNOWN.into(), |x| fixed(x, decimals))
 }
 

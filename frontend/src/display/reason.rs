@@ -1,7 +1,7 @@
 //! The sentence above the latent table: how many are shown, and because of what.
 
 use crate::{
-    display::numbers::count,
+    display::{decimal::shortest, numbers::count},
     state::triage::{RANGES, TriageState},
 };
 
@@ -31,9 +31,11 @@ pub(crate) fn reason(state: &TriageState) -> Option<String> {
         let named = RANGES.iter().find(|(column, _)| *column == range.column);
         let name = named.map_or(range.column, |(_, name)| *name);
         parts.push(match (range.min, range.max) {
-            (Some(min), Some(max)) => format!("{name} from {min} to {max}"),
-            (Some(min), None) => format!("{name} ≥ {min}"),
-            (None, Some(max)) => format!("{name} ≤ {max}"),
+            (Some(min), Some(max)) => {
+                format!("{name} from {} to {}", shortest(min), shortest(max))
+            }
+            (Some(min), None) => format!("{name} ≥ {}", shortest(min)),
+            (None, Some(max)) => format!("{name} ≤ {}", shortest(max)),
             (None, None) => continue,
         });
     }

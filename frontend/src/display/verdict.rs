@@ -2,7 +2,10 @@
 
 use api::{Class, ClassCuts, LatentRow, Verdict};
 
-use super::numbers::{fixed, short_or_dash};
+use super::{
+    decimal::shortest,
+    numbers::{fixed, short_or_dash},
+};
 
 /// ν^ε below this: the base model's error holds nothing of the latent (the paper's threshold).
 pub(crate) const NU_EPSILON_CUT: f64 = 0.2;
@@ -22,9 +25,13 @@ pub(crate) fn class_style(class: Class) -> &'static str {
 /// The interval of Δ_norm that makes a class.
 pub(crate) fn class_rule(class: Class, cuts: &ClassCuts) -> String {
     match class {
-        Class::ChatOnly => format!("Δ_norm ≥ {}", cuts.chat_only),
-        Class::BaseOnly => format!("Δ_norm ≤ {}", cuts.base_only),
-        Class::Shared => format!("{} ≤ Δ_norm ≤ {}", cuts.shared_from, cuts.shared_to),
+        Class::ChatOnly => format!("Δ_norm ≥ {}", shortest(cuts.chat_only)),
+        Class::BaseOnly => format!("Δ_norm ≤ {}", shortest(cuts.base_only)),
+        Class::Shared => format!(
+            "{} ≤ Δ_norm ≤ {}",
+            shortest(cuts.shared_from),
+            shortest(cuts.shared_to)
+        ),
         Class::Other => "Δ_norm between the other classes".into(),
     }
 }
@@ -37,12 +44,16 @@ pub(crate) fn cuts_sentence(cuts: &ClassCuts) -> String {
         let paper = ClassCuts::default();
         format!(
             "this study’s cuts; the paper’s are {} and {}",
-            paper.chat_only, paper.base_only
+            shortest(paper.chat_only),
+            shortest(paper.base_only)
         )
     };
     format!(
         "chat-only is Δ_norm ≥ {}, base-only ≤ {}, shared {}–{} ({whose})",
-        cuts.chat_only, cuts.base_only, cuts.shared_from, cuts.shared_to
+        shortest(cuts.chat_only),
+        shortest(cuts.base_only),
+        shortest(cuts.shared_from),
+        shortest(cuts.shared_to)
     )
 }
 
@@ -93,7 +104,7 @@ pub(crate) fn verdict_rule(row: &LatentRow) -> String {
             Some(_) => "≥",
             None => return format!("{name} unknown"),
         };
-        format!("{name} {} {sign} {cut}", short_or_dash(value))
+        format!("{name} {} {sign} {}", short_or_dash(value), shortest(cut))
     };
     format!(
         "{}, {}",
@@ -109,9 +120,13 @@ pub(crate) fn class_sentence(row: &LatentRow, cuts: &ClassCuts) -> String {
     };
     let value = fixed(delta, 3);
     match row.class {
-        Class::ChatOnly => format!("Δ_norm {value} ≥ {}", cuts.chat_only),
-        Class::BaseOnly => format!("Δ_norm {value} ≤ {}", cuts.base_only),
-        Class::Shared => format!("Δ_norm {value} in {}–{}", cuts.shared_from, cuts.shared_to),
+        Class::ChatOnly => format!("Δ_norm {value} ≥ {}", shortest(cuts.chat_only)),
+        Class::BaseOnly => format!("Δ_norm {value} ≤ {}", shortest(cuts.base_only)),
+        Class::Shared => format!(
+            "Δ_norm {value} in {}–{}",
+            shortest(cuts.shared_from),
+            shortest(cuts.shared_to)
+        ),
         Class::Other => format!("Δ_norm {value} lies between the classes"),
     }
 }

@@ -2,6 +2,8 @@
 
 use api::Problem;
 
+use super::answer::read;
+
 /// Why a request gave nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -18,7 +20,7 @@ pub(crate) enum Fault {
 impl Fault {
     /// Reads the body of an answer that is no success.
     pub(crate) fn from_answer(status: u16, body: &[u8]) -> Self {
-        serde_json::from_slice(body).map_or_else(
+        read(body).map_or_else(
             |_| Self::Garbled(format!("The server answered {status} without saying why.")),
             Self::Problem,
         )

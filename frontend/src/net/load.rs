@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use super::{
+    answer::{Answer, read},
+    fault::Fault,
+    fetch,
+    request::Request,
+};
 use crate::parts::live::{effect, memo};
 use leptos::{prelude::*, web_sys::AbortController};
-use serde::de::DeserializeOwned;
-
-use super::{fault::Fault, fetch, request::Request};
 
 /// The latest answer to a changing request.
 pub(crate) struct Load<T: Send + Sync + 'static> {
@@ -53,12 +56,10 @@ impl Waiting {
 }
 
 /// Asks for JSON whenever `request` changes; `None` asks nothing and shows nothing.
-pub(crate) fn use_load<T: DeserializeOwned + Send + Sync + 'static>(
+pub(crate) fn use_load<T: Answer + Send + Sync + 'static>(
     request: impl Fn() -> Option<Request> + Send + Sync + 'static,
 ) -> Load<T> {
-    use_body(request, |body| {
-        serde_json::from_slice(body).map_err(|error| format!("{error}."))
-    })
+    use_body(request, read)
 }
 
 /// The same for any body.

@@ -1,9 +1,10 @@
 //! Talking to the server: requests, cancellation, problems, streams.
 
+pub(crate) mod answer;
 pub(crate) mod columns;
-pub(crate) mod detail;
 pub(crate) mod fault;
 pub(crate) mod fetch;
+pub(crate) mod json;
 pub(crate) mod load;
 pub(crate) mod request;
 pub(crate) mod sse;

@@ -1,8 +1,15 @@
 //! Requests to the server as plain values, so that equal requests can be told from changed ones.
 
-use api::{ActivationsRequest, GenerateRequest};
+use std::io::{self, Write};
 
-use crate::state::query::{Query, encode};
+use api::{ActivationsRequest, GenerateRequest};
+use serde::Serialize;
+use serde_json::ser::{Formatter, Serializer};
+
+use crate::{
+    display::decimal,
+    state::query::{Query, encode},
+};
 
 /// Where every route of the interface begins.
 const ROOT: &str = "/api/v1";
@@ -16,6 +23,19 @@ pub(crate) struct Request {
     pub(crate) body: Option<String>,
 }
 
+/// Writes numbers by [`decimal`], so that the tables of serde's own way stay out of the program.
+struct Decimals;
+
+impl Formatter for Decimals {
+    fn write_f32<W: Write + ?Sized>(&mut self, out: &mut W, x: f32) -> io::Result<()> {
+        self.write_f64(out, x.into())
+    }
+
+    fn write_f64<W: Write + ?Sized>(&mut self, out: &mut W, x: f64) -> io::Result<()> {
+        out.write_all(decimal::shortest(x).as_bytes())
+    }
+}
+
 impl Request {
     fn get(path: &str) -> Self {
         Self {
@@ -24,11 +44,13 @@ impl Request {
         }
     }
 
-    fn post(path: &str, body: Result<String, serde_json::Error>) -> Self {
+    fn post(path: &str, body: &impl Serialize) -> Self {
+        let mut out = Vec::new();
         // These types have string keys only, so writing them cannot fail.
+        let _ = body.serialize(&mut Serializer::with_formatter(&mut out, Decimals));
         Self {
             path: format!("{ROOT}{path}"),
-            body: Some(body.unwrap_or_default()),
+            body: String::from_utf8(out).ok(),
         }
     }
 
@@ -89,18 +111,56 @@ impl Request {
 
     /// One prompt through both models.
     pub(crate) fn activations(request: &ActivationsRequest) -> Self {
-        Self::post("/activations", serde_json::to_string(request))
+        Self::post("/activations", request)
     }
 
     /// Lanes generating side by side.
     pub(crate) fn generate(request: &GenerateRequest) -> Self {
-        Self::post("/generate", serde_json::to_string(request))
+        Self::post("/generate", request)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bodies_are_what_the_server_reads() {
+        let asked = ActivationsRequest {
+            dictionary: "d".into(),
+            prompt: api::Prompt::user("“Hi” 0.1"),
+            latents: api::LatentSet::Ids(vec![3, 17]),
+            top_k: 8,
+        };
+        let body = Request::activations(&asked).body.unwrap();
+        assert_eq!(
+            serde_json::from_str::<ActivationsRequest>(&body).unwrap(),
+            asked
+        );
+        let lane = api::Lane {
+            model: api::ModelName::Chat,
+            interventions: vec![api::Intervention::Scale {
+                latents: vec![1],
+                factor: 0.1,
+                decoder: None,
+                positions: api::Positions::FirstAnswer(10),
+            }],
+        };
+        let asked = GenerateRequest {
+            dictionary: "d".into(),
+            prompt: api::Prompt::text("x"),
+            lanes: vec![lane],
+            sampling: api::Sampling {
+                temperature: 0.7,
+                ..api::Sampling::default()
+            },
+        };
+        let body = Request::generate(&asked).body.unwrap();
+        assert_eq!(
+            serde_json::from_str::<GenerateRequest>(&body).unwrap(),
+            asked
+        );
+    }
 
     #[test]
     fn paths_are_encoded() {

@@ -3,7 +3,10 @@
 use api::{Class, Verdict};
 use leptos::prelude::*;
 
-use crate::display::verdict::{class_style, verdict_name, verdict_short};
+use crate::display::{
+    decimal,
+    verdict::{class_style, verdict_name, verdict_short},
+};
 
 /// The shape of a class and words beside it.
 pub(crate) fn tag(style: &'static str, words: &'static str) -> AnyView {
@@ -60,14 +63,14 @@ pub(crate) fn verdict_cell(verdict: Option<Verdict>) -> AnyView {
 
 /// A share as a bar, for those who see it; the number stands beside it.
 pub(crate) fn meter(share: f64) -> AnyView {
-    let width = format!("{:.1}%", 100.0 * share.clamp(0.0, 1.0));
+    let width = decimal::share(share.clamp(0.0, 1.0));
     view! { <span class="meter" aria-hidden="true"><b style=("width", width)></b></span> }
         .into_any()
 }
 
 /// A line of a list with a bar behind its words and a number at its end.
 pub(crate) fn bar_line(words: String, share: f64, number: String) -> AnyView {
-    let width = format!("{:.1}%", 100.0 * share.clamp(0.0, 1.0));
+    let width = decimal::share(share.clamp(0.0, 1.0));
     view! { <li><span class="bar-behind" style=("--v", width)>{words}</span><span class="num">{number}</span></li> }.into_any()
 }
 

@@ -2,15 +2,16 @@
 
 use api::{Class, ClassCuts, Histogram};
 use leptos::{
-    ev,
     prelude::*,
     web_sys::{Element, Event},
 };
 use wasm_bindgen::JsCast;
 
-use super::{live::live, tooltip::Tip};
+use super::{tooltip::Tip, twin::twin};
 use crate::{
     display::{
+        decimal,
+        markup::{at, close, head, leaf, open, rect, worded},
         numbers::{count, short, tick},
         scale::{Bar, bands, bars, bin_class, count_ticks, place},
         verdict::class_style,
@@ -66,34 +67,26 @@ impl Bars {
         } = self;
         let explorer = explorer();
         let drawn = bars(&histogram);
-        let rects = drawn
-            .iter()
-            .enumerate()
-            .filter(|(_, bar)| bar.count > 0)
-            .map(|(i, bar)| rect(i, bar, tone))
-            .collect_view();
         let lines = count_ticks(&histogram);
-        let grid = lines
-            .iter()
-            .map(|(_, h)| {
-                view! { <line class="grid" x1="0" x2="1" y1=1.0 - h y2=1.0 - h /> }.into_any()
-            })
-            .collect_view();
-        let counts = lines
-            .iter()
-            .map(|(n, h)| at("bottom", *h, count(*n)))
-            .collect_view();
-        let labels = ticks
-            .iter()
-            .map(|&value| at("left", place(&histogram.edges, value), tick(value)))
-            .collect_view();
+        let picture = picture(&histogram, &drawn, &lines, tone);
+        let mut counts = String::new();
+        for (n, height) in &lines {
+            label(&mut counts, "bottom", *height, &count(*n));
+        }
+        let mut labels = String::new();
+        for &value in &ticks {
+            label(
+                &mut labels,
+                "left",
+                place(&histogram.edges, value),
+                &tick(value),
+            );
+        }
         let total: u64 = histogram.counts.iter().sum();
         let summary = format!(
             "Histogram of {name}: {} {counted}. The table below holds the same numbers.",
             count(total)
         );
-        let behind = behind(&histogram, tone);
-        let open = RwSignal::new(false);
         let drawn = StoredValue::new(drawn);
         let show_tip = move |event: &Event| {
             let Some((index, bar)) = bar_under(event) else {
@@ -111,22 +104,15 @@ impl Bars {
                 explorer.show_tip(tip, &bar);
             }
         };
-        let table = live(move || {
-            open.get()
-                .then(|| drawn.with_value(|drawn| table(name, counted, tone, drawn)))
-        });
-        let toggled = move |event: ev::Event| {
-            let details = event.target().and_then(|t| t.dyn_into::<Element>().ok());
-            open.set(details.is_some_and(|d| d.has_attribute("open")));
-        };
+        let table = move || drawn.with_value(|drawn| table(name, counted, tone, drawn));
         view! {
             <figure class="histogram">
                 <div class="plot" on:pointerover=move |event| show_tip(&event) on:pointerleave=move |_| explorer.hide_tip()>
-                    <div class="counts" aria-hidden="true">{counts}</div>
-                    <svg viewBox="0 0 1 1" preserveAspectRatio="none" role="img" aria-label=summary>{behind}{grid}{rects}</svg>
+                    <div class="counts" aria-hidden="true" inner_html=counts></div>
+                    <svg viewBox="0 0 1 1" preserveAspectRatio="none" role="img" aria-label=summary inner_html=picture></svg>
                 </div>
-                <div class="ticks" aria-hidden="true">{labels}</div>
-                <details class="twin" on:toggle=toggled><summary>"Data table"</summary>{table}</details>
+                <div class="ticks" aria-hidden="true" inner_html=labels></div>
+                {twin(table)}
             </figure>
         }
         .into_any()
@@ -138,7 +124,7 @@ fn words(name: &str, bar: &Bar) -> String {
 }
 
 /// A label at a share of the axis.
-fn at(side: &'static str, share: f64, text: String) -> AnyView {
+fn label(out: &mut String, side: &str, share: f64, words: &str) {
     let edge = if share > 0.97 {
         "end"
     } else if share < 0.03 {
@@ -146,56 +132,74 @@ fn at(side: &'static str, share: f64, text: String) -> AnyView {
     } else {
         ""
     };
-    view! { <span class=edge style=(side, format!("{:.2}%", share * 100.0))>{text}</span> }
-        .into_any()
+    let style = format!("{side}:{}", decimal::share(share));
+    worded(out, "span", &[("class", edge), ("style", &style)], words);
 }
 
-fn rect(i: usize, bar: &Bar, tone: Tone) -> AnyView {
-    let gap = (bar.width * 0.12).min(0.002);
-    view! {
-        <g data-bar=i.to_string() class=class_style(tone.of(bar))>
-            <rect class="hit" x=bar.x y="0" width=bar.width height="1" />
-            <rect class="bar-rect" x=bar.x + gap y=1.0 - bar.height width=bar.width - 2.0 * gap height=bar.height />
-        </g>
+/// The classes' bands, the grid, and the bars, each with the ground above it that answers to the pointer.
+fn picture(histogram: &Histogram, drawn: &[Bar], lines: &[(u64, f64)], tone: Tone) -> String {
+    let mut out = String::new();
+    if let Tone::Classes(cuts) = tone {
+        for (from, to, class) in bands(&cuts) {
+            let (from, to) = (place(&histogram.edges, from), place(&histogram.edges, to));
+            if class != Class::Other {
+                let style = format!("band {}", class_style(class));
+                rect(&mut out, &style, [from, 0.0, to - from, 1.0]);
+            }
+        }
     }
-    .into_any()
-}
-
-/// The bands of the classes.
-fn behind(histogram: &Histogram, tone: Tone) -> AnyView {
-    let Tone::Classes(cuts) = tone else {
-        return ().into_any();
-    };
-    let band = |(from, to, class): (f64, f64, Class)| {
-        let (from, to) = (place(&histogram.edges, from), place(&histogram.edges, to));
-        view! { <rect class=format!("band {}", class_style(class)) x=from y="0" width=to - from height="1" /> }.into_any()
-    };
-    bands(&cuts)
-        .into_iter()
-        .filter(|(.., class)| *class != Class::Other)
-        .map(band)
-        .collect_view()
-        .into_any()
-}
-
-fn table(name: &'static str, counted: &'static str, tone: Tone, drawn: &[Bar]) -> AnyView {
-    let row = |bar: &Bar| {
-        view! { <tr><td>{words(name, bar)}</td><td>{count(bar.count)}</td><td>{tone.words(bar)}</td></tr> }.into_any()
-    };
-    let rows = drawn
-        .iter()
-        .filter(|bar| bar.count > 0)
-        .map(row)
-        .collect_view();
-    view! {
-        <div class="scroll">
-            <table class="rows small">
-                <thead><tr><th scope="col">{name}</th><th scope="col">{counted}</th><th scope="col">"class"</th></tr></thead>
-                <tbody>{rows}</tbody>
-            </table>
-        </div>
+    for (_, height) in lines {
+        let y = at(1.0 - height);
+        let ends = [
+            ("class", "grid"),
+            ("x1", "0"),
+            ("x2", "1"),
+            ("y1", &y),
+            ("y2", &y),
+        ];
+        leaf(&mut out, "line", &ends);
     }
-    .into_any()
+    for (i, bar) in drawn.iter().enumerate().filter(|(_, bar)| bar.count > 0) {
+        let gap = (bar.width * 0.12).min(0.002);
+        let class = class_style(tone.of(bar));
+        open(
+            &mut out,
+            "g",
+            &[("data-bar", &i.to_string()), ("class", class)],
+        );
+        rect(&mut out, "hit", [bar.x, 0.0, bar.width, 1.0]);
+        let inner = [
+            bar.x + gap,
+            1.0 - bar.height,
+            bar.width - 2.0 * gap,
+            bar.height,
+        ];
+        rect(&mut out, "bar-rect", inner);
+        close(&mut out, "g");
+    }
+    out
+}
+
+fn table(name: &str, counted: &str, tone: Tone, drawn: &[Bar]) -> String {
+    let mut out = String::new();
+    open(&mut out, "table", &[("class", "rows small")]);
+    head(&mut out, &[(name, ""), (counted, ""), ("class", "")]);
+    for bar in drawn.iter().filter(|bar| bar.count > 0) {
+        row(
+            &mut out,
+            [&words(name, bar), &count(bar.count), tone.words(bar)],
+        );
+    }
+    close(&mut out, "table");
+    out
+}
+
+fn row(out: &mut String, cells: [&str; 3]) {
+    open(out, "tr", &[]);
+    for words in cells {
+        worded(out, "td", &[], words);
+    }
+    close(out, "tr");
 }
 
 /// The bar that an event is about.

@@ -18,3 +18,4 @@ pub(crate) mod symbols;
 pub(crate) mod theme;
 pub(crate) mod toast;
 pub(crate) mod tooltip;
+pub(crate) mod twin;

@@ -11,7 +11,10 @@ use wasm_bindgen::JsCast;
 
 use super::tooltip::Tip;
 use crate::{
-    display::cells::{Cell, Paint},
+    display::{
+        cells::{Cell, Paint},
+        decimal::{rounded, shortest},
+    },
     explorer::explorer,
 };
 
@@ -148,7 +151,7 @@ fn token(i: usize, cell: &Cell, latent: Option<u32>, selectable: bool) -> AnyVie
         Paint::Whole(a) => (Some(a), None, None),
         Paint::Halves(base, chat) => (None, Some(base), Some(chat)),
     };
-    let strength = |s: Option<f64>| s.map_or(String::new(), |s| format!("{s:.3}"));
+    let strength = |s: Option<f64>| s.map_or(String::new(), |s| rounded(s, 3));
     let mut class = String::from("tok");
     for (name, on) in [
         (" ctl", cell.chip),
@@ -170,7 +173,7 @@ fn token(i: usize, cell: &Cell, latent: Option<u32>, selectable: bool) -> AnyVie
             aria-label=cell.spoken.clone()
             data-testid="token"
             data-i=i.to_string()
-            data-value=cell.value.map(|v| v.to_string())
+            data-value=cell.value.map(|v| shortest(v.into()))
             data-latent=latent.map(|id| id.to_string())
             style=("--a", strength(whole.or(chat)))
             style=("--b", strength(base))

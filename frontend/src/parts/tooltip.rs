@@ -5,7 +5,10 @@ use std::time::Duration;
 use leptos::{ev, prelude::*, web_sys::Element};
 
 use super::live::live;
-use crate::explorer::{Explorer, explorer};
+use crate::{
+    display::decimal::rounded,
+    explorer::{Explorer, explorer},
+};
 
 /// What the tooltip says.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,8 +54,10 @@ impl Explorer {
             .and_then(|w| w.as_f64())
             .unwrap_or(1024.0);
         let margin = (width / 2.0).min(150.0);
-        tip.x =
-            f64::midpoint(rect.left(), rect.right()).clamp(margin, (width - margin).max(margin));
+        // Not `clamp`: for bounds known at run time it carries the library's way of printing numbers.
+        tip.x = f64::midpoint(rect.left(), rect.right())
+            .min(width - margin)
+            .max(margin);
         tip.below = rect.top() < 150.0;
         tip.y = if tip.below {
             rect.bottom() + 4.0
@@ -108,8 +113,8 @@ pub(crate) fn Tooltip() -> impl IntoView {
                     id="tooltip"
                     role="tooltip"
                     data-testid="tooltip"
-                    style=("left", format!("{}px", tip.x))
-                    style=("top", format!("{}px", tip.y))
+                    style=("left", format!("{}px", rounded(tip.x, 0)))
+                    style=("top", format!("{}px", rounded(tip.y, 0)))
                     on:pointerenter=move |_| explorer.tip_held.set(true)
                     on:pointerleave=leave
                 >

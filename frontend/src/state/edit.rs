@@ -7,6 +7,8 @@ use std::fmt;
 
 use api::{Intervention, Lane, LatentSet, LatentStrength, ModelName, Positions, StrengthUnit};
 
+use crate::display::decimal::{self, shortest};
+
 /// The interventions that the lab offers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum EditKind {
@@ -36,7 +38,7 @@ impl EditKind {
     }
 
     /// The amount that a fresh intervention of this kind has.
-    pub(crate) fn first_amount(self) -> f32 {
+    pub(crate) fn first_amount(self) -> f64 {
         match self {
             Self::Move => 1.0,
             kind => kind.neutral(),
@@ -53,7 +55,7 @@ impl EditKind {
     }
 
     /// The amount that changes nothing.
-    pub(crate) fn neutral(self) -> f32 {
+    pub(crate) fn neutral(self) -> f64 {
         match self {
             Self::Scale => 1.0,
             Self::Add | Self::Take | Self::Move => 0.0,
@@ -69,7 +71,7 @@ pub(crate) struct Edit {
     /// Latents that it is about; for `move`, none means all.
     pub(crate) latents: Vec<u32>,
     /// Strength of `add`, factor of `scale`, scale of `move`.
-    pub(crate) amount: f32,
+    pub(crate) amount: f64,
     /// Unit of `add`.
     pub(crate) unit: StrengthUnit,
     /// Decoder of `add` and `scale`; `None`: the lane's model.
@@ -111,12 +113,12 @@ impl Edit {
                 } else {
                     LatentSet::Ids(latents)
                 },
-                scale: self.amount,
+                scale: self.amount as f32,
                 positions,
             },
             EditKind::Add | EditKind::Scale if unnamed => return None,
             EditKind::Add => {
-                let strength = self.amount;
+                let strength = self.amount as f32;
                 let latents = latents
                     .into_iter()
                     .map(|id| LatentStrength { id, strength });
@@ -129,7 +131,7 @@ impl Edit {
             }
             EditKind::Scale => Intervention::Scale {
                 latents,
-                factor: self.amount,
+                factor: self.amount as f32,
                 decoder,
                 positions,
             },
@@ -170,8 +172,7 @@ impl Edit {
             }
             (_, Some((ids, amount))) => {
                 self.latents = ids.split(',').filter_map(|id| id.parse().ok()).collect();
-                let amount = amount.parse().ok().filter(|x: &f32| x.is_finite());
-                self.amount = amount.unwrap_or(self.amount);
+                self.amount = decimal::read(amount).unwrap_or(self.amount);
             }
             (_, None) => {
                 if let Some(positions) = field.strip_prefix("at-").and_then(read_positions) {
@@ -189,7 +190,7 @@ impl fmt::Display for Edit {
             write!(f, ":{}", self.from.as_str())?;
         } else {
             let ids: Vec<String> = self.latents.iter().map(u32::to_string).collect();
-            write!(f, ":{}*{}", ids.join(","), self.amount)?;
+            write!(f, ":{}*{}", ids.join(","), shortest(self.amount))?;
             if self.kind == EditKind::Add {
                 f.write_str(match self.unit {
                     StrengthUnit::MaxActivation => "",
@@ -227,7 +228,7 @@ impl LaneForm {
     }
 
     /// The chat model with one latent added at the given strength.
-    pub(crate) fn adding(latents: Vec<u32>, amount: f32) -> Self {
+    pub(crate) fn adding(latents: Vec<u32>, amount: f64) -> Self {
         Self {
             model: ModelName::Chat,
             edits: vec![Edit {

@@ -140,14 +140,8 @@ impl UrlState for LabState {
             steered,
             sampling: Sampling {
                 max_new_tokens: query.number("max").unwrap_or(usual.max_new_tokens),
-                temperature: query
-                    .number("temperature")
-                    .filter(|t: &f64| t.is_finite())
-                    .unwrap_or(usual.temperature),
-                top_p: query
-                    .number("top_p")
-                    .filter(|p: &f64| p.is_finite())
-                    .unwrap_or(usual.top_p),
+                temperature: query.decimal("temperature").unwrap_or(usual.temperature),
+                top_p: query.decimal("top_p").unwrap_or(usual.top_p),
                 seed: query.number("seed").unwrap_or(usual.seed),
             },
             run: query.get("run") == Some("1"),
@@ -181,11 +175,11 @@ impl UrlState for LabState {
             "max",
             Some(mine.max_new_tokens).filter(|x| *x != usual.max_new_tokens),
         );
-        query.push_some(
+        query.push_decimal(
             "temperature",
             Some(mine.temperature).filter(|x| *x != usual.temperature),
         );
-        query.push_some("top_p", Some(mine.top_p).filter(|x| *x != usual.top_p));
+        query.push_decimal("top_p", Some(mine.top_p).filter(|x| *x != usual.top_p));
         query.push_some("seed", Some(mine.seed).filter(|x| *x != usual.seed));
         query.push_some("run", self.run.then_some(1));
         query.to_string()

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::display::decimal;
+
 /// The pairs of a query string in order; a key may come more than once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Query(Vec<(String, String)>);
@@ -32,6 +34,11 @@ impl Query {
         found.map(|(_, v)| v).filter(|v| !v.is_empty())
     }
 
+    /// The first value of a key as a finite number with a fraction.
+    pub(crate) fn decimal(&self, key: &str) -> Option<f64> {
+        self.get(key).and_then(decimal::read)
+    }
+
     /// The first value of a key, parsed; `None` where it is missing or unreadable.
     pub(crate) fn number<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
         self.get(key).and_then(|v| v.parse().ok())
@@ -53,6 +60,11 @@ impl Query {
         if let Some(value) = value {
             self.push(key, value);
         }
+    }
+
+    /// Adds a number with a fraction unless it is `None`.
+    pub(crate) fn push_decimal(&mut self, key: &str, value: Option<f64>) {
+        self.push_some(key, value.map(decimal::shortest));
     }
 
     /// Adds a comma-separated list unless it is empty.

@@ -165,8 +165,8 @@ impl TriageState {
         query.push_some("dead", self.dead);
         query.push_some("q", Some(&self.q).filter(|q| !q.is_empty()));
         for range in &self.ranges {
-            query.push_some(&format!("min_{}", range.column), range.min);
-            query.push_some(&format!("max_{}", range.column), range.max);
+            query.push_decimal(&format!("min_{}", range.column), range.min);
+            query.push_decimal(&format!("max_{}", range.column), range.max);
         }
         query.push_list("sort", &self.sort);
         query
@@ -186,11 +186,7 @@ impl UrlState for TriageState {
             ..Self::default()
         };
         for &(column, _) in RANGES {
-            let bound = |side: &str| {
-                query
-                    .number::<f64>(&format!("{side}_{column}"))
-                    .filter(|x| x.is_finite())
-            };
+            let bound = |side: &str| query.decimal(&format!("{side}_{column}"));
             state.set_range(column, bound("min"), bound("max"));
             if state.range(column) == (None, None) {
                 state.ranges.retain(|r| r.column != column);

@@ -5,7 +5,10 @@ use leptos::{ev, prelude::*, web_sys::HtmlInputElement};
 
 use super::{Page, places};
 use crate::{
-    display::scale::{amount_to_slider, slider_to_amount},
+    display::{
+        decimal::{self, shortest},
+        scale::{amount_to_slider, slider_to_amount},
+    },
     parts::{
         field::{Button, Field, Select},
         live::{live, memo},
@@ -47,7 +50,7 @@ impl Target {
     }
 
     /// Changes the amount in the form alone, while a field is being moved; the address follows at its end.
-    fn draft_amount(self, amount: f32) {
+    fn draft_amount(self, amount: f64) {
         self.page.draft.update(|draft| {
             if let Some(edit) = draft.steered.edits.get_mut(self.i) {
                 edit.amount = amount;
@@ -241,30 +244,29 @@ fn amount(target: Target, kind: EditKind) -> AnyView {
         (EditKind::Add, StrengthUnit::MaxActivation) => 4.0,
         _ => 3.0,
     };
-    let number = |text: &str| text.trim().parse::<f32>().ok().filter(|x| x.is_finite());
+    let number = |text: &str| decimal::read(text.trim());
     let from_slider = move |text: &str| {
-        let position = f64::from(number(text)?);
+        let position = number(text)?;
         Some(if scaled {
             (position * 20.0).round() / 20.0
         } else {
             slider_to_amount(position, untrack(reach))
-        } as f32)
+        })
     };
     let position = move || {
-        let amount = f64::from(edit.read().amount);
-        if scaled {
+        let amount = edit.read().amount;
+        shortest(if scaled {
             amount
         } else {
             amount_to_slider(amount, reach())
-        }
-        .to_string()
+        })
     };
-    let draft = move |x: Option<f32>| {
+    let draft = move |x: Option<f64>| {
         if let Some(x) = x {
             target.draft_amount(x);
         }
     };
-    let keep = move |x: Option<f32>| {
+    let keep = move |x: Option<f64>| {
         if let Some(x) = x {
             target.keep(|edit| edit.amount = x);
         }
@@ -283,11 +285,11 @@ fn amount(target: Target, kind: EditKind) -> AnyView {
         ("-1", "1", "0.01", "detent")
     };
     let field = Field::number(name, "strength").following(
-        move || edit.read().amount.to_string(),
+        move || shortest(edit.read().amount),
         move |text| draft(number(&text)),
         move |text| keep(number(&text)),
     );
-    let reset = Button::link("").saying(format!("to {}", kind.neutral()), move || {
+    let reset = Button::link("").saying(format!("to {}", shortest(kind.neutral())), move || {
         keep(Some(kind.neutral()));
     });
     view! {
@@ -297,7 +299,7 @@ fn amount(target: Target, kind: EditKind) -> AnyView {
                 type="range"
                 data-testid="strength-slider"
                 aria-label=format!("{name}, slider")
-                aria-valuetext=move || format!("{} {}", edit.read().amount, words())
+                aria-valuetext=move || format!("{} {}", shortest(edit.read().amount), words())
                 min=low
                 max=high
                 step=step

@@ -2,11 +2,17 @@
 
 use api::{DictionaryInfo, DoneEvent, DoneReason, GenerateRequest, Problem, TokenEvent};
 use leptos::{prelude::*, web_sys::AbortController};
-use serde::de::DeserializeOwned;
 
 use crate::{
     explorer::explorer,
-    net::{fault::Fault, fetch, request::Request, sse::Event, stream},
+    net::{
+        answer::{self, Answer},
+        fault::Fault,
+        fetch,
+        request::Request,
+        sse::Event,
+        stream,
+    },
     state::lab::LabState,
 };
 
@@ -172,7 +178,6 @@ impl Run {
     }
 }
 
-fn read<T: DeserializeOwned>(event: &Event) -> Result<T, Fault> {
-    serde_json::from_slice(event.data.as_bytes())
-        .map_err(|error| Fault::Garbled(format!("{error}.")))
+fn read<T: Answer>(event: &Event) -> Result<T, Fault> {
+    answer::read(event.data.as_bytes()).map_err(Fault::Garbled)
 }

@@ -4,7 +4,10 @@ use api::Sampling;
 use leptos::prelude::*;
 
 use super::Page;
-use crate::parts::field::Field;
+use crate::{
+    display::decimal::{self, shortest},
+    parts::field::Field,
+};
 
 /// Length, temperature, nucleus and seed.
 pub(super) fn sampling(page: Page) -> AnyView {
@@ -28,18 +31,12 @@ fn field(
     set: fn(&mut Sampling, f64),
 ) -> AnyView {
     let entered = move |text: String| {
-        if let Some(x) = text
-            .parse::<f64>()
-            .ok()
-            .filter(|x| x.is_finite() && *x >= 0.0)
-        {
+        if let Some(x) = decimal::read(&text).filter(|x| *x >= 0.0) {
             page.keep_lanes(|state| set(&mut state.sampling, x));
         }
     };
-    let input = Field::number(name, test).showing(
-        move || get(&page.draft.read().sampling).to_string(),
-        entered,
-    );
+    let input = Field::number(name, test)
+        .showing(move || shortest(get(&page.draft.read().sampling)), entered);
     view! { <span class="pair" title=title><span aria-hidden="true">{name}</span>{input}</span> }
         .into_any()
 }

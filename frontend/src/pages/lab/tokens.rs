@@ -12,7 +12,10 @@ use crate::{
     },
     explorer::{Models, explorer},
     nav::History,
-    net::{detail::use_detail, load::Load},
+    net::{
+        load::{Load, use_load},
+        request::Request,
+    },
     parts::{
         card::Card,
         field::{Check, Field},
@@ -26,8 +29,8 @@ use crate::{
 /// The tokens' card, with what is known of the chosen one.
 pub(super) fn card(page: Page) -> AnyView {
     let colour = memo(move || page.url.read().colour);
-    let latent = use_detail(move || match colour.get() {
-        Colour::Latent(id) => Some((page.slug()?, id)),
+    let latent = use_load(move || match colour.get() {
+        Colour::Latent(id) => Some(Request::latent(&page.slug()?, id)),
         Colour::Kl => None,
     });
     let reading = page.reading;

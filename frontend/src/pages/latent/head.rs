@@ -6,6 +6,7 @@ use leptos::prelude::*;
 use super::Page;
 use crate::{
     display::{
+        decimal,
         numbers::{count, fixed_or_dash, percent_or_dash, short, short_or_dash},
         verdict::{class_sentence, class_style, verdict_meaning, verdict_name, verdict_rule},
     },
@@ -97,9 +98,9 @@ pub(super) fn numbers(_: Page, detail: &LatentDetail) -> AnyView {
     let row = &detail.row;
     let both = row.norm_base + row.norm_chat;
     let share = if both > 0.0 {
-        100.0 * row.norm_base / both
+        row.norm_base / both
     } else {
-        50.0
+        0.5
     };
     let active = match (row.active_tokens, row.tokens) {
         (Some(active), Some(tokens)) => {
@@ -109,7 +110,7 @@ pub(super) fn numbers(_: Page, detail: &LatentDetail) -> AnyView {
     };
     let norms = view! {
         <span class="of-base">{short(row.norm_base)}</span><span class="faint">" / "</span><span class="of-chat">{short(row.norm_chat)}</span>
-        <span class="balance" aria-hidden="true"><i style=("width", format!("{share:.1}%"))></i></span>
+        <span class="balance" aria-hidden="true"><i style=("width", decimal::share(share))></i></span>
     };
     let ratio =
         |name: &'static str, words: &'static str| view! { {symbol(name)}{words} }.into_any();

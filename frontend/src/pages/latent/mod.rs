@@ -14,7 +14,10 @@ use self::examples::Feed;
 use crate::{
     explorer::explorer,
     nav::{History, goto, use_dictionary, use_place, use_title, use_url_state},
-    net::{detail::use_detail, load::Load},
+    net::{
+        load::{Load, use_load},
+        request::Request,
+    },
     parts::{
         keys::use_keys,
         live::{live, memo},
@@ -94,7 +97,7 @@ pub(crate) fn Latent() -> impl IntoView {
     });
     let id = memo(move || segment.with(|text| text.parse().ok()));
     let (state, set) = use_url_state::<LatentState>();
-    let detail = use_detail(move || Some((slug.get(), id.get()?)));
+    let detail = use_load(move || Some(Request::latent(&slug.read(), id.get()?)));
     let feed = Feed::of(slug, id, state);
     let tried = tryout::probe(slug, id, state);
     let change = Callback::new(move |(next, history)| set(next, history));

@@ -6,6 +6,7 @@ use leptos::prelude::*;
 use super::Triage;
 use crate::{
     display::{
+        decimal::{self, shortest},
         numbers::count,
         verdict::{class_rule, class_style, verdict_meaning, verdict_name},
     },
@@ -152,10 +153,10 @@ fn range(triage: Triage, column: &'static str, name: &'static str) -> AnyView {
     let field = move |upper: bool| {
         let value = move || {
             let (min, max) = triage.state.read().range(column);
-            (if upper { max } else { min }).map_or(String::new(), |x| x.to_string())
+            (if upper { max } else { min }).map_or(String::new(), shortest)
         };
         let set = move |text: String| {
-            let bound = text.parse::<f64>().ok().filter(|x| x.is_finite());
+            let bound = decimal::read(&text);
             triage.update(|state| {
                 let (min, max) = state.range(column);
                 let (min, max) = if upper { (min, bound) } else { (bound, max) };

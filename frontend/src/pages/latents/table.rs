@@ -7,6 +7,7 @@ use wasm_bindgen::JsCast;
 use super::Triage;
 use crate::{
     display::{
+        decimal::share,
         numbers::{fixed_or_dash, percent_or_dash, short_or_dash},
         verdict::{NU_EPSILON_CUT, NU_R_CUT},
     },
@@ -171,7 +172,7 @@ fn line(slug: &str, row: &LatentRow) -> AnyView {
             .into_any()
     };
     let bar = row.delta_norm.map(|delta| {
-        view! { <span class="cellbar" aria-hidden="true"><b style=("left", format!("{:.1}%", delta * 100.0))></b></span> }.into_any()
+        view! { <span class="cellbar" aria-hidden="true"><b style=("left", share(delta))></b></span> }.into_any()
     });
     let dead = (row.dead == Some(true))
         .then(|| view! { <span class="tag plain">"dead"</span> }.into_any());

@@ -5,6 +5,7 @@ use leptos::prelude::*;
 
 use crate::{
     display::{
+        decimal::shortest,
         numbers::{fixed, fixed_or_dash, short_or_dash},
         scale::largest_first,
     },
@@ -113,7 +114,7 @@ fn labelled(dictionary: &DictionaryInfo) -> AnyView {
             .collect_view();
         let note = format!(
             "Labels come from prompts with known truth. Chat-only is Δ_norm ≥ {} here.",
-            cuts.chat_only
+            shortest(cuts.chat_only)
         );
         view! { <ul class="latents-list">{list}</ul><p class="small quiet">{note}</p> }.into_any()
     });
