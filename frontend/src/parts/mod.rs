@@ -2,6 +2,7 @@
 
 pub(crate) mod badge;
 pub(crate) mod card;
+pub(crate) mod dictionary;
 pub(crate) mod field;
 pub(crate) mod footer;
 pub(crate) mod header;

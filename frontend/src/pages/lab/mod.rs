@@ -23,7 +23,7 @@ use crate::{
         request::Request,
     },
     parts::{
-        field::Select,
+        dictionary::dictionary_select,
         live::{effect, live, memo},
         provenance::provenance,
         share::share,
@@ -164,7 +164,7 @@ pub(crate) fn Lab() -> impl IntoView {
         <div class="stack lab">
             <div class="title">
                 <div><h1>"Lab"</h1><p class="quiet">"One prompt through both models, then lanes that change one of them."</p></div>
-                <div class="actions">{dictionary_select(page)}{share()}</div>
+                <div class="actions">{other_dictionary(page)}{share()}</div>
             </div>
             {unknown(page)}
             {prompt::card(page)}
@@ -184,31 +184,15 @@ fn unknown(page: Page) -> AnyView {
     })
 }
 
-fn dictionary_select(page: Page) -> AnyView {
-    live(move || {
-        let study = explorer()
-            .study
-            .get()
-            .filter(|s| s.dictionaries.len() > 1)?;
-        let choices = study
-            .dictionaries
-            .iter()
-            .map(|d| (d.slug.clone(), d.slug.clone()))
-            .collect();
-        let select = Select {
-            label: "Dictionary",
-            test: "dictionary-select",
-            choices,
-        };
-        let choose = move |slug: String| {
-            page.keep(History::Push, |state| {
-                // Latent ids mean something else in another dictionary.
-                state.dictionary = Some(slug.clone());
-                state.colour = Colour::Kl;
-                state.steered = LabState::default().steered;
-                state.run = false;
-            });
-        };
-        Some(select.showing(move || page.slug().unwrap_or_default(), choose))
-    })
+fn other_dictionary(page: Page) -> AnyView {
+    let choose = move |slug: String| {
+        page.keep(History::Push, |state| {
+            // Latent ids mean something else in another dictionary.
+            state.dictionary = Some(slug.clone());
+            state.colour = Colour::Kl;
+            state.steered = LabState::default().steered;
+            state.run = false;
+        });
+    };
+    dictionary_select(move || page.slug().unwrap_or_default(), choose)
 }

@@ -16,7 +16,7 @@ use crate::{
         request::Request,
     },
     parts::{
-        field::Select,
+        dictionary::dictionary_select,
         live::{live, memo},
         provenance::provenance,
         share::share,
@@ -76,7 +76,7 @@ pub(crate) fn Latents() -> impl IntoView {
         <div class="stack">
             <div class="title">
                 <div><h1>"Latents"</h1>{count_line(triage)}</div>
-                <div class="actions">{dictionary_select(triage)}{share()}</div>
+                <div class="actions">{other_dictionary(triage)}{share()}</div>
             </div>
             <div class="slot">{top}</div>
             <div class="cols triage">
@@ -112,33 +112,10 @@ fn count_line(triage: Triage) -> AnyView {
 }
 
 /// Another dictionary with the same filters.
-fn dictionary_select(triage: Triage) -> AnyView {
-    live(move || {
-        let study = explorer()
-            .study
-            .get()
-            .filter(|s| s.dictionaries.len() > 1)?;
-        let choices = study
-            .dictionaries
-            .iter()
-            .map(|d| (d.slug.clone(), d.slug.clone()))
-            .collect();
-        let select = Select {
-            label: "Dictionary",
-            test: "dictionary-select",
-            choices,
-        };
-        Some(select.showing(
-            move || triage.slug.get(),
-            move |slug| {
-                goto(
-                    &triage
-                        .state
-                        .get_untracked()
-                        .at_the_top()
-                        .href(&latents_path(&slug)),
-                );
-            },
-        ))
-    })
+fn other_dictionary(triage: Triage) -> AnyView {
+    let choose = move |slug: String| {
+        let state = triage.state.get_untracked().at_the_top();
+        goto(&state.href(&latents_path(&slug)));
+    };
+    dictionary_select(move || triage.slug.get(), choose)
 }
