@@ -85,8 +85,7 @@ pub(super) fn section(page: Page) -> AnyView {
             {fault}
             <div class="cols lanes">
                 <section class="card lane" aria-label="Plain lane" data-testid="lane" data-lane="0">
-                    <header><h3>"1"</h3>{model_select(page, |s| &mut s.plain, "Model of the plain lane", "plain-model")}<span class="small quiet">"as it is"</span></header>
-                    <p class="small quiet">"No interventions: this lane is the reference."</p>
+                    <header><h3>"1"</h3>{model_select(page, |s| &mut s.plain, "Model of the plain lane", "plain-model")}<span class="small quiet">"as it is, for comparison"</span></header>
                     {output(run, 0)}
                 </section>
                 <section class="card lane" aria-label="Steered lane" data-testid="lane" data-lane="1">
