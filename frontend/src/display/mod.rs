@@ -1,9 +1,12 @@
 //! How numbers, tokens and verdicts are shown: words and scales, without the browser.
 
 pub(crate) mod cells;
+pub(crate) mod curves;
 pub(crate) mod decimal;
+pub(crate) mod effects;
 pub(crate) mod markup;
 pub(crate) mod numbers;
+pub(crate) mod ratios;
 pub(crate) mod reason;
 pub(crate) mod scale;
 pub(crate) mod tokens;

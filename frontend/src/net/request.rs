@@ -83,6 +83,11 @@ impl Request {
         ))
     }
 
+    /// A part of what is known of a dictionary: `curves`, `effects` or `scaling`.
+    pub(crate) fn dictionary(dictionary: &str, part: &str) -> Self {
+        Self::get(&format!("/dictionaries/{}/{part}", encode(dictionary)))
+    }
+
     /// Whole columns of the table as a binary block.
     pub(crate) fn columns(dictionary: &str, names: &str) -> Self {
         Self::get(&format!(

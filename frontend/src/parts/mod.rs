@@ -11,6 +11,7 @@ pub(crate) mod keys;
 pub(crate) mod live;
 pub(crate) mod prompt_box;
 pub(crate) mod provenance;
+pub(crate) mod segments;
 pub(crate) mod share;
 pub(crate) mod shortcuts;
 pub(crate) mod states;

@@ -5,6 +5,7 @@ pub(crate) mod lab;
 pub(crate) mod latent;
 pub(crate) mod place;
 pub(crate) mod query;
+pub(crate) mod study;
 pub(crate) mod triage;
 
 /// A page's state, written to and read from the query of its address.

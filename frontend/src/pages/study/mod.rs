@@ -2,7 +2,11 @@
 
 mod concepts;
 mod dictionaries;
+mod effects;
+mod later;
+mod ratios;
 mod start;
+mod training;
 
 use api::{ModelInfo, StudyInfo};
 use leptos::prelude::*;
@@ -51,6 +55,7 @@ pub(crate) fn Study() -> impl IntoView {
 }
 
 fn page(study: &StudyInfo) -> AnyView {
+    let later = later::Later::new();
     let description = study.description.clone();
     let description = description.map(|text| view! { <p class="lead">{text}</p> }.into_any());
     view! {
@@ -62,7 +67,10 @@ fn page(study: &StudyInfo) -> AnyView {
             {facts(study)}
             {start::cards(study)}
             {dictionaries::side_by_side(study)}
+            {effects::card(study, later)}
+            {ratios::card(study, later)}
             {concepts::table(study)}
+            {training::card(study, later)}
             <div class="cols home">{models(study)}{provenance(study)}</div>
         </div>
     }

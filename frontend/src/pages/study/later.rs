@@ -1,0 +1,78 @@
+//! What the study page asks for once its first picture is on the screen.
+
+use std::sync::Arc;
+
+use api::StudyInfo;
+use leptos::prelude::*;
+
+use crate::{
+    net::{
+        answer::Answer,
+        load::{Load, use_load},
+        request::Request,
+    },
+    parts::states::{fault_note, skeleton},
+};
+
+/// Waits for the first paint.
+#[derive(Clone, Copy)]
+pub(super) struct Later {
+    painted: RwSignal<bool>,
+}
+
+/// One answer for each dictionary, by its slug.
+pub(super) type Loads<T> = Vec<(String, Load<T>)>;
+
+impl Later {
+    /// Begins to wait.
+    pub(super) fn new() -> Self {
+        let painted = RwSignal::new(false);
+        // The frame's callback runs before that frame is painted; what it schedules runs after.
+        request_animation_frame(move || {
+            let after = move || {
+                painted.try_set(true);
+            };
+            set_timeout(after, std::time::Duration::ZERO);
+        });
+        Self { painted }
+    }
+
+    /// Asks for `part` of every dictionary of the study.
+    pub(super) fn ask<T: Answer + Send + Sync + 'static>(
+        self,
+        study: &StudyInfo,
+        part: &'static str,
+    ) -> Loads<T> {
+        let ask = |slug: &String| {
+            let asked = slug.clone();
+            let request = move || {
+                let painted = self.painted.get();
+                painted.then(|| Request::dictionary(&asked, part))
+            };
+            (slug.clone(), use_load(request))
+        };
+        study.dictionaries.iter().map(|d| ask(&d.slug)).collect()
+    }
+}
+
+/// The answers with `show` once all are there; before that grey lines, or what went wrong.
+pub(super) fn shown<T: Send + Sync + 'static>(
+    loads: &Loads<T>,
+    lines: usize,
+    show: impl FnOnce(Vec<(String, Arc<T>)>) -> AnyView,
+) -> AnyView {
+    let mut answers = Vec::with_capacity(loads.len());
+    for (slug, load) in loads {
+        if let Some(fault) = load.state.fault.get() {
+            return fault_note(&fault, Some(load.state));
+        }
+        if let Some(answer) = load.get() {
+            answers.push((slug.clone(), answer));
+        }
+    }
+    if answers.len() == loads.len() {
+        show(answers)
+    } else {
+        skeleton(lines)
+    }
+}

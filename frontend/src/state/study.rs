@@ -1,0 +1,102 @@
+//! State of the study page: which causal effects are shown.
+
+use api::{CausalMetric, CausalScope};
+
+use super::{UrlState, query::Query};
+
+/// Scopes with their word in addresses and on buttons.
+pub(crate) const SCOPES: [(CausalScope, &str, &str); 3] = [
+    (CausalScope::All, "all", "All answer tokens"),
+    (CausalScope::First, "first", "First nine"),
+    (CausalScope::Rest, "rest", "The rest"),
+];
+
+/// Metrics with their word in addresses, the words on buttons, and what they mean.
+pub(crate) const METRICS: [(CausalMetric, &str, &str, &str); 4] = [
+    (
+        CausalMetric::KlFromChat,
+        "kl_from_chat",
+        "KL to chat",
+        "KL(chat ‖ edited) in nats: how far the edited model is from the chat model. Shorter is closer.",
+    ),
+    (
+        CausalMetric::KlFromBase,
+        "kl_from_base",
+        "KL to base",
+        "KL(base ‖ edited) in nats: how far the edited model is from the base model. Shorter is closer.",
+    ),
+    (
+        CausalMetric::Loss,
+        "loss",
+        "Loss",
+        "Cross-entropy of the true next token in nats. Shorter predicts better.",
+    ),
+    (
+        CausalMetric::LossToChat,
+        "loss_to_chat",
+        "Loss to chat",
+        "Cross-entropy of the token that the chat model finds most probable, in nats. Shorter agrees more.",
+    ),
+];
+
+/// Which causal effects are shown.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StudyState {
+    /// Answer tokens.
+    pub(crate) scope: CausalScope,
+    /// What is measured there.
+    pub(crate) metric: CausalMetric,
+}
+
+impl Default for StudyState {
+    fn default() -> Self {
+        Self {
+            scope: CausalScope::All,
+            metric: CausalMetric::KlFromChat,
+        }
+    }
+}
+
+impl UrlState for StudyState {
+    fn read(query: &str) -> Self {
+        let query = Query::parse(query);
+        let usual = Self::default();
+        Self {
+            scope: query
+                .get("scope")
+                .and_then(|word| SCOPES.iter().find(|s| s.1 == word))
+                .map_or(usual.scope, |s| s.0),
+            metric: query
+                .get("metric")
+                .and_then(|word| METRICS.iter().find(|m| m.1 == word))
+                .map_or(usual.metric, |m| m.0),
+        }
+    }
+
+    fn write(&self) -> String {
+        let mut query = Query::default();
+        // The first of each goes without saying.
+        let scope = SCOPES.iter().skip(1).find(|s| s.0 == self.scope);
+        let metric = METRICS.iter().skip(1).find(|m| m.0 == self.metric);
+        query.push_some("scope", scope.map(|s| s.1));
+        query.push_some("metric", metric.map(|m| m.1));
+        query.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trip() {
+        for (scope, ..) in SCOPES {
+            for (metric, ..) in METRICS {
+                let state = StudyState { scope, metric };
+                assert_eq!(StudyState::read(&state.write()), state);
+            }
+        }
+        assert_eq!(StudyState::default().write(), "");
+        assert_eq!(StudyState::read("scope=x&metric="), StudyState::default());
+    }
+}
