@@ -9,5 +9,6 @@ pub(crate) mod numbers;
 pub(crate) mod ratios;
 pub(crate) mod reason;
 pub(crate) mod scale;
+pub(crate) mod tables;
 pub(crate) mod tokens;
 pub(crate) mod verdict;

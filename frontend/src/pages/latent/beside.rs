@@ -1,11 +1,14 @@
-//! What stands beside the examples: activations, ground truth, neighbours, Latent Scaling.
+//! What stands beside the examples: activations, ground truth, other latents like it, Latent Scaling.
 
-use api::{ConceptScore, LatentDetail, Neighbour};
+use api::{Class, ConceptScore, LatentDetail, Neighbour};
 use leptos::prelude::*;
 
 use super::Page;
 use crate::{
-    display::numbers::{count, fixed, short_or_dash},
+    display::{
+        numbers::{count, fixed},
+        tables::{self, Target},
+    },
     parts::{
         badge::latent_link,
         card::Card,
@@ -64,66 +67,127 @@ pub(super) fn concepts(detail: &LatentDetail) -> AnyView {
 
 /// Latents whose chat decoder rows point the same way.
 pub(super) fn neighbours(page: Page, detail: &LatentDetail) -> AnyView {
-    let slug = page.slug.get();
-    let row = |near: &Neighbour| {
-        let link = latent_link(
-            latent_path(&slug, near.id),
-            near.id,
-            Some(near.class),
-            near.label.clone(),
-        );
-        view! { <tr><th scope="row" class="l">{link}</th><td>{fixed(near.cosine, 3)}</td></tr> }
-            .into_any()
-    };
-    let body = if detail.neighbours.is_empty() {
-        view! { <div class="pad">{empty("No neighbours are stored; they come with the analysis.")}</div> }.into_any()
-    } else {
-        let rows = detail.neighbours.iter().map(row).collect_view();
-        let head =
-            view! { <tr><th scope="col" class="l">"Latent"</th><th scope="col">"cosine"</th></tr> };
-        table(head.into_any(), rows.into_any())
-    };
-    Card::new("neighbours", "Neighbours")
-        .remark("by chat decoder row")
+    if detail.neighbours.is_empty() {
+        let body = view! { <div class="pad">{empty("No neighbours are stored; they come with the analysis.")}</div> };
+        return Card::new("neighbours", "Neighbours")
+            .flush()
+            .holding(body.into_any());
+    }
+    near(
+        Card::new("neighbours", "Neighbours").remark("by chat decoder row"),
+        page,
+        &detail.neighbours,
+    )
+}
+
+/// Latents of the opposite class that write the same in their own model.
+pub(super) fn twins(page: Page, detail: &LatentDetail) -> AnyView {
+    if detail.twins.is_empty() {
+        return ().into_any();
+    }
+    near(
+        Card::new("twins", "Twins").remark("opposite class, own decoder rows above 0.9"),
+        page,
+        &detail.twins,
+    )
+}
+
+fn near(card: Card, page: Page, latents: &[Neighbour]) -> AnyView {
+    let rows = latents.iter().map(|near| {
+        let link = link(page, near.id, near.class, near.label.as_ref());
+        line(link, fixed(near.cosine, 3), None)
+    });
+    let rows = rows.collect_view();
+    let head =
+        view! { <tr><th scope="col" class="l">"Latent"</th><th scope="col">"cosine"</th></tr> };
+    card.flush()
+        .holding(table(head.into_any(), rows.into_any()))
+}
+
+/// Latents that fire together with this one.
+pub(super) fn correlated(page: Page, detail: &LatentDetail) -> AnyView {
+    if detail.correlated.is_empty() {
+        return ().into_any();
+    }
+    let rows = detail.correlated.iter().map(|with| {
+        let link = link(page, with.id, with.class, with.label.as_ref());
+        line(link, fixed(with.correlation, 3), Some(count(with.together)))
+    });
+    let rows = rows.collect_view();
+    let head = view! { <tr><th scope="col" class="l">"Latent"</th><th scope="col">"correlation"</th><th scope="col">"tokens together"</th></tr> };
+    Card::new("correlated", "Fires together with")
+        .remark("Pearson, over all tokens")
         .flush()
-        .holding(body)
+        .holding(table(head.into_any(), rows.into_any()))
+}
+
+fn link(page: Page, id: u32, class: Class, label: Option<&String>) -> AnyView {
+    let href = latent_path(&page.slug.read_untracked(), id);
+    latent_link(href, id, Some(class), label.cloned())
+}
+
+fn line(link: AnyView, value: String, more: Option<String>) -> AnyView {
+    let more = more.map(|more| view! { <td>{more}</td> }.into_any());
+    view! { <tr><th scope="row" class="l">{link}</th><td>{value}</td>{more}</tr> }.into_any()
+}
+
+/// On which tokens it fires, by corpus and role.
+pub(super) fn activity(detail: &LatentDetail) -> AnyView {
+    if detail.shares.is_empty() {
+        return ().into_any();
+    }
+    Card::new("activity", "On which tokens")
+        .remark("share of each part’s tokens")
+        .flush()
+        .holding(drawn(tables::activity(&detail.shares)))
 }
 
 /// The coefficients behind the ratios.
 pub(super) fn scaling(detail: &LatentDetail) -> AnyView {
     let b = &detail.row.betas;
-    let lines: [(&'static str, Option<f64>, Option<f64>); 4] = [
-        ("residual", b.beta_activation_base, b.beta_activation_chat),
+    let targets: [Target; 4] = [
+        (
+            "residual",
+            "activation",
+            b.beta_activation_base,
+            b.beta_activation_chat,
+        ),
         (
             "residual less bias",
+            "activation_no_bias",
             b.beta_activation_no_bias_base,
             b.beta_activation_no_bias_chat,
         ),
         (
             "reconstruction",
+            "reconstruction",
             b.beta_reconstruction_base,
             b.beta_reconstruction_chat,
         ),
-        ("error", b.beta_error_base, b.beta_error_chat),
+        ("error", "error", b.beta_error_base, b.beta_error_chat),
     ];
-    if lines
+    if targets
         .iter()
-        .all(|(_, base, chat)| base.is_none() && chat.is_none())
+        .all(|(.., base, chat)| base.is_none() && chat.is_none())
     {
         return ().into_any();
     }
-    let row = |(name, base, chat): (&'static str, Option<f64>, Option<f64>)| {
-        let ratio = base.zip(chat).map(|(base, chat)| base / chat);
-        view! { <tr><th scope="row">{name}</th><td>{short_or_dash(base)}</td><td>{short_or_dash(chat)}</td><td>{short_or_dash(ratio)}</td></tr> }.into_any()
+    let remark = if detail.fits.is_empty() {
+        "β by target"
+    } else {
+        "β by target; explained in base / chat"
     };
-    let rows = lines.map(row).collect_view();
-    let head = view! { <tr><th scope="col" class="l">"Target"</th><th scope="col">"base"</th><th scope="col">"chat"</th><th scope="col">"ratio"</th></tr> };
     Card::new("scaling", "Latent Scaling")
-        .remark("β by target")
+        .remark(remark)
         .flush()
-        .holding(table(head.into_any(), rows.into_any()))
+        .holding(drawn(tables::betas(&targets, &detail.fits)))
 }
 
 fn table(head: AnyView, rows: AnyView) -> AnyView {
     view! { <div class="scroll"><table class="rows"><thead>{head}</thead><tbody>{rows}</tbody></table></div> }.into_any()
+}
+
+/// A table whose rows are markup.
+fn drawn(rows: String) -> AnyView {
+    view! { <div class="scroll"><table class="rows" inner_html=rows></table></div> }.into_any()
 }

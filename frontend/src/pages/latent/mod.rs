@@ -180,7 +180,10 @@ fn content(page: Page, feed: Feed, tried: Load<ActivationsResponse>) -> AnyView 
                 {with(|_, detail| lens::card(detail))}
                 {with(|_, detail| beside::histogram(detail))}
                 {with(|_, detail| beside::concepts(detail))}
+                {with(|_, detail| beside::activity(detail))}
+                {with(beside::twins)}
                 {with(beside::neighbours)}
+                {with(beside::correlated)}
                 {with(|_, detail| beside::scaling(detail))}
             </aside>
         </div>

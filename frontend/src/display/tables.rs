@@ -1,0 +1,184 @@
+//! Small tables of the latent page as markup.
+
+use api::{ActivityShare, ScalingFit};
+
+use super::{
+    decimal::share,
+    markup::{close, head, leaf, open, worded},
+    numbers::{UNKNOWN, count, percent, short, short_or_dash},
+};
+
+/// Activity by part of the tokens: a bar for the share of the part's tokens on which the latent fires.
+pub(crate) fn activity(shares: &[ActivityShare]) -> String {
+    let rate = |s: &ActivityShare| {
+        let tokens = s.tokens.max(1) as f64;
+        s.active_tokens as f64 / tokens
+    };
+    let largest = shares.iter().map(rate).fold(0.0, f64::max);
+    let mut out = String::new();
+    head(
+        &mut out,
+        &[
+            ("Tokens of", "l"),
+            ("active", ""),
+            ("max v", ""),
+            ("mean v", ""),
+        ],
+    );
+    let mut by = "";
+    for part in shares.iter().filter(|s| s.tokens > 0) {
+        if part.by != by {
+            by = &part.by;
+            open(&mut out, "tr", &[("class", "group")]);
+            worded(
+                &mut out,
+                "th",
+                &[("colspan", "4"), ("scope", "colgroup"), ("class", "l")],
+                by_words(by),
+            );
+            close(&mut out, "tr");
+        }
+        let rate = rate(part);
+        let length = if largest > 0.0 { rate / largest } else { 0.0 };
+        let title = format!(
+            "{} of {} tokens",
+            count(part.active_tokens),
+            count(part.tokens)
+        );
+        open(
+            &mut out,
+            "tr",
+            &[("title", &title), ("data-part", &part.part)],
+        );
+        worded(
+            &mut out,
+            "th",
+            &[("scope", "row"), ("class", "l")],
+            &part.part,
+        );
+        open(&mut out, "td", &[]);
+        open(
+            &mut out,
+            "span",
+            &[("class", "meter"), ("aria-hidden", "true")],
+        );
+        let style = format!("width:{}", share(length));
+        leaf(&mut out, "b", &[("style", &style)]);
+        close(&mut out, "span");
+        worded(&mut out, "span", &[("class", "rate")], &percent(rate));
+        close(&mut out, "td");
+        worded(&mut out, "td", &[], &short(part.max_activation));
+        worded(&mut out, "td", &[], &short_or_dash(part.mean_activation));
+        close(&mut out, "tr");
+    }
+    out
+}
+
+fn by_words(by: &str) -> &str {
+    match by {
+        "corpus" => "By corpus",
+        "role" => "By whose words they are",
+        other => other,
+    }
+}
+
+/// A target of Latent Scaling: its name here, its name in the fits, and its two coefficients.
+pub(crate) type Target = (&'static str, &'static str, Option<f64>, Option<f64>);
+
+/// The coefficients by target, and beside each what of the target's energy the fit explains.
+pub(crate) fn betas(targets: &[Target], fits: &[ScalingFit]) -> String {
+    let mut out = String::new();
+    let explained = !fits.is_empty();
+    let mut names = vec![("Target", "l"), ("base", ""), ("chat", ""), ("ratio", "")];
+    if explained {
+        names.push(("explained", ""));
+    }
+    head(&mut out, &names);
+    for &(words, target, base, chat) in targets {
+        let fit = fits.iter().find(|fit| fit.target == target);
+        let title = fit.map_or(String::new(), |fit| {
+            let model = |name: &str, i: usize| {
+                let (before, after) = (short(fit.before[i]), short(fit.after[i]));
+                format!("{name} {before} → {after}")
+            };
+            format!(
+                "mean squared error per active token: {}, {}",
+                model("base", 0),
+                model("chat", 1)
+            )
+        });
+        open(&mut out, "tr", &[("title", &title)]);
+        worded(&mut out, "th", &[("scope", "row"), ("class", "l")], words);
+        let ratio = base.zip(chat).map(|(base, chat)| base / chat);
+        for value in [base, chat, ratio] {
+            worded(&mut out, "td", &[], &short_or_dash(value));
+        }
+        if explained {
+            let part = |i: usize| match fit {
+                Some(fit) if fit.before[i] > 0.0 => percent(1.0 - fit.after[i] / fit.before[i]),
+                _ => UNKNOWN.into(),
+            };
+            worded(&mut out, "td", &[], &format!("{} / {}", part(0), part(1)));
+        }
+        close(&mut out, "tr");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn activity_is_grouped_and_relative_to_the_busiest_part() {
+        let part = |by: &str, part: &str, active_tokens, tokens| ActivityShare {
+            by: by.into(),
+            part: part.into(),
+            active_tokens,
+            tokens,
+            max_activation: 3.5,
+            mean_activation: (active_tokens > 0).then_some(1.25),
+        };
+        let table = activity(&[
+            part("corpus", "chat <1>", 50, 1000),
+            part("corpus", "web", 10, 1000),
+            part("role", "user", 0, 500),
+            part("role", "text", 0, 0),
+        ]);
+        assert_eq!(table.matches("colgroup").count(), 2);
+        assert!(
+            table.contains("chat &lt;1&gt;")
+                && table.contains("width:100.00%")
+                && table.contains("width:20.00%")
+        );
+        assert!(
+            table.contains("title=\"50 of 1,000 tokens\"") && table.contains("5.0 %"),
+            "{table}"
+        );
+        assert!(
+            !table.contains("data-part=\"text\""),
+            "parts without tokens are left out"
+        );
+    }
+
+    #[test]
+    fn fits_stand_beside_their_coefficients() {
+        let targets = [
+            ("error", "error", Some(0.5), Some(2.0)),
+            ("residual", "activation", None, Some(1.0)),
+        ];
+        let fit = ScalingFit {
+            target: "error".into(),
+            before: [4.0, 8.0],
+            after: [3.0, 2.0],
+        };
+        let table = betas(&targets, &[fit]);
+        assert!(
+            table.contains("<td>0.500</td><td>2.00</td><td>0.250</td><td>25 % / 75 %</td>"),
+            "{table}"
+        );
+        assert!(table.contains("base 4.00 → 3.00, chat 8.00 → 2.00"));
+        assert!(table.contains("<td>–</td><td>1.00</td><td>–</td><td>– / –</td>"));
+        assert!(!betas(&targets, &[]).contains("explained"));
+    }
+}
