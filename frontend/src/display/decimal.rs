@@ -29,7 +29,7 @@ pub(crate) fn read(text: &str) -> Option<f64> {
         return None;
     }
     quick(text)
-        .or_else(|| engine::read(text))
+        .or_else(|| Some(engine::read(text)))
         .filter(|x| x.is_finite())
 }
 
@@ -85,9 +85,9 @@ mod engine {
         text(number(x).to_exponential(1)).replace('+', "")
     }
 
-    pub(super) fn read(text: &str) -> Option<f64> {
-        // `Number`, unlike `parseFloat`, refuses what follows a number.
-        Some(Number::from(JsValue::from_str(text)).value_of())
+    pub(super) fn read(text: &str) -> f64 {
+        // Unary plus, unlike `parseFloat`, refuses what follows a number.
+        JsValue::from_str(text).unchecked_into_f64()
     }
 }
 
@@ -106,8 +106,8 @@ mod engine {
         format!("{x:.1e}")
     }
 
-    pub(super) fn read(text: &str) -> Option<f64> {
-        text.parse().ok()
+    pub(super) fn read(text: &str) -> f64 {
+        text.parse().unwrap_or(f64::NAN)
     }
 }
 

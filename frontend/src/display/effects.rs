@@ -13,6 +13,9 @@ use super::{
 /// A dictionary's slug and its results.
 pub(crate) type Results = [(String, Arc<CausalEffects>)];
 
+/// What writes the results of a scope and a metric as markup.
+pub(crate) type Draw = fn(&Results, CausalScope, CausalMetric) -> String;
+
 /// A bar: a dictionary's value of one setup.
 #[derive(Clone, Debug, PartialEq)]
 struct Bar<'a> {

@@ -16,10 +16,10 @@ const SHEET: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
-        "Tokens",
+        "Tokens and curves",
         &[
-            ("← →", "previous, next token"),
-            ("Home End", "first, last token"),
+            ("← →", "previous, next token or step"),
+            ("Home End", "first, last"),
         ],
     ),
     (

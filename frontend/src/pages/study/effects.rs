@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use api::{CausalEffects, CausalMetric, CausalScope, StudyInfo};
+use api::{CausalEffects, StudyInfo};
 use leptos::prelude::*;
 
 use super::later::{Later, shown};
 use crate::{
-    display::effects::{basis, picture, table},
+    display::effects::{Draw, basis, picture, table},
     nav::{History, use_url_state},
     parts::{
         card::Card,
@@ -47,11 +47,10 @@ fn bars(
     keep: Callback<StudyState>,
 ) -> AnyView {
     let answers = StoredValue::new(answers);
-    let draw =
-        move |draw: fn(&[(String, Arc<CausalEffects>)], CausalScope, CausalMetric) -> String| {
-            let StudyState { scope, metric } = state.get();
-            answers.with_value(|answers| draw(answers, scope, metric))
-        };
+    let draw = move |draw: Draw| {
+        let StudyState { scope, metric } = state.get();
+        answers.with_value(|answers| draw(answers, scope, metric))
+    };
     let scope = memo(move || {
         let scope = state.read().scope;
         SCOPES.iter().find(|s| s.0 == scope).map_or("", |s| s.1)

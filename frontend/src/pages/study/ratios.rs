@@ -30,7 +30,7 @@ pub(super) fn card(study: &StudyInfo, later: Later) -> AnyView {
         })
     });
     Card::new("ratios", "Latent Scaling")
-        .remark("small: the base model does not have it")
+        .remark("dashed: the cut; at the right: median (middle half)")
         .holding(body)
 }
 
