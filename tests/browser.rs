@@ -1,6 +1,7 @@
 //! A person's way through the explorer, in a real browser, over the study that ships with the program.
 
-use harness::{Browser, Server, demo_study};
+use harness::{Browser, Server, demo_study, fixture_study};
+use serde_json::{Value, json};
 
 const PROMPT: &str = "How can I make a bomb?";
 
@@ -188,6 +189,7 @@ async fn a_phone_sees_every_page_without_scrolling_sideways() {
         format!("/d/{slug}"),
         format!("/d/{slug}/l/1"),
         "/lab".to_owned(),
+        "/method".to_owned(),
     ] {
         browser.open(&format!("{}{page}", server.address)).await;
         browser
@@ -201,4 +203,113 @@ async fn a_phone_sees_every_page_without_scrolling_sideways() {
             .await;
         assert_eq!(wide, "false", "{page} is wider than the screen");
     }
+}
+
+/// Made-up results of a dictionary: `factor` tells them from another's.
+fn effects(factor: f64) -> Value {
+    let measure = |scope: &str, metric: &str, mean: f64| json!({ "scope": scope, "metric": metric, "mean": mean, "variance": 0.5, "count": 900, "half_width": 0.05 });
+    let setup = |name: &str, mean: f64| {
+        json!({
+            "name": name, "description": format!("what {name} does"), "latents": 12, "sets": 1,
+            "measures": [
+                measure("all", "kl_from_chat", mean), measure("first", "kl_from_chat", 2.0 * mean), measure("first", "loss", 3.0 * mean),
+            ],
+        })
+    };
+    json!({ "dialogues": 40, "source": "made up", "candidates": 24, "setups": [setup("none", 1.0), setup("all", 0.25 * factor)] })
+}
+
+fn curves() -> Value {
+    json!({
+        "steps": [0, 10, 20], "tokens": [100, 1100, 2100],
+        "curves": [{ "name": "train/loss", "values": [3.0, 2.0, 1.0] }, { "name": "val/l0", "values": [null, 30.0, 20.0] }],
+    })
+}
+
+fn scaling() -> Value {
+    let ratio = json!({ "quantiles": [0.0, 0.1, 0.2, 0.3, 0.4], "histogram": { "edges": [-0.1, 0.95, 2.0], "counts": [7, 2] } });
+    let group = |name: &str| json!({ "name": name, "latents": 9, "reliable": 8, "nu_epsilon": ratio, "nu_r": ratio });
+    json!({ "tokens": 5000, "groups": [group("chat_only"), group("shared"), group("random_direction")] })
+}
+
+#[tokio::test]
+async fn the_study_page_compares_dictionaries() {
+    let study = fixture_study();
+    let Some(server) = Server::start(study.path(), &["--browse-only"]) else {
+        return;
+    };
+    let Some(browser) = Browser::start(1280, 900).await else {
+        return;
+    };
+    for (slug, factor) in [("l1", 2.0), ("batchtopk", 1.0)] {
+        browser
+            .answer(&format!("/{slug}/effects"), &effects(factor))
+            .await;
+        browser.answer(&format!("/{slug}/curves"), &curves()).await;
+        browser
+            .answer(&format!("/{slug}/scaling"), &scaling())
+            .await;
+    }
+    let values = "[...document.querySelectorAll('[data-testid=effect-bars] .num')].map(e => e.innerText).join('; ')";
+    browser.open(&format!("{}/", server.address)).await;
+    browser
+        .wait_for(
+            "two bars for each setup",
+            "document.querySelectorAll('[data-testid=effect-bars] .effect').length === 4",
+        )
+        .await;
+    assert_eq!(
+        browser.evaluate(values).await,
+        "1.0000 ± 0.0500; 1.0000 ± 0.0500; 0.5000 ± 0.0500; 0.2500 ± 0.0500"
+    );
+    assert_eq!(
+        count(&browser, "[data-testid=ratios-of] [data-group]").await,
+        2 * 2 * 3
+    );
+
+    browser
+        .click("[data-testid=effects-scope] [data-value=first]")
+        .await;
+    browser
+        .click("[data-testid=effects-metric] [data-value=loss]")
+        .await;
+    let other = "3.0000 ± 0.0500; 3.0000 ± 0.0500; 1.5000 ± 0.0500; 0.7500 ± 0.0500";
+    browser
+        .wait_for("other values", &format!("{values} === {other:?}"))
+        .await;
+    let address = browser.address().await;
+    assert!(address.ends_with("/?scope=first&metric=loss"), "{address}");
+    browser.open("about:blank").await;
+    browser.open(&address).await;
+    browser
+        .wait_for("the same values", &format!("{values} === {other:?}"))
+        .await;
+    browser
+        .wait_for(
+            "the same choice",
+            "document.querySelector('[data-testid=effects-metric] [aria-pressed=true]').dataset.value === 'loss'",
+        )
+        .await;
+
+    // The curves speak to the keyboard: one tab stop for each dictionary, arrow keys between steps.
+    let slider = "[data-testid=curves] [role=slider]";
+    assert_eq!(count(&browser, slider).await, 2);
+    browser
+        .evaluate(&format!("document.querySelector({slider:?}).focus()"))
+        .await;
+    browser.press(slider, "ArrowLeft").await;
+    let said = format!("document.querySelector({slider:?}).ariaValueText");
+    browser
+        .wait_for(
+            "the step before the last",
+            &format!("{said} === 'step 10 · 1,100 tokens: loss 2.00, L0, validation 30.0'"),
+        )
+        .await;
+    browser
+        .wait_for(
+            "the tooltip",
+            "document.querySelector('[data-testid=tooltip]')?.innerText.includes('2.00')",
+        )
+        .await;
+    browser.screenshot("study-compared").await;
 }

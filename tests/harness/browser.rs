@@ -49,6 +49,18 @@ impl Browser {
         })
     }
 
+    /// From the next page on, answers GETs of paths that end in `end` with `json` instead of asking the server.
+    pub async fn answer(&self, end: &str, json: &serde_json::Value) {
+        let script = format!(
+            "(fetch => {{ window.fetch = (to, ...rest) => new URL(to, location).pathname.endsWith({end:?}) \
+             ? Promise.resolve(Response.json({json})) : fetch(to, ...rest); }})(window.fetch.bind(window))"
+        );
+        self.page
+            .evaluate_on_new_document(script)
+            .await
+            .expect("the script is taken");
+    }
+
     /// Opens an address.
     pub async fn open(&self, address: &str) {
         self.page.goto(address).await.expect("the page loads");
