@@ -5,7 +5,9 @@ use leptos::{ev, prelude::*};
 use crate::{
     explorer::Explorer,
     nav::{Address, focus_follows_page, follow_links},
-    pages::{lab::Lab, latent::Latent, latents::Latents, missing::Missing, study::Study},
+    pages::{
+        lab::Lab, latent::Latent, latents::Latents, method::Method, missing::Missing, study::Study,
+    },
     parts::{
         footer::Footer,
         header::Header,
@@ -44,6 +46,7 @@ pub(crate) fn App() -> impl IntoView {
             Place::Latents { .. } => view! { <Latents /> }.into_any(),
             Place::Latent { .. } => view! { <Latent /> }.into_any(),
             Place::Lab => view! { <Lab /> }.into_any(),
+            Place::Method => view! { <Method /> }.into_any(),
             Place::Missing => view! { <Missing /> }.into_any(),
         }
     });

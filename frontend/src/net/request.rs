@@ -59,6 +59,14 @@ impl Request {
         Self::get("/study")
     }
 
+    /// The document with every definition.
+    pub(crate) fn method() -> Self {
+        Self {
+            path: "/method.html".into(),
+            body: None,
+        }
+    }
+
     /// The state of the models.
     pub(crate) fn readiness() -> Self {
         Self {

@@ -3,5 +3,6 @@
 pub(crate) mod lab;
 pub(crate) mod latent;
 pub(crate) mod latents;
+pub(crate) mod method;
 pub(crate) mod missing;
 pub(crate) mod study;

@@ -47,6 +47,7 @@ pub(crate) fn Header() -> impl IntoView {
                 {link("Study", Signal::stored("/".to_owned()), |place| *place == Place::Study)}
                 {link("Latents", Signal::derive(latents), |place| place.dictionary().is_some())}
                 {link("Lab", Signal::stored("/lab".to_owned()), |place| *place == Place::Lab)}
+                {link("Method", Signal::stored("/method".to_owned()), |place| *place == Place::Method)}
             </nav>
             <div class="right">
                 <ModelsChip />

@@ -21,6 +21,8 @@ pub(crate) enum Place {
     },
     /// `/lab`
     Lab,
+    /// `/method`
+    Method,
     /// Anything else.
     Missing,
 }
@@ -32,6 +34,7 @@ impl Place {
         match segments.as_slice() {
             [] => Self::Study,
             ["lab"] => Self::Lab,
+            ["method"] => Self::Method,
             ["d", dictionary] => Self::Latents {
                 dictionary: decode(dictionary),
             },
@@ -52,7 +55,7 @@ impl Place {
     pub(crate) fn dictionary(&self) -> Option<&str> {
         match self {
             Self::Latents { dictionary } | Self::Latent { dictionary, .. } => Some(dictionary),
-            Self::Study | Self::Lab | Self::Missing => None,
+            Self::Study | Self::Lab | Self::Method | Self::Missing => None,
         }
     }
 }
@@ -76,6 +79,7 @@ mod tests {
         let dictionary = String::from("batch top/k");
         assert_eq!(Place::read("/"), Place::Study);
         assert_eq!(Place::read("/lab"), Place::Lab);
+        assert_eq!(Place::read("/method"), Place::Method);
         assert_eq!(
             Place::read(&latents_path(&dictionary)),
             Place::Latents {
