@@ -132,12 +132,7 @@ mod per_model {
         };
     }
 
-    pair!(
-        fve,
-        f64,
-        "fve_base",
-        "fve_chat"
-    );
+    pair!(fve, f64, "fve_base", "fve_chat");
     pair!(rms_norm, f64, "rms_norm_l0", "rms_norm_l1");
     pair!(
         specific,

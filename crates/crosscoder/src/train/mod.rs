@@ -27,7 +27,7 @@ mod trainer;
 mod update;
 mod validate;
 
-pub use metrics::{StepMetrics, Validation};
-pub use save::Origin;
+pub use metrics::{BatchTopKMetrics, StepMetrics, Validation};
+pub use save::{Origin, WeightFormat};
 pub use settings::{BiasStart, Settings};
 pub use trainer::Trainer;

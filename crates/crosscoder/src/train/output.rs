@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use half::{bf16, f16};
 use safetensors::{Dtype, View};
 
 use crate::error::{Error, Result};
@@ -12,6 +13,10 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Numbers<'a> {
     F32(&'a [f32]),
+    /// Rounded to bf16.
+    Bf16(&'a [f32]),
+    /// Rounded to f16.
+    F16(&'a [f32]),
     U64(&'a [u64]),
     I64(&'a [i64]),
     I32(&'a [i32]),
@@ -43,6 +48,8 @@ impl View for Stored<'_> {
     fn dtype(&self) -> Dtype {
         match self.numbers {
             Numbers::F32(_) => Dtype::F32,
+            Numbers::Bf16(_) => Dtype::BF16,
+            Numbers::F16(_) => Dtype::F16,
             Numbers::U64(_) => Dtype::U64,
             Numbers::I64(_) => Dtype::I64,
             Numbers::I32(_) => Dtype::I32,
@@ -56,6 +63,8 @@ impl View for Stored<'_> {
     fn data(&self) -> Cow<'_, [u8]> {
         Cow::Owned(match self.numbers {
             Numbers::F32(x) => bytes(x, f32::to_le_bytes),
+            Numbers::Bf16(x) => bytes(x, |x| bf16::from_f32(x).to_le_bytes()),
+            Numbers::F16(x) => bytes(x, |x| f16::from_f32(x).to_le_bytes()),
             Numbers::U64(x) => bytes(x, u64::to_le_bytes),
             Numbers::I64(x) => bytes(x, i64::to_le_bytes),
             Numbers::I32(x) => bytes(x, i32::to_le_bytes),
@@ -65,6 +74,7 @@ impl View for Stored<'_> {
     fn data_len(&self) -> usize {
         match self.numbers {
             Numbers::F32(x) => size_of_val(x),
+            Numbers::Bf16(x) | Numbers::F16(x) => size_of_val(x) / 2,
             Numbers::U64(x) => size_of_val(x),
             Numbers::I64(x) => size_of_val(x),
             Numbers::I32(x) => size_of_val(x),
@@ -73,7 +83,7 @@ impl View for Stored<'_> {
 }
 
 fn bytes<T: Copy, const N: usize>(values: &[T], convert: impl Fn(T) -> [u8; N]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(size_of_val(values));
+    let mut bytes = Vec::with_capacity(values.len() * N);
     for &x in values {
         bytes.extend_from_slice(&convert(x));
     }

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use half::f16;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::Trainer;
 use super::output::{Numbers, Stored, write, write_text};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::header::{CONFIG, MODELS, TRAINER_CONFIG, WEIGHTS};
 use crate::{CodeNormalization, Kind};
 
@@ -23,21 +25,72 @@ pub struct Origin {
     pub run_name: Option<String>,
 }
 
+/// Number format of the four weight tensors of a saved dictionary. Readers compute in f32 whatever the format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WeightFormat {
+    /// As trained.
+    #[default]
+    F32,
+    /// Half the size, eight significant bits.
+    Bf16,
+    /// Half the size, eleven significant bits, up to 65,504.
+    F16,
+}
+
+impl WeightFormat {
+    fn numbers(self, values: &[f32]) -> Numbers<'_> {
+        match self {
+            Self::F32 => Numbers::F32(values),
+            Self::Bf16 => Numbers::Bf16(values),
+            Self::F16 => Numbers::F16(values),
+        }
+    }
+}
+
 impl Trainer {
-    /// Writes the dictionary folder that [`crate::Crosscoder::load`] and the dictionary_learning library read, each file through a
-    /// temporary name.
+    /// [`Trainer::save_as`] in f32.
     ///
     /// # Errors
     /// If the folder or a file cannot be written.
     pub fn save(&self, dir: impl AsRef<Path>, origin: &Origin) -> Result<()> {
+        self.save_as(dir, origin, WeightFormat::F32)
+    }
+
+    /// Writes the dictionary folder that [`crate::Crosscoder::load`] and the dictionary_learning library read, each file through a
+    /// temporary name.
+    ///
+    /// # Errors
+    /// If the folder or a file cannot be written, or a weight is too large for the format.
+    pub fn save_as(
+        &self,
+        dir: impl AsRef<Path>,
+        origin: &Origin,
+        format: WeightFormat,
+    ) -> Result<()> {
         let dir = dir.as_ref();
-        self.save_weights(&dir.join(WEIGHTS))?;
+        self.check_range(format)?;
+        self.save_weights(&dir.join(WEIGHTS), format)?;
         write_text(&dir.join(CONFIG), &pretty(&self.config()))?;
         let trainer = json!({"trainer": self.trainer_config(origin), "buffer": null});
         write_text(&dir.join(TRAINER_CONFIG), &pretty(&trainer))
     }
 
-    fn save_weights(&self, path: &Path) -> Result<()> {
+    /// Refuses a format in which a weight would become infinite.
+    fn check_range(&self, format: WeightFormat) -> Result<()> {
+        let most = f16::MAX.to_f32();
+        let mut weights = self.parameters.named().into_iter().flat_map(|(_, w)| w);
+        match weights.find(|w| format == WeightFormat::F16 && w.abs() > most) {
+            None => Ok(()),
+            Some(weight) => Err(Error::Setting {
+                field: "weight format",
+                expected: format!("weights up to {most} for f16, or bf16 or f32"),
+                found: weight.to_string(),
+            }),
+        }
+    }
+
+    fn save_weights(&self, path: &Path, format: WeightFormat) -> Result<()> {
         let (dim, latents) = (self.dim, self.latents);
         let width = MODELS * dim;
         let p = &self.parameters;
@@ -60,12 +113,13 @@ impl Trainer {
         );
         let target = [target];
         let matrix = |shape: &[usize], values| Stored::new(shape, Numbers::F32(values));
+        let weights = |shape: &[usize], values| Stored::new(shape, format.numbers(values));
         let rows = [MODELS, dim];
         let mut tensors = vec![
-            ("encoder.weight", matrix(&[MODELS, dim, latents], &encoder)),
-            ("encoder.bias", Stored::list(&p.encoder_bias)),
-            ("decoder.weight", matrix(&[MODELS, latents, dim], &decoder)),
-            ("decoder.bias", matrix(&rows, &p.decoder_bias)),
+            ("encoder.weight", weights(&[MODELS, dim, latents], &encoder)),
+            ("encoder.bias", weights(&[latents], &p.encoder_bias)),
+            ("decoder.weight", weights(&[MODELS, latents, dim], &decoder)),
+            ("decoder.bias", weights(&rows, &p.decoder_bias)),
             ("code_normalization_id", Stored::new([], Numbers::I64(&id))),
             ("target_rms", matrix(&[], &target)),
             ("activation_mean", matrix(&rows, mean)),

@@ -1,12 +1,10 @@
 //! Schedules, initial draw, threshold, determinism, checkpoints, saved folders, and refusals.
 
-use candle_core::{Device, Tensor};
-
 use super::{batch, small};
 use crate::train::median::geometric_medians;
 use crate::train::trainer::next_threshold;
-use crate::train::{BiasStart, Origin, Settings, Trainer};
-use crate::{CodeNormalization, Crosscoder, Kind, Normalizer};
+use crate::train::{BiasStart, Settings, Trainer};
+use crate::{CodeNormalization, Kind, Normalizer};
 
 #[test]
 fn the_rate_rises_stays_and_falls() {
@@ -89,6 +87,52 @@ fn the_first_update_of_a_warm_up_moves_nothing() {
 }
 
 #[test]
+fn silent_l1_latents_are_drawn_anew_from_the_batch() {
+    let mut trainer = small(Settings {
+        kind: Kind::L1,
+        resample_steps: Some(4),
+        warmup_steps: 2,
+        norm_init_scale: Some(0.5),
+        ..Settings::default()
+    });
+    let mute = [1usize, 5, 6];
+    for j in mute {
+        trainer.parameters.encoder_bias[j] = -100.0;
+    }
+    let last = batch(64, 6, 4);
+    for i in 0..4 {
+        let metrics = trainer.step(&batch(64, 6, i)).unwrap();
+        assert_eq!(metrics.frac_deads, 3.0 / 24.0);
+    }
+    let metrics = trainer.step(&last).unwrap();
+    assert_eq!((metrics.step, metrics.lr), (4, 0.0));
+    for j in mute {
+        assert_eq!(trainer.parameters.encoder_bias[j], 0.0);
+        let range = j * 12..(j + 1) * 12;
+        let decoder = &trainer.parameters.decoder[range.clone()];
+        let token = last
+            .chunks_exact(12)
+            .find(|x| diffing::cosine(&x[..6], &decoder[..6]).unwrap() > 0.9999)
+            .expect("a token of the batch");
+        for model in 0..2 {
+            let part = model * 6..(model + 1) * 6;
+            assert!((diffing::norm(&decoder[part.clone()]) - 1.0).abs() < 1e-5);
+            assert!(diffing::cosine(&token[part.clone()], &decoder[part]).unwrap() > 0.9999);
+        }
+        let encoder = &trainer.parameters.encoder[range.clone()];
+        assert!(diffing::cosine(encoder, token).unwrap() > 0.999);
+        let ratio = diffing::norm(encoder) / diffing::norm(token);
+        assert!((ratio - 0.05 * 0.5).abs() < 0.003, "{ratio}");
+        for part in &trainer.moments {
+            assert!(part.encoder[range.clone()].iter().all(|x| *x == 0.0));
+        }
+    }
+    let metrics = trainer.step(&last).unwrap();
+    assert_eq!(metrics.frac_deads, 0.0);
+    assert!(metrics.lr > 0.0);
+}
+
+#[test]
 fn the_initial_draw_is_scaled_shared_and_transposed() {
     let p = small(Settings {
         k: 4,
@@ -159,13 +203,13 @@ fn the_geometric_median_resists_an_outlier() {
     assert_eq!(trainer.parameters.decoder_bias, median);
 }
 
-fn normalizer(dim: usize) -> Normalizer {
+pub(super) fn normalizer(dim: usize) -> Normalizer {
     let mean = (0..2 * dim).map(|i| i as f32 / 10.0).collect();
     Normalizer::new(mean, vec![0.6; 2 * dim], 1.0).unwrap()
 }
 
 /// Settings that exercise everything a checkpoint must keep; the rate has no short decimal form.
-fn rich() -> Settings {
+pub(super) fn rich() -> Settings {
     Settings {
         k: 4,
         k_initial: Some(8),
@@ -201,8 +245,22 @@ fn assert_same(a: &Trainer, b: &Trainer) {
 #[test]
 fn a_resumed_run_is_the_uninterrupted_run_bit_for_bit() {
     let dir = tempfile::tempdir().unwrap();
-    for kind in [Kind::BatchTopK, Kind::L1] {
-        let settings = Settings { kind, ..rich() };
+    let decoupled = Settings {
+        code_normalization: CodeNormalization::Decoupled,
+        ..rich()
+    };
+    let resampled = Settings {
+        kind: Kind::L1,
+        decay_start: None,
+        resample_steps: Some(3),
+        l1_penalty: 2.0,
+        ..rich()
+    };
+    let l1 = Settings {
+        kind: Kind::L1,
+        ..rich()
+    };
+    for settings in [rich(), decoupled, l1, resampled] {
         let mut whole = Trainer::new(settings, 6, 24, Some(normalizer(6))).unwrap();
         let mut resumed = None;
         for i in 0..9 {
@@ -224,90 +282,20 @@ fn a_resumed_run_is_the_uninterrupted_run_bit_for_bit() {
 
 #[test]
 fn the_number_of_threads_changes_no_bit() {
-    let run = |threads: usize| {
+    let run = |kind: Kind, threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
         pool.build().unwrap().install(|| {
             // More than one block of latents and of tokens.
-            let mut trainer = Trainer::new(rich(), 6, 300, Some(normalizer(6))).unwrap();
+            let settings = Settings { kind, ..rich() };
+            let mut trainer = Trainer::new(settings, 6, 300, Some(normalizer(6))).unwrap();
             for i in 0..6 {
                 trainer.step(&batch(200, 6, i)).unwrap();
             }
             trainer
         })
     };
-    assert_same(&run(1), &run(3));
-}
-
-#[test]
-fn a_saved_dictionary_loads_and_encodes_as_validation_did() {
-    for (kind, code_normalization) in [
-        (Kind::BatchTopK, CodeNormalization::Crosscoder),
-        (Kind::BatchTopK, CodeNormalization::Sae),
-        (Kind::L1, CodeNormalization::None),
-    ] {
-        let dir = tempfile::tempdir().unwrap();
-        let settings = Settings {
-            kind,
-            code_normalization,
-            l1_penalty: 0.05,
-            ..rich()
-        };
-        let mut trainer = Trainer::new(settings, 6, 24, Some(normalizer(6))).unwrap();
-        for i in 0..9 {
-            trainer.step(&batch(64, 6, i)).unwrap();
-        }
-        let x = batch(64, 6, 99);
-        let validation = trainer.validate([x.as_slice()]).unwrap();
-        let origin = Origin {
-            layer: Some(3),
-            lm_name: Some("chat-base".into()),
-            ..Origin::default()
-        };
-        trainer.save(dir.path(), &origin).unwrap();
-        let crosscoder = Crosscoder::load(dir.path(), &Device::Cpu).unwrap();
-        let header = crosscoder.header();
-        assert_eq!(
-            (header.kind, header.normalization),
-            (kind, code_normalization)
-        );
-        assert!(header.normalized);
-        let batch_top_k = kind == Kind::BatchTopK;
-        assert_eq!(header.k, batch_top_k.then_some(4));
-        assert_eq!(
-            header.threshold(),
-            batch_top_k.then_some(trainer.threshold())
-        );
-
-        let x = Tensor::from_vec(x, (64, 2, 6), &Device::Cpu).unwrap();
-        let codes = crosscoder.codes(&x).unwrap();
-        assert_eq!(codes.all().len() as f64 / 64.0, validation.l0);
-        let normalized = crosscoder.normalize(&x).unwrap();
-        let normalized: Vec<f32> = normalized.flatten_all().unwrap().to_vec1().unwrap();
-        let x_hat = crosscoder.reconstruct_normalized(&codes);
-        for model in 0..2 {
-            let (mut error, mut total) = (diffing::Moments::new(6), diffing::Moments::new(6));
-            for (x, x_hat) in normalized.chunks_exact(12).zip(x_hat.chunks_exact(12)) {
-                let range = model * 6..(model + 1) * 6;
-                let e: Vec<f32> = x[range.clone()]
-                    .iter()
-                    .zip(&x_hat[range.clone()])
-                    .map(|(x, y)| x - y)
-                    .collect();
-                error.add(&e).unwrap();
-                total.add(&x[range]).unwrap();
-            }
-            let variance = |m: &diffing::Moments| m.std().iter().map(|s| s * s).sum::<f64>();
-            let fve = 1.0 - variance(&error) / variance(&total);
-            assert!((fve - validation.fve[model]).abs() < 1e-4);
-        }
-        let trainer_config =
-            std::fs::read_to_string(dir.path().join("trainer_config.json")).unwrap();
-        let trainer_config: serde_json::Value = serde_json::from_str(&trainer_config).unwrap();
-        let fields = &trainer_config["trainer"];
-        assert_eq!(fields["layer"], 3);
-        assert_eq!(fields["lm_name"], "chat-base");
-        assert_eq!(fields["dict_class"], kind.class());
-        assert_eq!(fields["dict_size"], 24);
+    for kind in [Kind::BatchTopK, Kind::L1] {
+        assert_same(&run(kind, 1), &run(kind, 3));
     }
 }
 

@@ -1,8 +1,11 @@
 //! The trainer held to automatic differentiation, to its own laws and to planted truth.
 
+mod artefacts;
 mod gradients;
 mod laws;
 mod learning;
+mod saving;
+mod selecting;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
