@@ -11,6 +11,7 @@ mod peers;
 mod report;
 mod scaling;
 mod side;
+mod train;
 
 use std::process::ExitCode;
 
@@ -18,10 +19,11 @@ use case::Case;
 use peers::Peers;
 
 /// What can be measured.
-const TASKS: [&str; 2] = ["scaling", "collect"];
+const TASKS: [&str; 3] = ["train", "scaling", "collect"];
 
 fn cases(task: &str, peers: &Peers) -> Result<Vec<Case>, String> {
     match task {
+        "train" => Ok(train::cases()),
         "scaling" => scaling::cases(peers),
         _ => Ok(collect::cases()),
     }
@@ -29,6 +31,7 @@ fn cases(task: &str, peers: &Peers) -> Result<Vec<Case>, String> {
 
 fn ours(task: &str, setup: &serde_json::Value) -> case::Task {
     match task {
+        "train" => train::ours(setup),
         "scaling" => scaling::ours(setup),
         _ => collect::ours(setup),
     }
