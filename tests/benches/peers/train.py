@@ -6,8 +6,10 @@ import peer
 
 
 def setup(s):
-    peer.library()
     import torch
+    import torch._dynamo  # looks for packages, so before some are replaced
+
+    peer.library()
     from dictionary_learning.trainers.crosscoder import (
         BatchTopKCrossCoderTrainer,
         CrossCoderTrainer,
