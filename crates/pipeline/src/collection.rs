@@ -220,6 +220,12 @@ impl Collection {
         }
         for entry in &collection.shards {
             let path = folder.join(&entry.file);
+            if !path.exists() {
+                return Err(Error::file(
+                    &path,
+                    "the shard is missing; run the same `stereoscope collect` again, which makes what is not there",
+                ));
+            }
             let found = fs::metadata(&path).map_err(Error::io("read", &path))?.len();
             if found != entry.bytes {
                 return Err(Error::file(

@@ -62,7 +62,7 @@ fn broken_shards_are_named() {
         assert!(!study.path.join("study.duckdb").exists());
     };
     fs::remove_file(&shard).unwrap();
-    refused(&["No such file"]);
+    refused(&["missing", "stereoscope collect"]);
     fs::write(&shard, &bytes[..bytes.len() - 10]).unwrap();
     refused(&["truncated", "stereoscope collect"]);
     fs::write(&shard, &bytes).unwrap();

@@ -174,6 +174,13 @@ fn parts_that_do_not_belong_together_are_named() {
         "{message}"
     );
 
+    fs::copy(file(&study, 0, 2), &path).unwrap();
+    let message = merge(&study).unwrap_err();
+    assert!(
+        message.contains("part-1-of-2.json") && message.contains("shard 0/2"),
+        "{message}"
+    );
+
     fs::write(&path, text).unwrap();
     fs::copy(&path, file(&study, 2, 3)).unwrap();
     let message = merge(&study).unwrap_err();

@@ -258,6 +258,12 @@ fn together(
     for (shard, path) in files {
         let remedy = format!("delete it and run {} again", again(study, slug, *shard));
         let part: Part = read_json(path, &remedy)?;
+        if part.shard != *shard {
+            return Err(Error::file(
+                path,
+                format!("holds shard {} under another name; {remedy}", part.shard),
+            ));
+        }
         match &mut all {
             None => all = Some((part.identity, part.sums)),
             Some((identity, _)) if *identity != part.identity => {
