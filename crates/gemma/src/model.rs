@@ -256,14 +256,20 @@ impl Model {
         self.run(self.embed(ids)?, 0..self.after(layer)?, cache, None)
     }
 
-    /// The residuals `[T, D]` of whole sequences after block `layer`, each sequence from its own beginning: [`Model::lower`] for many at once.
+    /// [`Model::lower`] for many whole sequences, each from its own beginning: calls `take` with every sequence's number and its residual
+    /// `[T, D]` after block `layer`, in order.
     ///
     /// Neighbours run together, up to 2,048 tokens, so that every weight is read once for all of them; a sequence's numbers depend on its
     /// company by rounding only.
     ///
     /// # Errors
-    /// As [`Model::lower`], for any of them.
-    pub fn lower_many(&self, sequences: &[&[u32]], layer: usize) -> Result<Vec<Tensor>> {
+    /// As [`Model::lower`], for any of them, and `take`'s own.
+    pub fn lower_many(
+        &self,
+        sequences: &[&[u32]],
+        layer: usize,
+        mut take: impl FnMut(usize, &Tensor) -> Result<()>,
+    ) -> Result<()> {
         let end = self.after(layer)?;
         let limit = self.tables.positions();
         if let Some(long) = sequences.iter().find(|ids| ids.len() > limit) {
@@ -274,7 +280,7 @@ impl Model {
             });
         }
         sequences.iter().try_for_each(|ids| self.check_ids(ids))?;
-        let mut residuals = Vec::with_capacity(sequences.len());
+        let mut number = 0;
         for pack in packs(sequences) {
             let x = self.embed(&pack.concat())?;
             let mut start = 0;
@@ -291,10 +297,11 @@ impl Model {
                 packed_block(&self.config, &self.tables, &rows, block, weights, &x)
             })?;
             for rows in rows.iter() {
-                residuals.push(x.narrow(0, rows.start, rows.len())?);
+                take(number, &x.narrow(0, rows.start, rows.len())?)?;
+                number += 1;
             }
         }
-        Ok(residuals)
+        Ok(())
     }
 
     /// Logits `[P, V]` from a residual `[T, D]` put in after block `layer`: the model's upper half.

@@ -40,3 +40,14 @@ pub(crate) fn peak(process: u32) -> Option<u64> {
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024)
 }
+
+/// The processor time that a process has used, in seconds; `None` where the system does not tell.
+pub(crate) fn processor_time(process: u32) -> Option<f64> {
+    /// The kernel's unit in /proc.
+    const TICKS: f64 = 100.0;
+    let stat = read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name, in parentheses, may have blanks; user and system time are the 12th and 13th fields after it.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |i: usize| fields.get(i)?.parse::<f64>().ok();
+    Some((ticks(11)? + ticks(12)?) / TICKS)
+}

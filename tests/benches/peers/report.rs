@@ -10,9 +10,22 @@ use crate::machine;
 use crate::peers::Peers;
 use crate::side::{FLAG, Side};
 
+/// What the table tells of a case.
+const COLUMNS: [&str; 9] = [
+    "case",
+    "ours",
+    "theirs",
+    "ratio",
+    "processor time",
+    "bar",
+    "peak ours",
+    "peak theirs",
+    "difference, load",
+];
+
 /// The table in the making.
 pub(crate) struct Report {
-    rows: Vec<[String; 8]>,
+    rows: Vec<[String; COLUMNS.len()]>,
     notes: Vec<&'static str>,
     runs: Vec<String>,
 }
@@ -21,14 +34,17 @@ pub(crate) struct Report {
 #[derive(Default)]
 struct Series {
     seconds: Vec<f64>,
+    /// Seconds of processor time, over all threads.
+    used: Vec<f64>,
     check: Vec<f64>,
     peak: Option<u64>,
 }
 
 impl Series {
-    fn push(&mut self, outcome: Outcome, warm: bool) {
+    fn push(&mut self, (outcome, used): (Outcome, f64), warm: bool) {
         if warm {
             self.seconds.push(outcome.seconds);
+            self.used.push(used);
         }
         self.check = outcome.check;
     }
@@ -74,16 +90,15 @@ impl Report {
     }
 
     pub(crate) fn finish(self) {
-        println!(
-            "\n| case | ours | theirs | ratio | bar | peak ours | peak theirs | difference, load |"
-        );
-        println!("|---|---|---|---|---|---|---|---|");
+        println!("\n| {} |", COLUMNS.join(" | "));
+        println!("{}|", "|---".repeat(COLUMNS.len()));
         for row in &self.rows {
             println!("| {} |", row.join(" | "));
         }
         println!(
-            "\nTimes are medians with their range; the ratio is that of the medians, with the range of the repetitions' own. Peaks are the \
-             processes' largest resident sizes. The difference is the largest between the two results, over their largest value; the load \
+            "\nTimes are medians with their range; the ratio is that of the medians, with the range of the repetitions' own. The ratio of \
+             processor times, over all threads, hardly minds other programs that run meanwhile. Peaks are the processes' largest \
+             resident sizes. The difference is the largest between the two results, over their largest value; the load \
              is the one-minute average before the case, on {} cores. Against: {}.",
             machine::cores(),
             self.runs.join("; ")
@@ -121,7 +136,7 @@ fn compare(case: &Case, peers: &Peers) -> Result<(Series, Series, String), Strin
     Ok((our_series, their_series, runs))
 }
 
-fn row(case: &Case, ours: &Series, theirs: &Series, load: &str) -> [String; 8] {
+fn row(case: &Case, ours: &Series, theirs: &Series, load: &str) -> [String; COLUMNS.len()] {
     let ratios: Vec<f64> = theirs
         .seconds
         .iter()
@@ -140,6 +155,10 @@ fn row(case: &Case, ours: &Series, theirs: &Series, load: &str) -> [String; 8] {
         time(ours),
         time(theirs),
         format!("{ratio:.2} ({})", range(&ratios, 1.0, 2)),
+        format!(
+            "{:.2}",
+            median(theirs.used.clone()) / median(ours.used.clone())
+        ),
         format!("{:.1}", case.bar),
         size(ours.peak),
         size(theirs.peak),

@@ -64,17 +64,24 @@ impl Side {
         Ok((side, what))
     }
 
-    /// One repetition.
-    pub(crate) fn run(&mut self, number: usize) -> Result<Outcome, String> {
+    /// One repetition, and the processor time that went into it.
+    pub(crate) fn run(&mut self, number: usize) -> Result<(Outcome, f64), String> {
+        let before = self.processor_time();
         let answer = self.ask(&json!({"run": number}))?;
+        let used = self.processor_time() - before;
         let check = answer["check"].as_array().cloned().unwrap_or_default();
-        Ok(Outcome {
+        let outcome = Outcome {
             seconds: answer["seconds"].as_f64().unwrap_or(f64::NAN),
             check: check
                 .iter()
                 .map(|x| x.as_f64().unwrap_or(f64::NAN))
                 .collect(),
-        })
+        };
+        Ok((outcome, used))
+    }
+
+    fn processor_time(&self) -> f64 {
+        machine::processor_time(self.child.id()).unwrap_or(f64::NAN)
     }
 
     /// The most memory that the process had, in bytes.
