@@ -256,20 +256,14 @@ impl Model {
         self.run(self.embed(ids)?, 0..self.after(layer)?, cache, None)
     }
 
-    /// [`Model::lower`] for many whole sequences, each from its own beginning: calls `take` with every sequence's number and its residual
-    /// `[T, D]` after block `layer`, in order.
+    /// The residuals `[T, D]` of whole sequences after block `layer`, each sequence from its own beginning: [`Model::lower`] for many at once.
     ///
     /// Neighbours run together, up to 2,048 tokens, so that every weight is read once for all of them; a sequence's numbers depend on its
     /// company by rounding only.
     ///
     /// # Errors
-    /// As [`Model::lower`], for any of them, and `take`'s own.
-    pub fn lower_many(
-        &self,
-        sequences: &[&[u32]],
-        layer: usize,
-        mut take: impl FnMut(usize, &Tensor) -> Result<()>,
-    ) -> Result<()> {
+    /// As [`Model::lower`], for any of them.
+    pub fn lower_many(&self, sequences: &[&[u32]], layer: usize) -> Result<Vec<Tensor>> {
         let end = self.after(layer)?;
         let limit = self.tables.positions();
         if let Some(long) = sequences.iter().find(|ids| ids.len() > limit) {
@@ -280,7 +274,7 @@ impl Model {
             });
         }
         sequences.iter().try_for_each(|ids| self.check_ids(ids))?;
-        let mut number = 0;
+        let mut residuals = Vec::with_capacity(sequences.len());
         for pack in packs(sequences) {
             let x = self.embed(&pack.concat())?;
             let mut start = 0;
@@ -297,11 +291,10 @@ impl Model {
                 packed_block(&self.config, &self.tables, &rows, block, weights, &x)
             })?;
             for rows in rows.iter() {
-                take(number, &x.narrow(0, rows.start, rows.len())?)?;
-                number += 1;
+                residuals.push(x.narrow(0, rows.start, rows.len())?);
             }
         }
-        Ok(())
+        Ok(residuals)
     }
 
     /// Logits `[P, V]` from a residual `[T, D]` put in after block `layer`: the model's upper half.

@@ -366,17 +366,6 @@ fn what_does_not_fit_is_refused_by_name() {
     );
 }
 
-/// Residuals of sequences that run together.
-fn side_by_side(model: &Model, sequences: &[&[u32]], layer: usize) -> Result<Vec<Tensor>> {
-    let mut all = Vec::new();
-    model.lower_many(sequences, layer, |number, x| {
-        assert_eq!(number, all.len());
-        all.push(x.clone());
-        Ok(())
-    })?;
-    Ok(all)
-}
-
 #[test]
 fn sequences_side_by_side_are_as_each_alone() {
     for name in MODELS {
@@ -384,7 +373,7 @@ fn sequences_side_by_side_are_as_each_alone() {
         let long = long_prompt(&model);
         let sequences = [&long[..], &long[3..4], &long[40..], &long[7..29]];
         for layer in [0, model.config().num_layers - 1] {
-            let together = side_by_side(&model, &sequences, layer).unwrap();
+            let together = model.lower_many(&sequences, layer).unwrap();
             assert_eq!(together.len(), sequences.len());
             for (found, ids) in together.iter().zip(sequences) {
                 let alone = model
@@ -397,7 +386,7 @@ fn sequences_side_by_side_are_as_each_alone() {
                     ids.len()
                 );
             }
-            let again = side_by_side(&model, &sequences, layer).unwrap();
+            let again = model.lower_many(&sequences, layer).unwrap();
             for (first, second) in together.iter().zip(&again) {
                 assert_eq!(values(first), values(second));
             }
@@ -412,13 +401,13 @@ fn more_sequences_than_run_together() {
     let sequences: Vec<&[u32]> = (0..60).map(|i| &long[i % 7..]).collect();
     let tokens: usize = sequences.iter().map(|ids| ids.len()).sum();
     assert!(tokens > 2 * 2048);
-    let together = side_by_side(&model, &sequences, 1).unwrap();
+    let together = model.lower_many(&sequences, 1).unwrap();
     assert_eq!(together.len(), sequences.len());
     for (found, ids) in together.iter().zip(sequences) {
         let alone = model.lower(ids, 1, &mut model.cache(ids.len())).unwrap();
         assert!(relative_error(found, &alone) <= 1e-5);
     }
-    assert!(side_by_side(&model, &[], 1).unwrap().is_empty());
+    assert!(model.lower_many(&[], 1).unwrap().is_empty());
 }
 
 #[test]
@@ -426,7 +415,7 @@ fn sequences_that_cannot_run_are_refused() {
     let model = load("base");
     let vocabulary = model.config().vocab_size as u32;
     let long = vec![1; model.config().max_positions + 1];
-    let refusal = |ids: &[u32], layer| side_by_side(&model, &[&[1, 2], ids], layer).unwrap_err();
+    let refusal = |ids: &[u32], layer| model.lower_many(&[&[1, 2], ids], layer).unwrap_err();
     assert!(matches!(refusal(&[], 0), Error::Empty));
     assert!(matches!(refusal(&long, 0), Error::TooLong { .. }));
     let outside = refusal(&[3, vocabulary], 0);

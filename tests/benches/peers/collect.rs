@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use gemma::{Checkpoint, Model};
 use serde_json::{Value, json};
 
@@ -93,10 +93,10 @@ pub(crate) fn ours(setup: &Value) -> Task {
 /// Rows [T, D] of every document, as `collect` computes them.
 fn residuals(model: &Model, layer: usize, documents: &[Vec<u32>]) -> gemma::Result<Vec<Vec<f32>>> {
     let documents: Vec<&[u32]> = documents.iter().map(Vec::as_slice).collect();
-    let mut rows = Vec::with_capacity(documents.len());
-    model.lower_many(&documents, layer, |_, x| {
-        rows.push(x.flatten_all()?.to_vec1()?);
-        Ok(())
-    })?;
-    Ok(rows)
+    let rows = |x: &Tensor| Ok(x.flatten_all()?.to_vec1()?);
+    model
+        .lower_many(&documents, layer)?
+        .iter()
+        .map(rows)
+        .collect()
 }
