@@ -37,7 +37,7 @@ fn the_error_coefficient_is_one_and_what_the_error_adds() {
     );
     // ‖ε + f·d_base‖² of the two tokens: (1.5, 2) and (2, 4.25).
     let fit = &sums.fits(&decoder).unwrap()[0][3];
-    close(fit.before[0], (6.25 + 22.0625) / 2.0, 1e-12, "before");
+    close(fit.before[0], f64::midpoint(6.25, 22.0625), 1e-12, "before");
 }
 
 #[test]

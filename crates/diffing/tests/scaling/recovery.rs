@@ -22,7 +22,9 @@ fn directions(rng: &mut ChaCha8Rng, supports: &[Vec<usize>], dim: usize) -> Vec<
         .iter()
         .flat_map(|support| {
             let mut row = vec![0f64; dim];
-            support.iter().for_each(|&i| row[i] = normal(rng));
+            for &i in support {
+                row[i] = normal(rng);
+            }
             let length = row.iter().map(|x| x * x).sum::<f64>().sqrt() / normal(rng);
             row.into_iter().map(move |x| (x / length) as f32)
         })
@@ -75,9 +77,9 @@ fn planted_coefficients_are_recovered_from_common_data() {
                     let d = row(j);
                     let along =
                         support.iter().map(|&i| f64::from(d[i]) * y[i]).sum::<f64>() / dot(d, d);
-                    support
-                        .iter()
-                        .for_each(|&i| y[i] -= along * f64::from(d[i]));
+                    for &i in support {
+                        y[i] -= along * f64::from(d[i]);
+                    }
                 }
                 let codes: Vec<_> = (0..latents)
                     .filter_map(|j| Some((j, code(&mut rng)?)))
