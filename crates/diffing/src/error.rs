@@ -23,6 +23,14 @@ pub enum Error {
         /// Size of the dictionary.
         latents: usize,
     },
+    /// A corpus that was not announced.
+    #[error("a token of corpus {number} came where {corpora} corpora are read (0 to {}); the table of contents does not fit its shards", corpora.saturating_sub(1))]
+    UnknownCorpus {
+        /// Its number.
+        number: usize,
+        /// How many there are.
+        corpora: usize,
+    },
     /// Two samplers that were set up differently cannot be merged.
     #[error(
         "samples cannot be merged: their {what} differ; sample every shard with the same seed, size and maxima"

@@ -86,6 +86,25 @@ impl LogHistogram {
         }
     }
 
+    /// Counts by bin, the bins without values left out. A bin's number says where it lies on the scale of all positive values.
+    pub fn bins(&self) -> impl Iterator<Item = (u16, u64)> {
+        (self.first..)
+            .zip(&self.counts)
+            .filter(|(_, count)| **count > 0)
+            .map(|(bin, &count)| (bin as u16, count))
+    }
+
+    /// The histogram that gives these [`LogHistogram::bins`], in any order.
+    pub fn from_bins(bins: impl IntoIterator<Item = (u16, u64)>) -> Self {
+        let mut histogram = Self::default();
+        for (bin, count) in bins {
+            if count > 0 {
+                histogram.add_bin(u32::from(bin), count);
+            }
+        }
+        histogram
+    }
+
     /// Values counted.
     pub fn total(&self) -> u64 {
         self.counts.iter().sum()

@@ -6,6 +6,7 @@
 
 mod baseline;
 mod classes;
+mod correlation;
 mod decoder;
 mod divergence;
 mod error;
@@ -17,12 +18,14 @@ mod sampler;
 mod scaling;
 mod statistics;
 mod summary;
+mod template;
 mod token;
 mod verification;
 mod weights;
 
 pub use baseline::{Baseline, compared, compared_shared};
 pub use classes::{class, nu, ratios, verdict};
+pub use correlation::{CoFiring, CoFiringScratch, PairSums, Partner, TokenSample};
 pub use decoder::Decoder;
 pub use divergence::{kl, log_softmax};
 pub use error::{Error, Result};
@@ -32,8 +35,12 @@ pub use norms::{cosine, delta_norm, dot, norm};
 pub use roc::auroc;
 pub use sampler::{GROUPS, QUANTILES, QuantileSampler, Sampled, quantile_group};
 pub use scaling::{SCALING_TARGETS, ScalingSums};
-pub use statistics::{LatentStatistics, LatentSummary};
+pub use statistics::{LatentStatistics, LatentSummary, PartSummary, Place, ROLES, Speaker};
 pub use summary::scaling_group;
+pub use template::{
+    TEMPLATE_BUCKETS, TemplateGroup, TemplateLatent, TemplateStatistics, TemplateSums,
+    template_bucket,
+};
 pub use token::{Products, ScalingToken, Squares};
 pub use verification::{NOISE, ScalingBuckets, bucket_edges};
 pub use weights::weight_row;

@@ -1,10 +1,7 @@
 //! Whatever is gathered over tokens: streamed, merged, written to a file and read again.
 #![allow(clippy::unwrap_used)] // a failed test is a panic
 
-use api::TokenKind;
-use diffing::{
-    LatentStatistics, LogHistogram, Moments, QuantileSampler, histogram, quantile_group,
-};
+use diffing::{LogHistogram, Moments, QuantileSampler, histogram, quantile_group};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -83,6 +80,10 @@ fn log_histogram_bins_every_scale_and_merges() {
     }
     right.merge(&left);
     assert_eq!(right, whole);
+    assert!(whole.bins().all(|(_, count)| count > 0));
+    let mut bins: Vec<(u16, u64)> = whole.bins().collect();
+    bins.reverse();
+    assert_eq!(LogHistogram::from_bins(bins), whole);
     for v in [0.0, -1.0, f32::NAN, f32::INFINITY] {
         whole.add(v);
     }
@@ -98,55 +99,6 @@ fn log_histogram_bins_every_scale_and_merges() {
     assert_eq!(
         LogHistogram::default().to_histogram(),
         api::Histogram::default()
-    );
-}
-
-#[test]
-fn statistics_count_and_merge() {
-    let tokens: [(TokenKind, &[(u32, f32)]); 4] = [
-        (TokenKind::Bos, &[(0, 8.0)]),
-        (TokenKind::Template, &[(0, 2.0), (1, 1.0)]),
-        (TokenKind::Content, &[(0, 4.0), (1, 0.0)]),
-        (TokenKind::Content, &[]),
-    ];
-    let mut whole = LatentStatistics::new(3);
-    let (mut left, mut right) = (LatentStatistics::new(3), LatentStatistics::new(3));
-    for (i, (kind, active)) in tokens.into_iter().enumerate() {
-        whole.add_token(kind, active.iter().copied()).unwrap();
-        let part = if i < 2 { &mut left } else { &mut right };
-        part.add_token(kind, active.iter().copied()).unwrap();
-    }
-    right.merge(&left).unwrap();
-    assert_eq!(right, whole);
-    let first = whole.summary(0).unwrap();
-    assert_eq!((first.tokens, first.active_tokens), (4, 3));
-    assert_eq!(first.frequency, Some(0.75));
-    assert_eq!(first.max_activation, 8.0);
-    close(first.mean_activation.unwrap(), 14.0 / 3.0, 1e-12);
-    assert_eq!(first.template_share, Some(0.5));
-    assert_eq!(whole.summary(1).unwrap().active_tokens, 1);
-    let dead = whole.summary(2).unwrap();
-    assert_eq!((dead.dead, dead.max_activation), (Some(true), 0.0));
-    assert_eq!((dead.mean_activation, dead.template_share), (None, None));
-    assert_eq!(whole.summary(3), None);
-    assert_eq!(whole.maxima(), [8.0, 1.0, 0.0]);
-    assert_eq!(whole.histogram(0).unwrap().counts.iter().sum::<u64>(), 3);
-    let none = LatentStatistics::new(1).summary(0).unwrap();
-    assert_eq!((none.dead, none.frequency), (None, None));
-    assert!(whole.add_token(TokenKind::Content, [(3, 1.0)]).is_err());
-    assert!(whole.merge(&LatentStatistics::new(1)).is_err());
-}
-
-#[test]
-fn sums_survive_a_file() {
-    let mut statistics = LatentStatistics::new(2);
-    statistics
-        .add_token(TokenKind::Content, [(1, 0.3), (0, 1e-3)])
-        .unwrap();
-    let json = serde_json::to_string(&statistics).unwrap();
-    assert_eq!(
-        serde_json::from_str::<LatentStatistics>(&json).unwrap(),
-        statistics
     );
 }
 
