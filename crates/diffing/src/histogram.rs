@@ -54,9 +54,14 @@ const BIN_SHIFT: u32 = 20;
 impl LogHistogram {
     /// Counts one value; zero, negative and NaN values are not counted.
     pub fn add(&mut self, value: f32) {
-        if value > 0.0 && value.is_finite() {
-            self.add_bin(value.to_bits() >> BIN_SHIFT, 1);
+        if let Some(bin) = Self::bin(value) {
+            self.add_bin(u32::from(bin), 1);
         }
+    }
+
+    /// Number of the bin of a value; `None` for zero, negative, infinite and NaN values.
+    pub fn bin(value: f32) -> Option<u16> {
+        (value > 0.0 && value.is_finite()).then(|| (value.to_bits() >> BIN_SHIFT) as u16)
     }
 
     /// Adds another part's counts.

@@ -8,6 +8,7 @@ use api::{
     Betas, Class, ExampleGroup, Histogram, LatentDetail, LatentRow, LensToken, LogitLens,
     ModelName, Neighbour,
 };
+use diffing::LogHistogram;
 use duckdb::{Connection, Row};
 
 use crate::scaling;
@@ -121,21 +122,14 @@ fn row(row: &Row<'_>) -> duckdb::Result<LatentRow> {
 }
 
 fn histogram(connection: &Connection, slug: &str, id: u32) -> duckdb::Result<Option<Histogram>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT bin, lower, upper, count FROM histograms WHERE dictionary = ? AND latent = ?",
-    )?;
-    let mut bins: Vec<(u16, f64, f64, u64)> = statement
+    let mut statement = connection
+        .prepare_cached("SELECT bin, count FROM histograms WHERE dictionary = ? AND latent = ?")?;
+    let bins: Vec<(u16, u64)> = statement
         .query_map(duckdb::params![slug, id], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            Ok((row.get(0)?, row.get(1)?))
         })?
         .collect::<duckdb::Result<_>>()?;
-    bins.sort_unstable_by_key(|bin| bin.0);
-    let mut histogram = Histogram::default();
-    histogram.edges.extend(bins.first().map(|bin| bin.1));
-    for (_, _, upper, count) in bins {
-        histogram.edges.push(upper);
-        histogram.counts.push(count);
-    }
+    let histogram = LogHistogram::from_bins(bins).to_histogram();
     Ok((!histogram.counts.is_empty()).then_some(histogram))
 }
 
@@ -149,7 +143,7 @@ fn logit_lens(
     let mut statement = connection.prepare_cached(
         "SELECT rank, side, token, value FROM lenses WHERE dictionary = ? AND latent = ? AND model = ?",
     )?;
-    let mut entries: Vec<(u16, String, u32, f64)> = statement
+    let mut entries: Vec<(u16, String, u32, f32)> = statement
         .query_map(duckdb::params![slug, id, model.as_str()], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })?
@@ -160,7 +154,7 @@ fn logit_lens(
         let token = LensToken {
             id,
             text: texts.get(&id).cloned().unwrap_or_default(),
-            value,
+            value: f64::from(value),
         };
         if side == TOP {
             lens.top.push(token);
@@ -182,7 +176,7 @@ fn neighbours(connection: &Connection, slug: &str, id: u32) -> duckdb::Result<Ve
     )?;
     let mut found: Vec<(u16, u32, f64)> = statement
         .query_map(duckdb::params![slug, id], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            Ok((row.get(0)?, row.get(1)?, f64::from(row.get::<_, f32>(2)?)))
         })?
         .collect::<duckdb::Result<_>>()?;
     found.sort_unstable_by_key(|neighbour| neighbour.0);

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use api::{Example, ExamplesPage, TokenInfo};
 use duckdb::Connection;
 
+use crate::carry::COLLECTION_KEY;
 use crate::records::{kind_of, words};
-use crate::{Error, Result, Store, cursor};
+use crate::{Error, Result, Store, cursor, pack};
 
 /// Examples of a page when the client names no limit.
 pub const DEFAULT_EXAMPLES: usize = 20;
@@ -17,7 +18,6 @@ struct Stored {
     rank: u32,
     group: u32,
     sequence: u64,
-    max: f64,
     positions: Vec<u8>,
     activations: Vec<u8>,
 }
@@ -66,12 +66,14 @@ impl Store {
             return Ok(empty);
         }
         let texts = self.texts(slug)?;
+        let meta = &self.entry(slug)?.meta;
+        let collection = meta.get(COLLECTION_KEY).map_or("", String::as_str);
         let (total, mut stored, sequences) = pool.with(|connection| {
             let total = count(connection, slug, id, group)?;
             let mut stored = page(connection, slug, id, group, from)?;
             stored.sort_unstable_by_key(|example| example.rank);
             stored.truncate(limit + 1);
-            let sequences = sequences(connection, slug, &stored)?;
+            let sequences = sequences(connection, collection, &stored)?;
             Ok((total, stored, sequences))
         })?;
         let next = stored.get(limit).map(|e| cursor::encode(e.rank, &order));
@@ -99,13 +101,16 @@ fn example(
     let sequence = sequences
         .get(&stored.sequence)
         .ok_or_else(|| damaged("refers to a sequence that is not stored"))?;
-    let ids = words(&sequence.tokens, u32::from_le_bytes)
-        .filter(|ids| ids.len() == sequence.kinds.len())
+    let (ids, kinds) = pack::unpack_numbers(&sequence.tokens)
+        .and_then(|ids| {
+            let kinds = pack::unpack_codes(&sequence.kinds, ids.len())?;
+            Some((ids, kinds))
+        })
         .ok_or_else(|| damaged("has a sequence of broken length"))?;
     let tokens = ids
-        .iter()
-        .zip(&sequence.kinds)
-        .map(|(&id, &kind)| {
+        .into_iter()
+        .zip(kinds)
+        .map(|(id, kind)| {
             Ok(TokenInfo {
                 id,
                 text: texts.get(&id).cloned().unwrap_or_default(),
@@ -114,11 +119,12 @@ fn example(
         })
         .collect::<Result<Vec<_>>>()?;
     let mut values = vec![0.0; tokens.len()];
-    let positions = words(&stored.positions, u32::from_le_bytes);
+    let positions = pack::unpack_rising(&stored.positions);
     let activations = words(&stored.activations, f32::from_le_bytes);
     let (Some(positions), Some(activations)) = (positions, activations) else {
         return Err(damaged("has activations of broken length"));
     };
+    let max = activations.iter().copied().fold(0.0, f32::max);
     for (position, value) in positions.into_iter().zip(activations) {
         *values
             .get_mut(position as usize)
@@ -127,7 +133,7 @@ fn example(
     Ok(Example {
         sequence: stored.sequence,
         group: stored.group,
-        max: stored.max,
+        max: f64::from(max),
         source: sequence.source.clone(),
         tokens,
         values,
@@ -155,16 +161,15 @@ fn page(
 ) -> duckdb::Result<Vec<Stored>> {
     connection
         .prepare_cached(&format!(
-            "SELECT rank, \"group\", sequence, max, positions, activations FROM examples WHERE {IN_GROUP} AND rank >= ?"
+            "SELECT rank, \"group\", sequence, positions, activations FROM examples WHERE {IN_GROUP} AND rank >= ?"
         ))?
         .query_map(duckdb::params![slug, id, group, group, from], |row| {
             Ok(Stored {
                 rank: row.get(0)?,
                 group: row.get(1)?,
                 sequence: row.get(2)?,
-                max: row.get(3)?,
-                positions: row.get(4)?,
-                activations: row.get(5)?,
+                positions: row.get(3)?,
+                activations: row.get(4)?,
             })
         })?
         .collect()
@@ -173,15 +178,15 @@ fn page(
 /// One look-up per sequence: a list of numbers would make DuckDB read everything between the smallest and the largest.
 fn sequences(
     connection: &Connection,
-    slug: &str,
+    collection: &str,
     stored: &[Stored],
 ) -> duckdb::Result<HashMap<u64, Sequence>> {
     let mut statement = connection.prepare_cached(
-        "SELECT source, tokens, kinds FROM sequences WHERE dictionary = ? AND sequence = ?",
+        "SELECT source, tokens, kinds FROM sequences WHERE collection = ? AND sequence = ?",
     )?;
     let mut found = HashMap::new();
     for number in stored.iter().map(|example| example.sequence) {
-        let mut rows = statement.query(duckdb::params![slug, number])?;
+        let mut rows = statement.query(duckdb::params![collection, number])?;
         if let Some(row) = rows.next()? {
             found.insert(
                 number,

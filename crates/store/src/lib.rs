@@ -3,11 +3,13 @@
 //! [`manifest`] reads and writes the manifest. [`Writer`] writes a new database beside the old one and renames it into place;
 //! [`Store`] answers the explorer's questions from a finished database, from weights alone, or from both.
 
+mod carry;
 mod cursor;
 mod detail;
 mod error;
 mod examples;
 pub mod manifest;
+mod pack;
 mod place;
 mod pool;
 mod query;
@@ -15,6 +17,7 @@ mod read;
 mod records;
 mod scaling;
 mod schema;
+mod sequences;
 mod table;
 mod writer;
 

@@ -5,6 +5,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use duckdb::{AccessMode, Config, Connection};
 
+use crate::carry::{Old, Rows};
 use crate::{Error, Result, schema};
 
 /// How many queries may run at once.
@@ -36,8 +37,11 @@ impl Pool {
             .and_then(|config| config.enable_autoload_extension(false))
             .and_then(|config| config.threads(THREADS))
             .map_err(refuse)?;
-        let first = Connection::open_with_flags(path, config).map_err(refuse)?;
+        let mut first = Connection::open_with_flags(path, config).map_err(refuse)?;
         schema::check(&first, "meta", path)?;
+        if schema::is_earlier(&first, "meta") {
+            first = brought_up(path).map_err(Error::database(path))?;
+        }
         let mut idle = Vec::with_capacity(CONNECTIONS);
         for _ in 1..CONNECTIONS {
             idle.push(first.try_clone().map_err(Error::database(path))?);
@@ -78,6 +82,27 @@ impl Pool {
             None => Err(Error::Damaged("a connection was lost".into())),
         }
     }
+}
+
+/// A database in memory with the rows of one of an earlier version.
+fn brought_up(path: &Path) -> duckdb::Result<Connection> {
+    let config = Config::default()
+        .enable_autoload_extension(false)?
+        .threads(THREADS)?;
+    let connection = Connection::open_in_memory_with_flags(config)?;
+    schema::create(&connection)?;
+    let quoted = path.display().to_string().replace('\'', "''");
+    connection.execute_batch(&format!("ATTACH '{quoted}' AS old (READ_ONLY)"))?;
+    let old = Old::of(&connection)?;
+    let rows = Rows {
+        dictionary: "",
+        own: true,
+    };
+    for (table, _) in schema::TABLES {
+        old.carry(&connection, table, rows)?;
+    }
+    connection.execute_batch("DETACH old; SET enable_external_access = false")?;
+    Ok(connection)
 }
 
 /// Gives the connection back even when a query panics.

@@ -30,7 +30,7 @@ pub struct Store {
 pub(crate) struct Dictionary {
     /// Whether the database has its latents.
     analysed: bool,
-    meta: BTreeMap<String, String>,
+    pub(crate) meta: BTreeMap<String, String>,
     training: Option<TrainingSummary>,
     pub(crate) concepts: Vec<ConceptScore>,
     revision: String,

@@ -1,6 +1,7 @@
 //! Rows handed to the writer that are not wire types already.
 
-use api::{ExampleGroup, Histogram, LogitLens, ModelName, TokenKind};
+use api::{ExampleGroup, LogitLens, ModelName, TokenKind};
+use diffing::LogHistogram;
 
 /// Histogram of a latent's v over the tokens where it is active.
 #[derive(Clone, Debug, PartialEq)]
@@ -8,7 +9,7 @@ pub struct HistogramRecord {
     /// Latent id.
     pub latent: u32,
     /// Its histogram.
-    pub histogram: Histogram,
+    pub histogram: LogHistogram,
 }
 
 /// The logit lens of one decoder row. Texts are taken from the token table, not from here.

@@ -22,9 +22,11 @@ const BLOCK: &str = "65536";
 /// Every table and its columns, in the order of creation. A table may be added without another version: databases without it read
 /// as if it were empty, and the next writer creates it. The first column is `dictionary`.
 ///
-/// `positions` (u32), `activations` (f32) and `sequences.tokens` (u32) are little-endian arrays, `sequences.kinds` one byte per token:
-/// 0 BOS, 1 template, 2 content; uncompressed, because examples fetch single rows from all over the table. `examples.rank` counts a
-/// latent's examples from the strongest. `firing_tokens` says which tokens a latent fires on in its examples.
+/// `histograms.bin` is a number of [`diffing::LogHistogram`]; bins without values have no row. Sequences belong to no dictionary: those
+/// of one collection of activations are there once for all of its dictionaries, whose `meta` names the collection. Their tokens and
+/// kinds (0 BOS, 1 template, 2 content) are packed as [`crate::pack`] says, and uncompressed, because examples fetch single rows
+/// from all over the table. `examples.positions` is packed too, `examples.activations` a little-endian array of f32;
+/// `examples.rank` counts a latent's examples from the strongest. `firing_tokens` says which tokens a latent fires on in its examples.
 pub(crate) const TABLES: &[(&str, &str)] = &[
     (
         "meta",
@@ -44,17 +46,16 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
     ),
     (
         "histograms",
-        "dictionary VARCHAR NOT NULL, latent UINTEGER NOT NULL, bin USMALLINT NOT NULL, lower DOUBLE NOT NULL, upper DOUBLE NOT NULL, \
-         count UBIGINT NOT NULL",
+        "dictionary VARCHAR NOT NULL, latent UINTEGER NOT NULL, bin USMALLINT NOT NULL, count UBIGINT NOT NULL",
     ),
     (
         "lenses",
         "dictionary VARCHAR NOT NULL, latent UINTEGER NOT NULL, model VARCHAR NOT NULL, side VARCHAR NOT NULL, rank USMALLINT NOT NULL, \
-         token UINTEGER NOT NULL, value DOUBLE NOT NULL",
+         token UINTEGER NOT NULL, value FLOAT NOT NULL",
     ),
     (
         "neighbours",
-        "dictionary VARCHAR NOT NULL, latent UINTEGER NOT NULL, rank USMALLINT NOT NULL, neighbour UINTEGER NOT NULL, cosine DOUBLE NOT NULL",
+        "dictionary VARCHAR NOT NULL, latent UINTEGER NOT NULL, rank USMALLINT NOT NULL, neighbour UINTEGER NOT NULL, cosine FLOAT NOT NULL",
     ),
     (
         "tokens",
@@ -62,7 +63,7 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
     ),
     (
         "sequences",
-        "dictionary VARCHAR NOT NULL, sequence UBIGINT NOT NULL, source VARCHAR NOT NULL, \
+        "dictionary VARCHAR NOT NULL, collection VARCHAR NOT NULL, sequence UBIGINT NOT NULL, source VARCHAR NOT NULL, \
          tokens BLOB NOT NULL USING COMPRESSION uncompressed, kinds BLOB NOT NULL USING COMPRESSION uncompressed",
     ),
     (
@@ -73,7 +74,7 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
     (
         "examples",
         "dictionary VARCHAR NOT NULL, latent UINTEGER NOT NULL, rank UINTEGER NOT NULL, \"group\" UINTEGER NOT NULL, sequence UBIGINT NOT NULL, \
-         max DOUBLE NOT NULL, positions BLOB NOT NULL, activations BLOB NOT NULL",
+         positions BLOB NOT NULL, activations BLOB NOT NULL",
     ),
     (
         "firing_tokens",
@@ -161,7 +162,12 @@ pub(crate) fn check(connection: &Connection, meta: &str, path: &Path) -> Result<
     })
 }
 
-fn version(connection: &Connection, meta: &str) -> Option<String> {
+/// Whether a database that can be read has another form than this version's.
+pub(crate) fn is_earlier(connection: &Connection, meta: &str) -> bool {
+    version(connection, meta).as_deref() != Some(SCHEMA_VERSION.to_string().as_str())
+}
+
+pub(crate) fn version(connection: &Connection, meta: &str) -> Option<String> {
     connection
         .query_row(
             &format!("SELECT value FROM {meta} WHERE dictionary = '' AND key = ?"),

@@ -1,6 +1,7 @@
 //! Writes a study's database: a new file beside the old one, renamed into place when it is complete.
 
-use std::collections::{HashMap, HashSet};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,15 +9,13 @@ use api::{ConceptScore, LatentRow, LensToken, TrainingSummary};
 use duckdb::{Appender, Connection, params};
 use sha2::{Digest as _, Sha256};
 
+use crate::carry::{COLLECTION_KEY, Old, Rows};
 use crate::detail::{BOTTOM, TOP};
 use crate::place::{discard, lock, with_suffix};
 use crate::pool::first_line;
 use crate::read::{SCALING_KEY, hex};
-use crate::records::{
-    ExampleRecord, GroupRecord, HistogramRecord, LensRecord, NeighbourRecord, SequenceRecord,
-    bytes, kind_code,
-};
-use crate::schema::{self, TABLES, VERSION_KEY};
+use crate::records::{HistogramRecord, LensRecord, NeighbourRecord};
+use crate::schema::{self, TABLES};
 use crate::{Error, Result};
 
 /// Writes one dictionary's rows; those of other dictionaries are carried over from the database that is there.
@@ -26,7 +25,12 @@ pub struct Writer {
     connection: Option<Connection>,
     path: PathBuf,
     temporary: PathBuf,
-    dictionary: String,
+    pub(crate) dictionary: String,
+    /// The database that is there, attached.
+    old: Option<Old>,
+    /// Tables whose rows are still to be taken over from it, and whether the dictionary's own are among them. They wait for the end, so
+    /// that nothing is written only to be replaced.
+    waiting: RefCell<HashMap<&'static str, bool>>,
     /// Where a database of another schema goes once the new one is complete.
     retired: Option<PathBuf>,
     /// Keeps other writers out of the study's folder; the system releases it when the program ends.
@@ -64,18 +68,21 @@ impl Writer {
             path: path.to_path_buf(),
             temporary,
             dictionary: dictionary.to_string(),
+            old: None,
+            waiting: RefCell::default(),
             retired: None,
             _lock: lock,
         };
         writer.run(schema::create)?;
         if path.exists() {
-            writer.carry_over(keep)?;
+            writer.attach(keep)?;
         }
         writer.set_meta("program_version", env!("CARGO_PKG_VERSION"))?;
         Ok(writer)
     }
 
-    fn carry_over(&mut self, keep: bool) -> Result<()> {
+    /// Attaches the database that is there, and takes over the facts in its `meta`.
+    fn attach(&mut self, keep: bool) -> Result<()> {
         let quoted = self.path.display().to_string().replace('\'', "''");
         self.connection()?
             .execute_batch(&format!("ATTACH '{quoted}' AS old (READ_ONLY)"))
@@ -84,29 +91,33 @@ impl Writer {
                 message: first_line(&error.to_string()),
             })?;
         match schema::check(self.connection()?, "old.meta", &self.path) {
-            Ok(()) => self.run(|connection| {
-                let found = schema::names(connection, "'old'")?;
-                for (table, _) in TABLES.iter().filter(|(table, _)| found.contains(*table)) {
-                    connection.execute(
-                        &format!(
-                            "INSERT INTO {table} BY NAME SELECT * FROM old.{table} WHERE ? OR dictionary <> ?"
-                        ),
-                        params![keep, self.dictionary],
-                    )?;
-                }
-                // The version that the new file already has.
-                connection.execute(
-                    "DELETE FROM meta WHERE key = ? AND rowid > 0",
-                    [VERSION_KEY],
-                )?;
-                Ok(())
-            })?,
+            Ok(()) => {
+                self.old = Some(self.run(Old::of)?);
+                self.waiting = TABLES
+                    .iter()
+                    .map(|(table, _)| (*table, keep))
+                    .collect::<HashMap<_, _>>()
+                    .into();
+                self.carry("meta")
+            }
             Err(Error::Schema { found, .. }) if !keep => {
                 self.retired = Some(with_suffix(&self.path, &format!("schema-{found}")));
+                self.run(|connection| connection.execute_batch("DETACH old"))
             }
-            Err(error) => return Err(error),
+            Err(error) => Err(error),
         }
-        self.run(|connection| connection.execute_batch("DETACH old"))
+    }
+
+    /// Takes a table's rows over from the database that is there, unless that was done.
+    fn carry(&self, table: &str) -> Result<()> {
+        let own = self.waiting.borrow_mut().remove(table);
+        match (&self.old, own) {
+            (Some(old), Some(own)) => self.run(|connection| {
+                let dictionary = &self.dictionary;
+                old.carry(connection, table, Rows { dictionary, own })
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Notes a fact about the dictionary: a hash, a seed, a corpus, a command, a step that was skipped.
@@ -125,7 +136,7 @@ impl Writer {
         self.set_fact("", key, value)
     }
 
-    fn set_fact(&self, dictionary: &str, key: &str, value: &str) -> Result<()> {
+    pub(crate) fn set_fact(&self, dictionary: &str, key: &str, value: &str) -> Result<()> {
         self.run(|connection| {
             connection.execute(
                 "DELETE FROM meta WHERE dictionary = ? AND key = ?",
@@ -190,6 +201,7 @@ impl Writer {
     /// # Errors
     /// [`Error::Database`].
     pub fn set_labels(&self, labels: &[(u32, String)]) -> Result<()> {
+        self.carry("latents")?;
         self.run(|connection| {
             connection.execute(
                 "UPDATE latents SET label = NULL WHERE dictionary = ? AND label IS NOT NULL",
@@ -210,22 +222,9 @@ impl Writer {
     /// [`Error::Database`].
     pub fn set_histograms(&self, records: impl IntoIterator<Item = HistogramRecord>) -> Result<()> {
         self.set("histograms", records, |appender, record| {
-            let edges = record.histogram.edges.iter();
-            let bins = edges
-                .clone()
-                .zip(edges.skip(1))
-                .zip(&record.histogram.counts);
-            for (bin, ((lower, upper), count)) in bins.enumerate() {
-                appender.append_row(params![
-                    self.dictionary,
-                    record.latent,
-                    bin as u16,
-                    lower,
-                    upper,
-                    count
-                ])?;
-            }
-            Ok(())
+            record.histogram.bins().try_for_each(|(bin, count)| {
+                appender.append_row(params![self.dictionary, record.latent, bin, count])
+            })
         })
     }
 
@@ -244,7 +243,7 @@ impl Writer {
                         side,
                         rank as u16,
                         token.id,
-                        token.value
+                        token.value as f32
                     ])
                 })
             };
@@ -265,7 +264,7 @@ impl Writer {
                     record.latent,
                     rank as u16,
                     neighbour,
-                    cosine
+                    *cosine as f32
                 ])?;
             }
             Ok(())
@@ -279,86 +278,6 @@ impl Writer {
     pub fn set_tokens(&self, tokens: impl IntoIterator<Item = (u32, String)>) -> Result<()> {
         self.set("tokens", tokens, |appender, (id, text)| {
             appender.append_row(params![self.dictionary, id, text])
-        })
-    }
-
-    /// Examples, the sequences they refer to, and their groups. A latent's examples must follow each other, strongest first.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`] for an example whose sequence is missing or too short; [`Error::Database`].
-    pub fn set_examples(
-        &self,
-        sequences: &[SequenceRecord],
-        examples: impl IntoIterator<Item = ExampleRecord>,
-        groups: impl IntoIterator<Item = GroupRecord>,
-    ) -> Result<()> {
-        self.set("sequences", sequences, |appender, record| {
-            let kinds: Vec<u8> = record.kinds.iter().map(|&kind| kind_code(kind)).collect();
-            appender.append_row(params![
-                self.dictionary,
-                record.sequence,
-                record.source,
-                bytes(&record.tokens, u32::to_le_bytes),
-                kinds
-            ])
-        })?;
-        let tokens: HashMap<u64, &[u32]> = sequences
-            .iter()
-            .map(|record| (record.sequence, record.tokens.as_slice()))
-            .collect();
-        let mut firing: Vec<(u32, u32)> = Vec::new();
-        let mut of_latent = HashSet::new();
-        let (mut latent, mut rank) = (None, 0u32);
-        let mut broken = None;
-        self.set("examples", examples, |appender, record| {
-            if latent != Some(record.latent) {
-                (latent, rank) = (Some(record.latent), 0);
-                of_latent.clear();
-            }
-            for &position in &record.positions {
-                match tokens
-                    .get(&record.sequence)
-                    .and_then(|tokens| tokens.get(position as usize))
-                {
-                    Some(&token) if of_latent.insert(token) => firing.push((token, record.latent)),
-                    Some(_) => {}
-                    None => broken = Some((record.latent, record.sequence)),
-                }
-            }
-            appender.append_row(params![
-                self.dictionary,
-                record.latent,
-                rank,
-                record.group,
-                record.sequence,
-                f64::from(record.max),
-                bytes(&record.positions, u32::to_le_bytes),
-                bytes(&record.values, f32::to_le_bytes)
-            ])?;
-            rank += 1;
-            Ok(())
-        })?;
-        if let Some((latent, sequence)) = broken {
-            return Err(Error::Damaged(format!(
-                "an example of latent {latent} points outside sequence {sequence}"
-            )));
-        }
-        // Sorted by token, so that a search reads only the blocks of its tokens.
-        firing.sort_unstable();
-        self.set("firing_tokens", firing, |appender, (token, latent)| {
-            appender.append_row(params![self.dictionary, latent, token])
-        })?;
-        self.set("example_groups", groups, |appender, record| {
-            let group = &record.group;
-            appender.append_row(params![
-                self.dictionary,
-                record.latent,
-                group.group,
-                group.from,
-                group.to,
-                group.examples,
-                group.sequences
-            ])
         })
     }
 
@@ -404,10 +323,20 @@ impl Writer {
     /// # Errors
     /// [`Error::Database`], for instance when the disk is full; the old database then stays.
     pub fn finish(mut self) -> Result<()> {
+        // Sequences last: which of them are needed depends on the examples.
+        let tables = TABLES.iter().map(|(table, _)| *table);
+        let tables = tables.filter(|table| !matches!(*table, "sequences" | "revisions"));
+        for table in tables.chain(["sequences"]) {
+            self.carry(table)?;
+        }
         let revision = self.run(|connection| revision(connection, &self.dictionary))?;
         self.set("revisions", [revision], |appender, revision| {
             appender.append_row(params![self.dictionary, revision])
         })?;
+        self.carry("revisions")?;
+        if self.old.take().is_some() {
+            self.run(|connection| connection.execute_batch("DETACH old"))?;
+        }
         self.run(|connection| connection.execute_batch("CHECKPOINT"))?;
         if let Some(connection) = self.connection.take() {
             connection
@@ -430,6 +359,9 @@ impl Writer {
         rows: impl IntoIterator<Item = R>,
         mut append: impl FnMut(&mut Appender<'_>, R) -> duckdb::Result<()>,
     ) -> Result<()> {
+        if let Some(own) = self.waiting.borrow_mut().get_mut(table) {
+            *own = false;
+        }
         self.run(|connection| {
             connection.execute(
                 &format!("DELETE FROM {table} WHERE dictionary = ?"),
@@ -443,7 +375,7 @@ impl Writer {
         })
     }
 
-    fn run<T>(&self, work: impl FnOnce(&Connection) -> duckdb::Result<T>) -> Result<T> {
+    pub(crate) fn run<T>(&self, work: impl FnOnce(&Connection) -> duckdb::Result<T>) -> Result<T> {
         work(self.connection()?).map_err(Error::database(&self.temporary))
     }
 
@@ -465,6 +397,13 @@ impl Drop for Writer {
 /// A hash of the dictionary's rows, whatever their order.
 fn revision(connection: &Connection, dictionary: &str) -> duckdb::Result<String> {
     let mut hash = Sha256::new();
+    let collection: Option<String> = connection.query_row(
+        "SELECT max(value) FROM meta WHERE dictionary = ? AND key = ?",
+        [dictionary, COLLECTION_KEY],
+        |row| row.get(0),
+    )?;
+    hash.update(collection.unwrap_or_default());
+    hash.update([0]);
     for (table, _) in TABLES {
         if matches!(*table, "meta" | "revisions") {
             continue;

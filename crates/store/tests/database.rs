@@ -69,11 +69,11 @@ fn everything_written_comes_back() {
 
     let detail = store.latent("btk", 1).unwrap();
     assert_eq!(detail.row, rows[1]);
-    assert_eq!(detail.histogram, Some(histogram()));
+    assert_eq!(detail.histogram, Some(histogram().to_histogram()));
     assert_eq!(detail.lens_base, Some(lens(1.0)));
     assert_eq!(detail.lens_chat, Some(lens(3.0)));
     let neighbours: Vec<_> = detail.neighbours.iter().map(|n| (n.id, n.cosine)).collect();
-    assert_eq!(neighbours, [(3, 0.9), (0, -0.25)]);
+    assert_eq!(neighbours, [(3, f64::from(0.9f32)), (0, -0.25)]);
     assert_eq!(detail.neighbours[0].class, rows[3].class);
     let groups: Vec<u32> = detail.groups.iter().map(|group| group.group).collect();
     assert_eq!(groups, [4, 2]);
@@ -162,7 +162,10 @@ fn a_writer_keeps_other_dictionaries_and_an_amended_one() {
         .filter(|r| r.label.is_some());
     assert_eq!(labels.count(), 1);
     assert_eq!(amended.dictionary("b").unwrap().concepts.len(), 2);
-    assert_eq!(amended.latent("b", 1).unwrap().histogram, Some(histogram()));
+    assert_eq!(
+        amended.latent("b", 1).unwrap().histogram,
+        Some(histogram().to_histogram())
+    );
     assert_eq!(amended.examples("b", 1, None, None, None).unwrap().total, 6);
     assert_eq!(amended.rows("a").unwrap(), first);
     assert_eq!(
@@ -188,6 +191,66 @@ fn a_writer_keeps_other_dictionaries_and_an_amended_one() {
             .iter()
             .all(|row| row.verdict.is_none())
     );
+}
+
+/// Bytes of the file, and rows of the table of sequences.
+fn size(path: &std::path::Path) -> (u64, u64) {
+    let connection = duckdb::Connection::open(path).unwrap();
+    let rows = connection
+        .query_row("SELECT count(*) FROM sequences", [], |row| row.get(0))
+        .unwrap();
+    connection.close().unwrap();
+    (fs::metadata(path).unwrap().len(), rows)
+}
+
+#[test]
+fn dictionaries_of_one_collection_share_its_sequences() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("study.duckdb");
+    let write = |slug: &str, collection: &str, keep: std::ops::Range<usize>| {
+        let writer = Writer::replace(&path, slug).unwrap();
+        fill(&writer, &rows(5, 1));
+        let (sequences, records, _) = examples(3);
+        writer
+            .set_examples(
+                collection,
+                &sequences[keep.clone()],
+                records[keep].to_vec(),
+                [],
+            )
+            .unwrap();
+        writer.finish().unwrap();
+    };
+    let maxima = |slug: &str| -> Vec<(u64, f64)> {
+        let page = open(&path).examples(slug, 1, None, None, None).unwrap();
+        page.examples.iter().map(|e| (e.sequence, e.max)).collect()
+    };
+    write("a", "x", 0..4);
+    write("b", "x", 2..6);
+    assert_eq!(size(&path).1, 6, "two of them are shared");
+    assert_eq!(maxima("a"), [(0, 6.0), (1, 5.0), (2, 4.0), (3, 3.0)]);
+    assert_eq!(maxima("b"), [(2, 4.0), (3, 3.0), (4, 2.0), (5, 1.0)]);
+    write("a", "y", 0..1);
+    assert_eq!(size(&path).1, 5, "what nobody refers to any more is gone");
+    assert_eq!(maxima("a"), [(0, 6.0)]);
+    assert_eq!(maxima("b").len(), 4);
+}
+
+#[test]
+fn writing_again_leaves_no_waste() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("study.duckdb");
+    let rows = rows(20_000, 1);
+    let write = |writer: Writer| {
+        fill(&writer, &rows);
+        writer.finish().unwrap();
+        size(&path).0
+    };
+    let first = write(Writer::replace(&path, "a").unwrap());
+    for _ in 0..2 {
+        assert_eq!(write(Writer::amend(&path, "a").unwrap()), first);
+    }
+    assert_eq!(open(&path).rows("a").unwrap(), rows);
 }
 
 #[test]
@@ -370,7 +433,7 @@ fn an_example_outside_its_sequence_is_refused() {
     let writer = Writer::replace(&folder.path().join("study.duckdb"), "btk").unwrap();
     let (sequences, mut records, groups) = examples(1);
     records[0].positions = vec![1, 4];
-    let refused = writer.set_examples(&sequences, records, groups);
+    let refused = writer.set_examples("collection", &sequences, records, groups);
     assert!(refused.unwrap_err().to_string().contains("latent 1"));
 }
 

@@ -1,9 +1,10 @@
 //! A small study database with every kind of row.
 
 use api::{
-    Betas, Class, ClassCuts, ConceptScore, ExampleGroup, Histogram, LatentRow, LensToken,
-    LogitLens, ModelName, TokenKind, TrainingSummary,
+    Betas, Class, ClassCuts, ConceptScore, ExampleGroup, LatentRow, LensToken, LogitLens,
+    ModelName, TokenKind, TrainingSummary,
 };
+use diffing::LogHistogram;
 use store::{
     ExampleRecord, GroupRecord, HistogramRecord, LensRecord, NeighbourRecord, SequenceRecord,
     Writer,
@@ -151,11 +152,12 @@ pub(crate) fn examples(count: u64) -> (Vec<SequenceRecord>, Vec<ExampleRecord>, 
     (sequences, examples, groups)
 }
 
-pub(crate) fn histogram() -> Histogram {
-    Histogram {
-        edges: vec![0.5, 1.0, 2.0, 4.0],
-        counts: vec![3, 0, 1],
+pub(crate) fn histogram() -> LogHistogram {
+    let mut histogram = LogHistogram::default();
+    for value in [0.5, 0.5, 0.55, 0.7] {
+        histogram.add(value);
     }
+    histogram
 }
 
 pub(crate) fn lens(sign: f64) -> LogitLens {
@@ -200,7 +202,9 @@ pub(crate) fn fill(writer: &Writer, rows: &[LatentRow]) {
         .unwrap();
     writer.set_tokens(texts()).unwrap();
     let (sequences, records, groups) = examples(3);
-    writer.set_examples(&sequences, records, groups).unwrap();
+    writer
+        .set_examples("collection", &sequences, records, groups)
+        .unwrap();
     writer.set_concepts(&[concept(1)]).unwrap();
     writer.set_training(&training()).unwrap();
     writer.set_meta("corpus", "web.jsonl").unwrap();
