@@ -215,7 +215,7 @@ pub(crate) struct Analyse {
     /// Name of the dictionary
     #[arg(long)]
     pub(crate) dictionary: String,
-    /// Steps to run, all by default: neighbours, logit-lens, scaling, baselines, statistics, examples; what others wrote stays
+    /// Steps to run, all by default: neighbours, logit-lens, scaling, baselines, statistics, examples, correlated; what others wrote stays
     #[arg(long, value_delimiter = ',')]
     pub(crate) steps: Vec<pipeline::Step>,
     /// Read this share of the activations, for instance 0/4, and leave the rest to other runs and `merge`; by default that of a

@@ -192,6 +192,12 @@ impl QuantileSampler {
         Ok(())
     }
 
+    /// Numbers of all sequences that are kept for some latent.
+    pub fn kept(&self) -> HashSet<u64> {
+        let kept = self.groups.iter().flatten().flat_map(|g| g.kept.values());
+        kept.map(|sample| sample.sequence).collect()
+    }
+
     /// Kept sequences of a latent's group, strongest first.
     pub fn examples(&self, latent: u32, group: usize) -> Vec<&Sampled> {
         let mut kept: Vec<&Sampled> = self

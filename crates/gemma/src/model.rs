@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 
 use crate::block::{Pass, packed_block};
-use crate::kernels::{gather_rows, linear, product, rms_norm, softcap};
+use crate::kernels::{gather_rows, linear, rms_norm, softcap};
 use crate::rotary::Tables;
 use crate::weights::Weights;
 use crate::{Config, Error, KvCache, Result};
@@ -317,23 +317,31 @@ impl Model {
         self.logits(&x, wanted)
     }
 
-    /// What a direction of the residual stream, put straight into the final norm's scale and the head, adds to each token's logit before the
-    /// soft cap: ⟨(1 + γ) ⊙ d, E\[token\]⟩ for every token (the logit lens of a decoder row).
+    /// What directions `[N, D]` of the residual stream, put straight into the final norm's scale and the head, add to each token's logit
+    /// before the soft cap: ⟨(1 + γ) ⊙ d, E\[token\]⟩ in f32, `[N, V]` (the logit lens of decoder rows).
+    ///
+    /// # Errors
+    /// When the directions are not as wide as the residual stream.
+    pub fn unembed_directions(&self, directions: &Tensor) -> Result<Tensor> {
+        let (_, width) = directions.dims2()?;
+        if width != self.config.hidden_size {
+            return Err(Error::Argument(format!(
+                "the direction has width {width}, the model's hidden_size is {}",
+                self.config.hidden_size
+            )));
+        }
+        let scaled = directions.broadcast_mul(&(&self.weights.final_norm + 1.0)?)?;
+        let read = linear(&scaled.to_dtype(self.dtype)?, &self.weights.head)?;
+        Ok(read.to_dtype(DType::F32)?)
+    }
+
+    /// [`Model::unembed_directions`] of one direction.
     ///
     /// # Errors
     /// When `d` is not as wide as the residual stream.
     pub fn unembed_direction(&self, d: &[f32]) -> Result<Vec<f32>> {
-        if d.len() != self.config.hidden_size {
-            return Err(Error::Argument(format!(
-                "the direction has width {}, the model's hidden_size is {}",
-                d.len(),
-                self.config.hidden_size
-            )));
-        }
-        let scaled = (Tensor::new(d, &self.device)? * (&self.weights.final_norm + 1.0)?)?;
-        let column = scaled.to_dtype(self.dtype)?.unsqueeze(1)?;
-        let read = product(&self.weights.head, &column)?.squeeze(1)?;
-        Ok(read.to_dtype(DType::F32)?.to_vec1()?)
+        let one = Tensor::from_slice(d, (1, d.len()), &self.device)?;
+        Ok(self.unembed_directions(&one)?.squeeze(0)?.to_vec1()?)
     }
 
     /// The block after `layer`.

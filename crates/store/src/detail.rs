@@ -5,15 +5,15 @@
 use std::collections::HashMap;
 
 use api::{
-    Betas, Class, ExampleGroup, Histogram, LatentDetail, LatentRow, LensToken, LogitLens,
-    ModelName, Neighbour,
+    Betas, Class, Correlated, ExampleGroup, Histogram, LatentDetail, LatentRow, LensToken,
+    LogitLens, ModelName, Neighbour,
 };
 use diffing::LogHistogram;
 use duckdb::{Connection, Row};
 
-use crate::scaling;
 use crate::table::{COLUMNS, Table};
 use crate::{Error, Result, Store};
+use crate::{groups, scaling};
 
 impl Store {
     /// Everything of a latent's page but the examples.
@@ -43,7 +43,7 @@ impl Store {
             return Ok(detail);
         }
         let texts = self.texts(slug)?;
-        let found = pool.with(|connection| {
+        let (near, twins, partners) = pool.with(|connection| {
             detail.histogram = histogram(connection, slug, id)?;
             for (model, lens) in [
                 (ModelName::Base, &mut detail.lens_base),
@@ -51,13 +51,39 @@ impl Store {
             ] {
                 *lens = logit_lens(connection, slug, id, model, texts)?;
             }
-            detail.groups = groups(connection, slug, id)?;
+            detail.groups = bands(connection, slug, id)?;
             detail.fits = scaling::fits(connection, slug, id)?;
-            neighbours(connection, slug, id)
+            detail.shares = groups::shares(connection, slug, id)?;
+            Ok((
+                neighbours(connection, slug, id)?,
+                groups::twins(connection, slug, id)?,
+                groups::correlated(connection, slug, id)?,
+            ))
         })?;
-        detail.neighbours = named(table, slug, found)?;
+        detail.neighbours = named(table, slug, near)?;
+        detail.twins = named(table, slug, twins)?;
+        detail.correlated = partners
+            .into_iter()
+            .map(|partner| {
+                let row = other(table, slug, partner.id)?;
+                Ok(Correlated {
+                    id: partner.id,
+                    class: row.class,
+                    label: row.label.clone(),
+                    correlation: partner.correlation,
+                    together: partner.together,
+                })
+            })
+            .collect::<Result<_>>()?;
         Ok(detail)
     }
+}
+
+/// The row of a latent that another one's page names.
+fn other<'a>(table: &'a Table, slug: &str, id: u32) -> Result<&'a LatentRow> {
+    table
+        .row(slug, id)
+        .map_err(|_| Error::Damaged(format!("a neighbour is latent {id}, which does not exist")))
 }
 
 /// Neighbours with class and label.
@@ -65,9 +91,7 @@ fn named(table: &Table, slug: &str, found: Vec<(u32, f64)>) -> Result<Vec<Neighb
     found
         .into_iter()
         .map(|(id, cosine)| {
-            let row = table.row(slug, id).map_err(|_| {
-                Error::Damaged(format!("a neighbour is latent {id}, which does not exist"))
-            })?;
+            let row = other(table, slug, id)?;
             Ok(Neighbour {
                 id,
                 class: row.class,
@@ -187,7 +211,7 @@ fn neighbours(connection: &Connection, slug: &str, id: u32) -> duckdb::Result<Ve
 }
 
 /// Strongest group first.
-fn groups(connection: &Connection, slug: &str, id: u32) -> duckdb::Result<Vec<ExampleGroup>> {
+fn bands(connection: &Connection, slug: &str, id: u32) -> duckdb::Result<Vec<ExampleGroup>> {
     let mut statement = connection.prepare_cached(
         "SELECT \"group\", \"from\", \"to\", examples, sequences FROM example_groups WHERE dictionary = ? AND latent = ?",
     )?;

@@ -8,6 +8,7 @@ mod cursor;
 mod detail;
 mod error;
 mod examples;
+mod groups;
 pub mod manifest;
 mod pack;
 mod place;
@@ -23,6 +24,7 @@ mod writer;
 
 pub use error::{Error, ErrorKind, Result};
 pub use examples::{DEFAULT_EXAMPLES, MAX_EXAMPLES};
+pub use groups::{PartRecord, ShareRecord, TwinRecord};
 pub use query::{DEFAULT_PAGE, LatentQuery};
 pub use read::{DictionaryFacts, Store};
 pub use records::{

@@ -54,8 +54,6 @@ pub struct ExampleRecord {
     pub group: u32,
     /// The sequence's number.
     pub sequence: u64,
-    /// Largest v in the sequence.
-    pub max: f32,
     /// Positions where the latent is active, rising.
     pub positions: Vec<u32>,
     /// v at these positions.

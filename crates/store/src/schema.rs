@@ -27,6 +27,8 @@ const BLOCK: &str = "65536";
 /// kinds (0 BOS, 1 template, 2 content) are packed as [`crate::pack`] says, and uncompressed, because examples fetch single rows
 /// from all over the table. `examples.positions` is packed too, `examples.activations` a little-endian array of f32;
 /// `examples.rank` counts a latent's examples from the strongest. `firing_tokens` says which tokens a latent fires on in its examples.
+/// `parts` are corpora and roles; `shares` and `template_sums` have no row where a latent is not active, and
+/// `template_sums.number` is that of [`diffing::TemplateLatent::parts`].
 pub(crate) const TABLES: &[(&str, &str)] = &[
     (
         "meta",
@@ -93,6 +95,33 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
     (
         "baselines",
         "dictionary VARCHAR NOT NULL, latent UINTEGER NOT NULL, kind VARCHAR NOT NULL, nu_epsilon DOUBLE, nu_r DOUBLE",
+    ),
+    (
+        "parts",
+        "dictionary VARCHAR NOT NULL, number USMALLINT NOT NULL, division VARCHAR NOT NULL, name VARCHAR NOT NULL, tokens UBIGINT NOT NULL",
+    ),
+    (
+        "shares",
+        "dictionary VARCHAR NOT NULL, latent UINTEGER NOT NULL, part USMALLINT NOT NULL, active_tokens UBIGINT NOT NULL, \
+         max FLOAT NOT NULL, mean FLOAT NOT NULL",
+    ),
+    (
+        "twins",
+        "dictionary VARCHAR NOT NULL, chat UINTEGER NOT NULL, base UINTEGER NOT NULL, cosine FLOAT NOT NULL",
+    ),
+    (
+        "correlated",
+        "dictionary VARCHAR NOT NULL, latent UINTEGER NOT NULL, rank USMALLINT NOT NULL, partner UINTEGER NOT NULL, \
+         correlation FLOAT NOT NULL, together UBIGINT NOT NULL",
+    ),
+    (
+        "template_tokens",
+        "dictionary VARCHAR NOT NULL, name VARCHAR NOT NULL, tokens UBIGINT NOT NULL",
+    ),
+    (
+        "template_sums",
+        "dictionary VARCHAR NOT NULL, latent UINTEGER NOT NULL, number UTINYINT NOT NULL, count UBIGINT NOT NULL, \
+         mean FLOAT NOT NULL, max FLOAT NOT NULL",
     ),
     (
         "revisions",

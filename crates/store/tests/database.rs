@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 
 use api::{Betas, ClassCuts, LatentRow};
-use common::{concept, examples, fill, histogram, lens, rows, training};
+use common::{concept, examples, fill, histogram, lens, rows, template, training};
 use store::{Error, ErrorKind, LatentQuery, Store, Writer};
 
 /// What weights alone give of the same rows.
@@ -78,6 +78,39 @@ fn everything_written_comes_back() {
     let groups: Vec<u32> = detail.groups.iter().map(|group| group.group).collect();
     assert_eq!(groups, [4, 2]);
     assert_eq!(detail.concepts.len(), 1);
+    let shares: Vec<_> = detail
+        .shares
+        .iter()
+        .map(|s| {
+            (
+                s.part.as_str(),
+                s.tokens,
+                s.active_tokens,
+                s.mean_activation,
+            )
+        })
+        .collect();
+    assert_eq!(shares, [("web", 500, 0, None), ("chat", 500, 4, Some(0.5))]);
+    let twins = |id: u32| -> Vec<u32> {
+        let twins = store.latent("btk", id).unwrap().twins;
+        twins.iter().map(|twin| twin.id).collect()
+    };
+    assert_eq!(
+        (twins(1), twins(2), twins(0)),
+        (vec![3, 2], vec![1, 4], vec![])
+    );
+    let correlated: Vec<_> = detail
+        .correlated
+        .iter()
+        .map(|c| (c.id, c.correlation, c.together, c.class))
+        .collect();
+    assert_eq!(
+        correlated,
+        [(4, 0.75, 7, rows[4].class), (0, 0.5, 7, rows[0].class)]
+    );
+    assert_eq!(store.template_latent("btk", 1).unwrap(), template());
+    assert_eq!(store.template_latent("btk", 2).unwrap(), Default::default());
+    assert_eq!(store.template_tokens("btk").unwrap()["ctrl"], 40);
     let plain = store.latent("btk", 0).unwrap();
     assert!(plain.histogram.is_none() && plain.lens_base.is_none() && plain.concepts.is_empty());
 
@@ -248,7 +281,9 @@ fn writing_again_leaves_no_waste() {
     };
     let first = write(Writer::replace(&path, "a").unwrap());
     for _ in 0..2 {
-        assert_eq!(write(Writer::amend(&path, "a").unwrap()), first);
+        // A block more or less is chance; the rows themselves take dozens.
+        let again = write(Writer::amend(&path, "a").unwrap());
+        assert!(again.abs_diff(first) <= 1 << 18, "{again} after {first}");
     }
     assert_eq!(open(&path).rows("a").unwrap(), rows);
 }

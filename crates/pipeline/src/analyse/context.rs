@@ -210,6 +210,7 @@ impl<'a> Context<'a> {
                 Step::Baselines,
                 Step::Statistics,
                 Step::Examples,
+                Step::Correlated,
             ];
             let lacking: Vec<&str> = lacking
                 .into_iter()
@@ -228,12 +229,21 @@ impl<'a> Context<'a> {
         if steps.contains(&Step::Examples) && self.maxima().is_none() {
             steps.insert(Step::Statistics);
         }
-        if self.sharded() && steps.remove(&Step::Examples) {
-            skipped.push(format!(
-                "skipped examples: they need the maxima over all shards; after the merge run `stereoscope analyse {} --dictionary {} --steps examples`",
-                self.options.study.display(),
-                self.options.dictionary
-            ));
+        if self.sharded() {
+            let whole = [Step::Examples, Step::Correlated].into_iter();
+            let whole: Vec<&str> = whole
+                .filter(|step| steps.remove(step))
+                .map(Step::as_str)
+                .collect();
+            if !whole.is_empty() {
+                skipped.push(format!(
+                    "skipped {}: this needs all shards; after the merge run `stereoscope analyse {} --dictionary {} --steps {}`",
+                    whole.join(" and "),
+                    self.options.study.display(),
+                    self.options.dictionary,
+                    whole.join(",")
+                ));
+            }
         }
         steps
     }

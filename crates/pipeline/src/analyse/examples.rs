@@ -1,44 +1,144 @@
-//! Examples by quantile of a latent's maximum, in one pass over the collected sequences.
+//! Examples by quantile of a latent's maximum, statistics of the chat template, and the sample of tokens that tells which latents fire
+//! together: one pass over the collected sequences.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::{ExampleGroup, LatentRow};
-use candle_core::Tensor;
-use diffing::QuantileSampler;
+use diffing::{QuantileSampler, Speaker, TemplateGroup, TemplateStatistics, TokenSample};
 use store::{ExampleRecord, GroupRecord, SequenceRecord, Writer};
 
-use super::{Context, chunk_tokens};
+use super::reading::{self, Reading};
+use super::{Context, Step, correlated};
 use crate::Result;
-use crate::collection::Collection;
-use crate::shard::Sequence;
 
-/// Examples of a latent in all, where it fires on that many sequences, however few a group may hold.
+/// Examples of a latent in all, where it fires on that many distinct texts, however few a group may hold.
 const LEAST: usize = 20;
+/// Sequences whose tokens are kept before those that no example refers to are dropped.
+const ROOM: usize = 1 << 14;
 
-/// Chooses and writes the examples; adds the tokens of their sequences to `tokens`.
+/// What the pass gathers, as far as the steps ask for it.
+pub(super) struct Gathered {
+    chosen: Option<Chosen>,
+    pub(super) sample: Option<TokenSample>,
+}
+
+/// Examples and what goes with them.
+struct Chosen {
+    sampler: QuantileSampler,
+    template: TemplateStatistics,
+    /// Sequences by number; all that examples refer to are among them.
+    sequences: BTreeMap<u64, SequenceRecord>,
+    /// So many sequences, and the others are dropped.
+    room: usize,
+}
+
+/// Reads the sequences; `None` if the steps ask for nothing of this.
+pub(super) fn gather(
+    context: &Context<'_>,
+    steps: &BTreeSet<Step>,
+    rows: &[LatentRow],
+) -> Result<Option<Gathered>> {
+    let mut gathered = Gathered {
+        chosen: steps
+            .contains(&Step::Examples)
+            .then(|| Chosen::new(context, rows)),
+        sample: steps
+            .contains(&Step::Correlated)
+            .then(|| correlated::sample(context)),
+    };
+    if gathered.chosen.is_none() && gathered.sample.is_none() {
+        return Ok(None);
+    }
+    reading::each(context, "examples", |sequence| {
+        if let Some(sample) = &mut gathered.sample {
+            for (position, active) in (0u32..).zip(sequence.tokens()) {
+                sample.offer(sequence.number, position, &active)?;
+            }
+        }
+        match &mut gathered.chosen {
+            Some(chosen) => chosen.offer(sequence),
+            None => Ok(()),
+        }
+    })?;
+    Ok(Some(gathered))
+}
+
+impl Chosen {
+    fn new(context: &Context<'_>, rows: &[LatentRow]) -> Self {
+        let options = context.options;
+        let maxima: Vec<f32> = rows
+            .iter()
+            .map(|row| row.max_activation.unwrap_or(0.0) as f32)
+            .collect();
+        let keep = options.examples_per_group.max(LEAST);
+        Self {
+            sampler: QuantileSampler::new(maxima.clone(), keep, options.seed),
+            template: TemplateStatistics::new(maxima),
+            sequences: BTreeMap::new(),
+            room: ROOM,
+        }
+    }
+
+    fn offer(&mut self, reading: &Reading<'_>) -> Result<()> {
+        let (sequence, active) = (reading.sequence, reading.active());
+        let speakers: Vec<Speaker> = sequence
+            .roles
+            .iter()
+            .copied()
+            .map(reading::speaker)
+            .collect();
+        self.sampler
+            .offer(reading.number, sequence.tokens, &active)?;
+        self.template
+            .add_sequence(sequence.kinds, &speakers, &active)?;
+        self.sequences.insert(
+            reading.number,
+            SequenceRecord {
+                sequence: reading.number,
+                source: sequence.origin.source.clone(),
+                tokens: sequence.tokens.to_vec(),
+                kinds: sequence.kinds.to_vec(),
+            },
+        );
+        if self.sequences.len() > self.room {
+            let kept = self.sampler.kept();
+            self.sequences.retain(|number, _| kept.contains(number));
+            self.room = ROOM.max(2 * self.sequences.len());
+        }
+        Ok(())
+    }
+}
+
+/// Writes the examples; adds the tokens of their sequences to `tokens`.
 pub(super) fn write(
     context: &Context<'_>,
-    rows: &[LatentRow],
+    gathered: Gathered,
     writer: &Writer,
     tokens: &mut BTreeSet<u32>,
 ) -> Result<()> {
-    let Some(collection) = &context.collection else {
+    let (Some(chosen), Some(collection)) = (gathered.chosen, &context.collection) else {
         return Ok(());
     };
-    let (sampler, mut sequences) = sample(context, collection, rows)?;
+    let Chosen {
+        sampler,
+        template,
+        mut sequences,
+        ..
+    } = chosen;
+    let latents = context.crosscoder.dict_size() as u32;
     let mut groups = Vec::new();
     let mut examples = Vec::new();
     let mut used = BTreeSet::new();
-    for row in rows {
-        let chosen = sampler.choice(row.id, context.options.examples_per_group, LEAST);
+    for latent in 0..latents {
+        let chosen = sampler.choice(latent, context.options.examples_per_group, LEAST);
         for (group, kept) in chosen.into_iter().enumerate().rev() {
-            let in_band = sampler.sequences(row.id, group);
+            let in_band = sampler.sequences(latent, group);
             if in_band == 0 {
                 continue;
             }
-            let (from, to) = sampler.bounds(row.id, group);
+            let (from, to) = sampler.bounds(latent, group);
             groups.push(GroupRecord {
-                latent: row.id,
+                latent,
                 group: ExampleGroup {
                     group: group as u32,
                     from,
@@ -49,7 +149,7 @@ pub(super) fn write(
             });
             for example in kept {
                 used.insert(example.sequence);
-                examples.push((row.id, group as u32, example));
+                examples.push((latent, group as u32, example));
             }
         }
     }
@@ -64,92 +164,13 @@ pub(super) fn write(
             latent,
             group,
             sequence: example.sequence,
-            max: example.max,
             positions,
             values,
         }
     });
-    writer.set_examples(&sequences, examples, groups)?;
+    writer.set_examples(&collection.identity.hash(), &sequences, examples, groups)?;
+    let tokens = TemplateGroup::all().map(|group| (group.name(), template.tokens(group)));
+    let sums = (0..latents).filter_map(|latent| Some((latent, template.latent(latent)?)));
+    writer.set_template(tokens, sums)?;
     Ok(())
-}
-
-/// Offers every sequence to the sampler; gives the sequences' tokens as well, by number.
-fn sample(
-    context: &Context<'_>,
-    collection: &Collection,
-    rows: &[LatentRow],
-) -> Result<(QuantileSampler, BTreeMap<u64, SequenceRecord>)> {
-    let options = context.options;
-    let crosscoder = &context.crosscoder;
-    let maxima = rows
-        .iter()
-        .map(|row| row.max_activation.unwrap_or(0.0) as f32)
-        .collect();
-    let keep = options.examples_per_group.max(LEAST);
-    let mut sampler = QuantileSampler::new(maxima, keep, options.seed);
-    let mut records = BTreeMap::new();
-    let width = crosscoder.activation_dim();
-    let most = chunk_tokens(crosscoder.dict_size());
-    context
-        .progress
-        .start("examples", "tokens", collection.tokens);
-    let (mut number, mut done) = (0, 0);
-    for entry in &collection.shards {
-        let shard = collection.load(entry)?;
-        let sequences = shard.sequences(width);
-        let mut left = sequences.as_slice();
-        while !left.is_empty() {
-            let (now, later) = left.split_at(fitting(left, most));
-            left = later;
-            let together: Vec<f32> = now
-                .iter()
-                .flat_map(|sequence| sequence.activations)
-                .copied()
-                .collect();
-            let count = together.len() / (2 * width).max(1);
-            let x = Tensor::from_vec(together, (count, 2, width), &context.device)?;
-            let codes = crosscoder.codes(&x)?;
-            let mut first = 0;
-            for sequence in now {
-                let active: Vec<(u32, u32, f32)> = (0..sequence.tokens.len())
-                    .flat_map(|t| {
-                        codes
-                            .token(first + t)
-                            .iter()
-                            .map(move |a| (a.id, t as u32, a.v))
-                    })
-                    .collect();
-                sampler.offer(number, sequence.tokens, &active)?;
-                records.insert(number, record(number, sequence));
-                number += 1;
-                first += sequence.tokens.len();
-            }
-            done += count as u64;
-            context.progress.advance(done);
-        }
-    }
-    context.progress.finish();
-    Ok((sampler, records))
-}
-
-/// How many of these sequences are encoded together: as many as fit, at least one.
-fn fitting(sequences: &[Sequence<'_>], most: usize) -> usize {
-    let mut tokens = 0;
-    sequences
-        .iter()
-        .take_while(|sequence| {
-            tokens += sequence.tokens.len();
-            tokens <= most
-        })
-        .count()
-        .max(1)
-}
-
-fn record(number: u64, sequence: &Sequence<'_>) -> SequenceRecord {
-    SequenceRecord {
-        sequence: number,
-        source: sequence.origin.source.clone(),
-        tokens: sequence.tokens.to_vec(),
-        kinds: sequence.kinds.to_vec(),
-    }
 }

@@ -1,11 +1,14 @@
 //! `analyse`: everything the explorer shows of a dictionary's latents, into `study.duckdb`.
 
 mod context;
+mod correlated;
 mod examples;
+mod largest;
 mod lens;
 mod neighbours;
 mod options;
 mod parts;
+mod reading;
 mod scaling;
 mod scan;
 mod weights;

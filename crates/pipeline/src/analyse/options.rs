@@ -13,7 +13,7 @@ use crate::{DeviceChoice, ShardOf};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
-    /// Nearest latents by chat decoder row; needs the weights alone.
+    /// Nearest latents by chat decoder row, and twins; needs the weights alone.
     Neighbours,
     /// Logit lens of both decoders; needs the models.
     LogitLens,
@@ -21,21 +21,24 @@ pub enum Step {
     Scaling,
     /// Latent Scaling with random directions and other latents' directions, for comparison; needs activations.
     Baselines,
-    /// Frequency, maximum, mean, template share and histogram; needs activations.
+    /// Frequency, maximum, mean, template share and histogram, and activity by corpus and role; needs activations.
     Statistics,
-    /// Examples by quantile; needs activations, models and the maxima of the statistics.
+    /// Examples by quantile, and statistics of the chat template; needs activations, models and the maxima of the statistics.
     Examples,
+    /// Latents that fire together; needs activations.
+    Correlated,
 }
 
 impl Step {
     /// Every step, in the order of running.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Neighbours,
         Self::LogitLens,
         Self::Scaling,
         Self::Baselines,
         Self::Statistics,
         Self::Examples,
+        Self::Correlated,
     ];
 
     /// The step's name on the command line.
@@ -47,6 +50,7 @@ impl Step {
             Self::Baselines => "baselines",
             Self::Statistics => "statistics",
             Self::Examples => "examples",
+            Self::Correlated => "correlated",
         }
     }
 }

@@ -304,7 +304,7 @@ fn finish(
         progress.say(sentence);
     }
     let examples = format!(
-        "stereoscope analyse {} --dictionary {} --steps examples",
+        "stereoscope analyse {} --dictionary {} --steps examples,correlated",
         options.study.display(),
         options.dictionary
     );

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use api::{LatentRow, TokenKind};
+use api::LatentRow;
 use candle_core::{Device, Tensor};
 use crosscoder::{Active, Codes, Crosscoder};
-use diffing::{Baseline, Decoder, LatentStatistics, ScalingSums, ScalingToken};
+use diffing::{Baseline, Decoder, LatentStatistics, Place, ScalingSums, ScalingToken};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use store::HistogramRecord;
+use store::{HistogramRecord, PartRecord, ShareRecord};
 
-use super::{Context, Step, scaling};
+use super::{Context, Step, reading, scaling};
 use crate::{Error, Result};
 
 /// Most numbers of the dense code that are in memory at once.
@@ -72,6 +72,8 @@ struct Plan<'a> {
     least: Option<Vec<f32>>,
     scale: bool,
     count: bool,
+    /// How many corpora the statistics tell apart.
+    corpora: usize,
 }
 
 /// A run of tokens with their codes.
@@ -79,7 +81,7 @@ struct Chunk<'a> {
     /// What the decoder is compared with, [N, 2, D]; empty unless Latent Scaling runs.
     inputs: Vec<f32>,
     codes: Codes,
-    kinds: &'a [TokenKind],
+    places: &'a [Place],
 }
 
 /// Reads the tokens of this run and gathers what the steps ask for; `None` if that is nothing.
@@ -102,11 +104,19 @@ pub(super) fn scan(context: &Context<'_>, steps: &BTreeSet<Step>) -> Result<Opti
     let mut done = 0;
     for (entry, _) in shards {
         let shard = collection.load(entry)?;
+        let tokens_of = shard.kinds.iter().zip(&shard.roles);
+        let places: Vec<Place> = tokens_of
+            .map(|(&kind, &role)| Place {
+                corpus: entry.corpus,
+                kind,
+                speaker: reading::speaker(role),
+            })
+            .collect();
         let chunks = shard.activations.chunks(tokens * row);
-        for (activations, kinds) in chunks.zip(shard.kinds.chunks(tokens)) {
-            let chunk = plan.encode(&context.device, activations, kinds)?;
+        for (activations, places) in chunks.zip(places.chunks(tokens)) {
+            let chunk = plan.encode(&context.device, activations, places)?;
             plan.gather(&chunk, &mut parts)?;
-            done += kinds.len() as u64;
+            done += places.len() as u64;
             context.progress.advance(done);
         }
     }
@@ -136,6 +146,7 @@ impl<'a> Plan<'a> {
             least,
             scale: steps.contains(&Step::Scaling),
             count: steps.contains(&Step::Statistics),
+            corpora: corpora(context).len(),
         })
     }
 
@@ -147,7 +158,9 @@ impl<'a> Plan<'a> {
             tokens: 0,
             scaling: self.scale.then(|| ScalingSums::new(latents)),
             baselines: (!self.baselines.is_empty()).then(baselines),
-            statistics: self.count.then(|| LatentStatistics::new(latents)),
+            statistics: self
+                .count
+                .then(|| LatentStatistics::new(latents, self.corpora)),
         }
     }
 
@@ -155,10 +168,10 @@ impl<'a> Plan<'a> {
         &self,
         device: &Device,
         activations: &[f32],
-        kinds: &'k [TokenKind],
+        places: &'k [Place],
     ) -> Result<Chunk<'k>> {
         let crosscoder = self.crosscoder;
-        let shape = (kinds.len(), 2, crosscoder.activation_dim());
+        let shape = (places.len(), 2, crosscoder.activation_dim());
         let x = Tensor::from_slice(activations, shape, device)?;
         let codes = crosscoder.codes(&x)?;
         let mut inputs = Vec::new();
@@ -169,13 +182,13 @@ impl<'a> Plan<'a> {
         Ok(Chunk {
             inputs,
             codes,
-            kinds,
+            places,
         })
     }
 
     /// Token t belongs to part t·PARTS/N.
     fn gather(&self, chunk: &Chunk<'_>, parts: &mut [Sums]) -> Result<()> {
-        let count = chunk.kinds.len();
+        let count = chunk.places.len();
         let share = count.div_ceil(parts.len().max(1)).max(1);
         parts.par_iter_mut().enumerate().try_for_each(|(p, part)| {
             let from = (p * share).min(count);
@@ -188,8 +201,8 @@ impl<'a> Plan<'a> {
     fn add(&self, part: &mut Sums, chunk: &Chunk<'_>, t: usize, error: &mut [f32]) -> Result<()> {
         let active = chunk.codes.token(t);
         part.tokens += 1;
-        if let (Some(statistics), Some(&kind)) = (&mut part.statistics, chunk.kinds.get(t)) {
-            statistics.add_token(kind, active.iter().map(|a| (a.id, a.v)))?;
+        if let (Some(statistics), Some(&place)) = (&mut part.statistics, chunk.places.get(t)) {
+            statistics.add_token(place, active.iter().map(|a| (a.id, a.v)))?;
         }
         if part.scaling.is_none() && part.baselines.is_none() {
             return Ok(());
@@ -266,8 +279,46 @@ pub(super) fn fill_statistics(rows: &mut [LatentRow], statistics: &LatentStatist
 pub(super) fn histograms(statistics: &LatentStatistics) -> Vec<HistogramRecord> {
     (0..statistics.len() as u32)
         .filter_map(|latent| {
-            let histogram = statistics.histogram(latent)?;
+            let histogram = statistics.histogram(latent)?.clone();
             Some(HistogramRecord { latent, histogram })
         })
         .collect()
+}
+
+/// Names of the collection's corpora.
+fn corpora<'a>(context: &'a Context<'_>) -> Vec<&'a str> {
+    let identity = context.collection.iter().map(|c| &c.identity);
+    let corpora = identity.flat_map(|identity| &identity.corpora);
+    corpora.map(|corpus| corpus.name.as_str()).collect()
+}
+
+/// The parts that the statistics tell apart: corpora, then roles.
+pub(super) fn parts(context: &Context<'_>, statistics: &LatentStatistics) -> Vec<PartRecord> {
+    let corpora = corpora(context).into_iter().map(|name| ("corpus", name));
+    let roles = diffing::ROLES.into_iter().map(|name| ("role", name));
+    corpora
+        .chain(roles)
+        .zip(statistics.part_tokens())
+        .map(|((by, name), &tokens)| PartRecord {
+            by: by.into(),
+            name: name.into(),
+            tokens,
+        })
+        .collect()
+}
+
+/// Every latent's activity on every part where it has any.
+pub(super) fn shares(statistics: &LatentStatistics) -> impl Iterator<Item = ShareRecord> {
+    (0..statistics.len() as u32).flat_map(|latent| {
+        let parts = (0u16..).zip(statistics.shares(latent));
+        parts.filter_map(move |(part, share)| {
+            Some(ShareRecord {
+                latent,
+                part,
+                active_tokens: share.active_tokens,
+                max: share.max_activation,
+                mean: share.mean_activation?,
+            })
+        })
+    })
 }

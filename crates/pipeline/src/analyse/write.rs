@@ -7,7 +7,9 @@ use api::TrainingSummary;
 use store::{Store, Writer};
 
 use super::scan::Sums;
-use super::{AnalyseSummary, Context, Step, examples, lens, neighbours, scaling, scan, weights};
+use super::{
+    AnalyseSummary, Context, Step, correlated, examples, lens, neighbours, scaling, scan, weights,
+};
 use crate::Result;
 use crate::files::read_json;
 use crate::train::SUMMARY;
@@ -61,6 +63,7 @@ pub(super) fn write(
     let mut tokens = BTreeSet::new();
     if let Some(statistics) = &sums.statistics {
         writer.set_histograms(scan::histograms(statistics))?;
+        writer.set_shares(&scan::parts(context, statistics), scan::shares(statistics))?;
     }
     if let Some(fits) = found {
         writer.set_scaling_fits(fits)?;
@@ -74,12 +77,16 @@ pub(super) fn write(
     }
     if steps.contains(&Step::Neighbours) {
         writer.set_neighbours(neighbours::nearest(context)?)?;
+        writer.set_twins(neighbours::twins(context, &rows)?)?;
     }
     if steps.contains(&Step::LogitLens) {
         writer.set_lenses(lens::lenses(context, &mut tokens)?)?;
     }
-    if steps.contains(&Step::Examples) {
-        examples::write(context, &rows, &writer, &mut tokens)?;
+    if let Some(mut gathered) = examples::gather(context, steps, &rows)? {
+        if let Some(sample) = gathered.sample.take() {
+            writer.set_correlated(correlated::partners(context, sample)?)?;
+        }
+        examples::write(context, gathered, &writer, &mut tokens)?;
     }
     writer.set_latents(&rows)?;
     if let Some(pair) = &context.pair {

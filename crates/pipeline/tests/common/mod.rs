@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use candle_core::{Device, Tensor};
+use crosscoder::Crosscoder;
 use pipeline::{CollectOptions, DeviceChoice, InitOptions, ModelRef, Silent, collect, init};
 use safetensors::{Dtype, SafeTensors};
 
@@ -195,4 +197,24 @@ pub(crate) fn close(found: &[f64], expected: &[f64], tolerance: f64, what: &str)
             "{what}[{i}]: {found}, expected {expected}"
         );
     }
+}
+
+/// A reference dictionary.
+pub(crate) fn load(kind: &str) -> Crosscoder {
+    Crosscoder::load(fixtures().join(format!("crosscoder-{kind}")), &Device::Cpu).unwrap()
+}
+
+/// v of every token and latent, [T][F], from the dense code.
+pub(crate) fn dense(crosscoder: &Crosscoder, activations: &[f32]) -> Vec<Vec<f32>> {
+    let tokens = activations.len() / (2 * WIDTH);
+    let x = Tensor::from_slice(activations, (tokens, 2, WIDTH), &Device::Cpu).unwrap();
+    let f: Vec<Vec<f32>> = crosscoder.encode(&x).unwrap().to_vec2().unwrap();
+    f.into_iter()
+        .map(|row| {
+            row.iter()
+                .zip(crosscoder.scaling())
+                .map(|(f, w)| f * w)
+                .collect()
+        })
+        .collect()
 }

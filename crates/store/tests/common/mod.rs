@@ -4,10 +4,10 @@ use api::{
     Betas, Class, ClassCuts, ConceptScore, ExampleGroup, LatentRow, LensToken, LogitLens,
     ModelName, TokenKind, TrainingSummary,
 };
-use diffing::LogHistogram;
+use diffing::{LogHistogram, Partner, TemplateLatent, TemplateSums};
 use store::{
-    ExampleRecord, GroupRecord, HistogramRecord, LensRecord, NeighbourRecord, SequenceRecord,
-    Writer,
+    ExampleRecord, GroupRecord, HistogramRecord, LensRecord, NeighbourRecord, PartRecord,
+    SequenceRecord, ShareRecord, TwinRecord, Writer,
 };
 
 /// SplitMix64, so that the tests need no seedable generator.
@@ -131,7 +131,6 @@ pub(crate) fn examples(count: u64) -> (Vec<SequenceRecord>, Vec<ExampleRecord>, 
                 latent: 1,
                 group: if strong { 4 } else { 2 },
                 sequence,
-                max,
                 positions: vec![1, 3],
                 values: vec![max, max / 2.0],
             }
@@ -158,6 +157,16 @@ pub(crate) fn histogram() -> LogHistogram {
         histogram.add(value);
     }
     histogram
+}
+
+/// Two activations on third control tokens, in the strongest bucket.
+pub(crate) fn template() -> TemplateLatent {
+    let sums = TemplateSums {
+        count: 2,
+        sum: 3.0,
+        max: 2.0,
+    };
+    TemplateLatent::from_parts([(11, sums)])
 }
 
 pub(crate) fn lens(sign: f64) -> LogitLens {
@@ -204,6 +213,37 @@ pub(crate) fn fill(writer: &Writer, rows: &[LatentRow]) {
     let (sequences, records, groups) = examples(3);
     writer
         .set_examples("collection", &sequences, records, groups)
+        .unwrap();
+    let parts = ["web", "chat"].map(|name| PartRecord {
+        by: "corpus".into(),
+        name: name.into(),
+        tokens: 500,
+    });
+    let share = ShareRecord {
+        latent: 1,
+        part: 1,
+        active_tokens: 4,
+        max: 2.0,
+        mean: 0.5,
+    };
+    writer.set_shares(&parts, [share]).unwrap();
+    writer
+        .set_twins(
+            [(1, 2, 0.95), (1, 3, 0.97), (4, 2, 0.91)].map(|(chat, base, cosine)| TwinRecord {
+                chat,
+                base,
+                cosine,
+            }),
+        )
+        .unwrap();
+    let partners = [(4, 0.75), (0, 0.5)].map(|(id, correlation)| Partner {
+        id,
+        correlation,
+        together: 7,
+    });
+    writer.set_correlated([(1, partners.to_vec())]).unwrap();
+    writer
+        .set_template([("ctrl".into(), 40)], [(1, &template())])
         .unwrap();
     writer.set_concepts(&[concept(1)]).unwrap();
     writer.set_training(&training()).unwrap();

@@ -1,0 +1,274 @@
+//! What else is known of a latent: its activity on parts of the tokens and in chats, twins, and latents that fire with it.
+
+use std::collections::HashMap;
+
+use api::ActivityShare;
+use diffing::{Partner, TemplateLatent, TemplateSums};
+use duckdb::{Connection, params};
+
+use crate::{Result, Store, Writer};
+
+/// A part of the tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartRecord {
+    /// What divides the tokens: `corpus` or `role`.
+    pub by: String,
+    /// The part's name.
+    pub name: String,
+    /// Its tokens.
+    pub tokens: u64,
+}
+
+/// A latent's activity on a part.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShareRecord {
+    /// Latent id.
+    pub latent: u32,
+    /// Place of the part in the list of parts.
+    pub part: u16,
+    /// Tokens with v > 0.
+    pub active_tokens: u64,
+    /// Largest v.
+    pub max: f64,
+    /// Mean v over the active tokens.
+    pub mean: f64,
+}
+
+/// Latents whose decoder rows point the same way, a chat-only one's in the chat model and a base-only one's in the base model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TwinRecord {
+    /// The chat-only latent.
+    pub chat: u32,
+    /// The base-only latent.
+    pub base: u32,
+    /// Cosine of their rows.
+    pub cosine: f64,
+}
+
+impl Writer {
+    /// The parts of the tokens, and every latent's activity on those where it has any.
+    ///
+    /// # Errors
+    /// [`crate::Error::Database`].
+    pub fn set_shares(
+        &self,
+        parts: &[PartRecord],
+        shares: impl IntoIterator<Item = ShareRecord>,
+    ) -> Result<()> {
+        self.set("parts", (0u16..).zip(parts), |appender, (number, part)| {
+            appender.append_row(params![
+                self.dictionary(),
+                number,
+                part.by,
+                part.name,
+                part.tokens
+            ])
+        })?;
+        let active = shares.into_iter().filter(|share| share.active_tokens > 0);
+        self.set("shares", active, |appender, share| {
+            appender.append_row(params![
+                self.dictionary(),
+                share.latent,
+                share.part,
+                share.active_tokens,
+                share.max as f32,
+                share.mean as f32
+            ])
+        })
+    }
+
+    /// Pairs of twins.
+    ///
+    /// # Errors
+    /// [`crate::Error::Database`].
+    pub fn set_twins(&self, twins: impl IntoIterator<Item = TwinRecord>) -> Result<()> {
+        self.set("twins", twins, |appender, twin| {
+            appender.append_row(params![
+                self.dictionary(),
+                twin.chat,
+                twin.base,
+                twin.cosine as f32
+            ])
+        })
+    }
+
+    /// The latents that fire together with each latent, most correlated first.
+    ///
+    /// # Errors
+    /// [`crate::Error::Database`].
+    pub fn set_correlated(
+        &self,
+        partners: impl IntoIterator<Item = (u32, Vec<Partner>)>,
+    ) -> Result<()> {
+        self.set("correlated", partners, |appender, (latent, partners)| {
+            for (rank, partner) in (0u16..).zip(&partners) {
+                appender.append_row(params![
+                    self.dictionary(),
+                    latent,
+                    rank,
+                    partner.id,
+                    partner.correlation as f32,
+                    partner.together
+                ])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Tokens of every group of the chats' tokens, by name, and every latent's activations there.
+    ///
+    /// # Errors
+    /// [`crate::Error::Database`].
+    pub fn set_template<'a>(
+        &self,
+        groups: impl IntoIterator<Item = (String, u64)>,
+        latents: impl IntoIterator<Item = (u32, &'a TemplateLatent)>,
+    ) -> Result<()> {
+        self.set("template_tokens", groups, |appender, (group, tokens)| {
+            appender.append_row(params![self.dictionary(), group, tokens])
+        })?;
+        self.set("template_sums", latents, |appender, (latent, sums)| {
+            sums.parts().try_for_each(|(number, sums)| {
+                appender.append_row(params![
+                    self.dictionary(),
+                    latent,
+                    number,
+                    sums.count,
+                    sums.mean().unwrap_or_default() as f32,
+                    sums.max
+                ])
+            })
+        })
+    }
+}
+
+impl Store {
+    /// Tokens of every group of the chats' tokens, by the group's name; empty before analysis.
+    ///
+    /// # Errors
+    /// [`crate::Error::UnknownDictionary`], or a damaged database.
+    pub fn template_tokens(&self, slug: &str) -> Result<HashMap<String, u64>> {
+        self.entry(slug)?;
+        let Some(pool) = &self.pool else {
+            return Ok(HashMap::new());
+        };
+        pool.with(|connection| {
+            connection
+                .prepare_cached("SELECT name, tokens FROM template_tokens WHERE dictionary = ?")?
+                .query_map([slug], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
+        })
+    }
+
+    /// A latent's activations on the groups of the chats' tokens.
+    ///
+    /// # Errors
+    /// [`crate::Error::UnknownDictionary`], [`crate::Error::UnknownLatent`], or a damaged database.
+    pub fn template_latent(&self, slug: &str, id: u32) -> Result<TemplateLatent> {
+        self.table(slug)?.row(slug, id)?;
+        let Some(pool) = &self.pool else {
+            return Ok(TemplateLatent::default());
+        };
+        let parts = pool.with(|connection| template_parts(connection, slug, id))?;
+        Ok(TemplateLatent::from_parts(parts))
+    }
+}
+
+fn template_parts(
+    connection: &Connection,
+    slug: &str,
+    id: u32,
+) -> duckdb::Result<Vec<(u8, TemplateSums)>> {
+    connection
+        .prepare_cached(
+            "SELECT number, count, mean, max FROM template_sums WHERE dictionary = ? AND latent = ?",
+        )?
+        .query_map(params![slug, id], |row| {
+            let (count, mean): (u64, f32) = (row.get(1)?, row.get(2)?);
+            let sums = TemplateSums {
+                count,
+                sum: f64::from(mean) * count as f64,
+                max: row.get(3)?,
+            };
+            Ok((row.get(0)?, sums))
+        })?
+        .collect()
+}
+
+/// One latent's activity on every part, in the order of parts.
+pub(crate) fn shares(
+    connection: &Connection,
+    slug: &str,
+    id: u32,
+) -> duckdb::Result<Vec<ActivityShare>> {
+    let found: HashMap<u16, (u64, f32, f32)> = connection
+        .prepare_cached(
+            "SELECT part, active_tokens, max, mean FROM shares WHERE dictionary = ? AND latent = ?",
+        )?
+        .query_map(params![slug, id], |row| {
+            Ok((row.get(0)?, (row.get(1)?, row.get(2)?, row.get(3)?)))
+        })?
+        .collect::<duckdb::Result<_>>()?;
+    let mut parts: Vec<(u16, ActivityShare)> = connection
+        .prepare_cached("SELECT number, division, name, tokens FROM parts WHERE dictionary = ?")?
+        .query_map([slug], |row| {
+            let number = row.get(0)?;
+            let active = found.get(&number);
+            Ok((
+                number,
+                ActivityShare {
+                    by: row.get(1)?,
+                    part: row.get(2)?,
+                    active_tokens: active.map_or(0, |a| a.0),
+                    tokens: row.get(3)?,
+                    max_activation: active.map_or(0.0, |a| f64::from(a.1)),
+                    mean_activation: active.map(|a| f64::from(a.2)),
+                },
+            ))
+        })?
+        .collect::<duckdb::Result<_>>()?;
+    parts.sort_by_key(|part| part.0);
+    Ok(parts.into_iter().map(|part| part.1).collect())
+}
+
+/// Twins of a latent of either side with their cosines, nearest first.
+pub(crate) fn twins(
+    connection: &Connection,
+    slug: &str,
+    id: u32,
+) -> duckdb::Result<Vec<(u32, f64)>> {
+    let mut twins: Vec<(u32, f64)> = connection
+        .prepare_cached(
+            "SELECT CASE WHEN chat = ? THEN base ELSE chat END, cosine FROM twins \
+             WHERE dictionary = ? AND (chat = ? OR base = ?)",
+        )?
+        .query_map(params![id, slug, id, id], |row| {
+            Ok((row.get(0)?, f64::from(row.get::<_, f32>(1)?)))
+        })?
+        .collect::<duckdb::Result<_>>()?;
+    twins.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    Ok(twins)
+}
+
+/// Latents that fire together with one, most correlated first.
+pub(crate) fn correlated(
+    connection: &Connection,
+    slug: &str,
+    id: u32,
+) -> duckdb::Result<Vec<Partner>> {
+    let mut partners: Vec<(u16, Partner)> = connection
+        .prepare_cached(
+            "SELECT rank, partner, correlation, together FROM correlated WHERE dictionary = ? AND latent = ?",
+        )?
+        .query_map(params![slug, id], |row| {
+            let partner = Partner {
+                id: row.get(1)?,
+                correlation: f64::from(row.get::<_, f32>(2)?),
+                together: row.get(3)?,
+            };
+            Ok((row.get(0)?, partner))
+        })?
+        .collect::<duckdb::Result<_>>()?;
+    partners.sort_by_key(|partner| partner.0);
+    Ok(partners.into_iter().map(|partner| partner.1).collect())
+}
