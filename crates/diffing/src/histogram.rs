@@ -48,6 +48,16 @@ pub struct LogHistogram {
     counts: Vec<u64>,
 }
 
+impl FromIterator<f32> for LogHistogram {
+    fn from_iter<I: IntoIterator<Item = f32>>(values: I) -> Self {
+        let mut histogram = Self::default();
+        for value in values {
+            histogram.add(value);
+        }
+        histogram
+    }
+}
+
 /// A positive f32's exponent and first three bits of mantissa.
 const BIN_SHIFT: u32 = 20;
 

@@ -57,10 +57,7 @@ pub(crate) fn analyse(study: &Path) {
     writer
         .set_histograms([HistogramRecord {
             latent: 3,
-            histogram: api::Histogram {
-                edges: vec![0.0, 2.0, 4.0],
-                counts: vec![1, 1],
-            },
+            histogram: [1.5, 2.5].into_iter().collect(),
         }])
         .unwrap();
     writer
@@ -68,6 +65,7 @@ pub(crate) fn analyse(study: &Path) {
         .unwrap();
     writer
         .set_examples(
+            "invented",
             &[SequenceRecord {
                 sequence: 0,
                 source: "invented".into(),
@@ -78,7 +76,6 @@ pub(crate) fn analyse(study: &Path) {
                 latent: 3,
                 group: 5,
                 sequence: 0,
-                max: 2.5,
                 positions: vec![1],
                 values: vec![2.5],
             }],

@@ -152,11 +152,7 @@ pub(crate) fn examples(count: u64) -> (Vec<SequenceRecord>, Vec<ExampleRecord>, 
 }
 
 pub(crate) fn histogram() -> LogHistogram {
-    let mut histogram = LogHistogram::default();
-    for value in [0.5, 0.5, 0.55, 0.7] {
-        histogram.add(value);
-    }
-    histogram
+    [0.5, 0.5, 0.55, 0.7].into_iter().collect()
 }
 
 /// Two activations on third control tokens, in the strongest bucket.
