@@ -75,6 +75,20 @@ async fn from_the_study_to_a_steered_answer_and_back_by_its_link() {
     browser
         .wait_for("a latent's page", "/\\/l\\/[0-9]+/.test(location.pathname)")
         .await;
+    // Previous and next stay among the latents that the filter chose.
+    for (step, place) in [("", "1 of "), ("Next", "2 of "), ("Previous", "1 of ")] {
+        if !step.is_empty() {
+            browser
+                .click(&format!("[aria-label='{step} latent']"))
+                .await;
+        }
+        browser
+            .wait_for(
+                "its place in the selection",
+                &format!("document.querySelector('[data-testid=selection]')?.innerText.startsWith({place:?})"),
+            )
+            .await;
+    }
     browser
         .wait_for(
             "examples",

@@ -11,6 +11,8 @@ pub(crate) struct LatentState {
     pub(crate) prompt: Option<String>,
     /// The prompt is raw text instead of a user's turn.
     pub(crate) raw: bool,
+    /// The query of the table that led here; previous and next stay in its selection.
+    pub(crate) from: Option<String>,
 }
 
 impl LatentState {
@@ -32,6 +34,7 @@ impl UrlState for LatentState {
             group: query.number("group"),
             prompt: query.get("prompt").map(str::to_owned),
             raw: query.get("as") == Some("text"),
+            from: query.get("from").map(str::to_owned),
         }
     }
 
@@ -40,6 +43,7 @@ impl UrlState for LatentState {
         query.push_some("group", self.group);
         query.push_some("prompt", self.prompt.as_deref());
         query.push_some("as", self.raw.then_some("text"));
+        query.push_some("from", self.from.as_deref());
         query.to_string()
     }
 }
@@ -56,6 +60,7 @@ mod tests {
                 group: Some(4),
                 prompt: Some("How do I pick\nthe lock? 100% & more".into()),
                 raw: true,
+                from: Some("class=chat-only&sort=-nu_r".into()),
             },
         ] {
             assert_eq!(LatentState::read(&state.write()), state);

@@ -16,7 +16,11 @@ use crate::{
         share::share,
         symbols::symbol,
     },
-    state::place::latents_path,
+    state::{
+        UrlState,
+        place::latents_path,
+        triage::{PAGE, TriageState},
+    },
 };
 
 /// Title, class, verdict, and what can be done.
@@ -37,7 +41,7 @@ pub(super) fn title(page: Page, detail: &LatentDetail) -> AnyView {
     view! {
         <div class="title">
             <div>
-                <p class="small quiet"><a href=latents_path(&slug)>{slug.clone()}</a>" / latent"</p>
+                <p class="small quiet"><a href=latents_path(&slug)>{slug.clone()}</a>{selection(page)}</p>
                 <h1><span class="mono" data-testid="latent-id">{row.id}</span>{label}</h1>
                 <div class="chips">
                     {class_badge(row.class)}
@@ -55,6 +59,18 @@ pub(super) fn title(page: Page, detail: &LatentDetail) -> AnyView {
         </div>
     }
     .into_any()
+}
+
+/// The way back to the table that led here, and this latent's place in it.
+fn selection(page: Page) -> AnyView {
+    let (Some(from), Some((at, rows))) = (page.state.get().from, page.selected()) else {
+        return " / latent".into_any();
+    };
+    let table = TriageState::read(&from);
+    let before = (table.page.max(1) - 1) * PAGE + at as u64;
+    let words = format!("{} of {} selected", count(before + 1), count(rows.total));
+    let href = table.href(&latents_path(&page.slug.get()));
+    view! { " / "<a href=href data-testid="selection">{words}</a> }.into_any()
 }
 
 /// Why a latent of this dictionary may have no verdict.

@@ -6,7 +6,9 @@ mod head;
 mod lens;
 mod tryout;
 
-use api::{ActivationsResponse, LatentDetail};
+use std::sync::Arc;
+
+use api::{ActivationsResponse, LatentDetail, LatentsPage};
 use leptos::prelude::*;
 
 use self::examples::Feed;
@@ -30,6 +32,7 @@ use crate::{
         lab::{Colour, LabState, PromptForm},
         latent::LatentState,
         place::{Place, latent_path, latents_path},
+        triage::TriageState,
     },
 };
 
@@ -41,6 +44,8 @@ struct Page {
     state: Memo<LatentState>,
     change: Callback<(LatentState, History)>,
     detail: Load<LatentDetail>,
+    /// The rows of the table that led here.
+    selection: Load<LatentsPage>,
 }
 
 impl Page {
@@ -71,10 +76,31 @@ impl Page {
         lab.href("/lab")
     }
 
-    /// The latent before or after this one.
+    /// Where this latent stands in the table that led here: its row on the page, and the page.
+    fn selected(self) -> Option<(usize, Arc<LatentsPage>)> {
+        let id = self.id.get()?;
+        let rows = self.selection.get()?;
+        let at = rows.rows.iter().position(|row| row.id == id)?;
+        Some((at, rows))
+    }
+
+    /// The latent before or after this one: in the table that led here, or by id.
     fn beside(self, forward: bool) -> Option<String> {
         let id = self.id.get()?;
         let slug = self.slug.get();
+        if let Some((at, rows)) = self.selected() {
+            let to = if forward {
+                at.checked_add(1)
+            } else {
+                at.checked_sub(1)
+            };
+            let state = LatentState {
+                from: self.state.get().from,
+                ..LatentState::default()
+            };
+            let row = rows.rows.get(to?)?;
+            return Some(state.href(&latent_path(&slug, row.id)));
+        }
         let all = explorer().dictionary(Some(&slug)).map_or(0, |d| d.latents);
         let to = if forward {
             id.checked_add(1)
@@ -101,12 +127,19 @@ pub(crate) fn Latent() -> impl IntoView {
     let feed = Feed::of(slug, id, state);
     let tried = tryout::probe(slug, id, state);
     let change = Callback::new(move |(next, history)| set(next, history));
+    // The same request as the table's, so that the browser may answer it.
+    let selection = use_load(move || {
+        let from = state.read().from.clone()?;
+        let table = TriageState::read(&from);
+        Some(Request::latents(&slug.read(), &table.request()))
+    });
     let page = Page {
         slug,
         id,
         state,
         change,
         detail,
+        selection,
     };
     use_title(Signal::derive(move || {
         let label = detail

@@ -19,7 +19,7 @@ use crate::{
         states::empty,
         symbols::symbol,
     },
-    state::place::latent_path,
+    state::{UrlState, latent::LatentState, place::latent_path},
 };
 
 /// A header that sorts.
@@ -94,10 +94,19 @@ pub(super) fn table(triage: Triage) -> AnyView {
         .collect_view();
     let rows = live(move || {
         let slug = triage.slug.get();
+        // Rows and the address that they answer change one after the other: only new rows are drawn.
+        let selection = triage.state.with_untracked(UrlState::write);
+        let open = |row: &LatentRow| {
+            let state = LatentState {
+                from: Some(selection.clone()).filter(|query| !query.is_empty()),
+                ..LatentState::default()
+            };
+            line(state.href(&latent_path(&slug, row.id)), row)
+        };
         triage
             .page
             .get()
-            .map(|page| page.rows.iter().map(|row| line(&slug, row)).collect_view())
+            .map(|page| page.rows.iter().map(open).collect_view())
     });
     let nothing = live(move || {
         let page = triage.page.get()?;
@@ -163,7 +172,7 @@ fn head(triage: Triage, column: &'static Column, left: bool) -> AnyView {
     .into_any()
 }
 
-fn line(slug: &str, row: &LatentRow) -> AnyView {
+fn line(href: String, row: &LatentRow) -> AnyView {
     let judged = row.verdict.is_some();
     let number = |text: String| view! { <td>{text}</td> }.into_any();
     let ratio = |value: Option<f64>, cut: f64| {
@@ -178,7 +187,7 @@ fn line(slug: &str, row: &LatentRow) -> AnyView {
         .then(|| view! { <span class="tag plain">"dead"</span> }.into_any());
     view! {
         <tr data-testid="latent-row" data-latent=row.id.to_string() data-class=row.class.as_str()>
-            <th scope="row" class="l">{latent_link(latent_path(slug, row.id), row.id, None, row.label.clone())}{dead}</th>
+            <th scope="row" class="l">{latent_link(href, row.id, None, row.label.clone())}{dead}</th>
             <td class="l">{class_cell(row.class)}</td>
             <td class="l">{verdict_cell(row.verdict)}</td>
             <td>{bar}{fixed_or_dash(row.delta_norm, 3)}</td>
