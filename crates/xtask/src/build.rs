@@ -29,6 +29,9 @@ pub(crate) fn all(place: &Place) -> Result<DuckDb, Failure> {
     Ok(duckdb)
 }
 
+/// Bytes that a first visit may load of each kind, compressed.
+const BUDGET: [(&str, u64); 3] = [("wasm", 250_000), ("js", 15_000), ("css", 20_000)];
+
 /// Builds the explorer into `dist`, unless it stands for exactly these sources.
 pub(crate) fn frontend(place: &Place) -> Result<(), Failure> {
     let name = "building the explorer";
@@ -44,6 +47,7 @@ pub(crate) fn frontend(place: &Place) -> Result<(), Failure> {
             .args(["build", "--release", "--offline"])
             .env_remove("NO_COLOR"))?;
         compress(&place.root.join("dist"))?;
+        weigh(&place.root.join("dist"))?;
         std::fs::write(&stamp, sources)
             .map_err(|e| Failure(format!("{} cannot be written: {e}", stamp.display())))
     })
@@ -67,6 +71,27 @@ fn compress(folder: &Path) -> Result<(), Failure> {
         let mut name = file.clone().into_os_string();
         name.push(".br");
         std::fs::write(name, compressed).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Says what a first visit loads, and refuses more than [`BUDGET`].
+fn weigh(folder: &Path) -> Result<(), Failure> {
+    let mut files = Vec::new();
+    collect(folder, &mut files);
+    for (kind, budget) in BUDGET {
+        let ending = format!(".{kind}.br");
+        let sizes = files.iter().filter_map(|file| {
+            let mine = file.to_string_lossy().ends_with(&ending);
+            mine.then(|| file.metadata().map_or(0, |found| found.len()))
+        });
+        let bytes: u64 = sizes.sum();
+        println!("   {kind}: {bytes} bytes compressed, of {budget}");
+        if bytes > budget {
+            return Err(Failure(format!(
+                "the explorer's {kind} files have {bytes} bytes compressed, more than the {budget} of its budget: see what grew"
+            )));
+        }
     }
     Ok(())
 }
