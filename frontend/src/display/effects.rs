@@ -25,11 +25,11 @@ struct Bar<'a> {
 }
 
 /// The name of a setup as people say it.
-fn title(name: &str) -> &str {
-    match name {
-        "none" => "None: base residual, chat model above",
+fn title(name: &str) -> String {
+    let known = match name {
+        "none" => "None",
         "all" => "All latents",
-        "error" => "Error: what the latents leave",
+        "error" => "Error",
         "template" => "Template tokens",
         "chat_only" => "Chat-only latents",
         "delta_norm_best" => "Δ_norm, best half",
@@ -40,10 +40,11 @@ fn title(name: &str) -> &str {
         "random_any" => "Random latents",
         "base" => "Base model",
         "chat" => "Chat model",
-        "chat_to_base" => "Chat residual, base model above",
-        "template_base" => "Template tokens, base model above",
-        other => other,
-    }
+        "chat_to_base" => "Chat into base",
+        "template_base" => "Template tokens, into base",
+        other => return other.replace('_', " "),
+    };
+    known.to_owned()
 }
 
 /// Bars by setup, in the order in which the first dictionary that has them shows them.
@@ -105,7 +106,7 @@ pub(crate) fn picture(results: &Results, scope: CausalScope, metric: CausalMetri
         let Some(first) = group.first() else { continue };
         open(&mut out, "li", &[("data-setup", &first.setup.name)]);
         open(&mut out, "div", &[]);
-        worded(&mut out, "b", &[], title(&first.setup.name));
+        worded(&mut out, "b", &[], &title(&first.setup.name));
         worded(
             &mut out,
             "p",
@@ -170,7 +171,7 @@ pub(crate) fn table(results: &Results, scope: CausalScope, metric: CausalMetric)
     for bar in groups(results, scope, metric).iter().flatten() {
         open(&mut out, "tr", &[]);
         open(&mut out, "th", &[("scope", "row"), ("class", "l")]);
-        text(&mut out, title(&bar.setup.name));
+        text(&mut out, &title(&bar.setup.name));
         close(&mut out, "th");
         let who = results.get(bar.dictionary).map_or("", |(slug, _)| slug);
         worded(&mut out, "td", &[("class", "l")], who);

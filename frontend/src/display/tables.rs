@@ -5,7 +5,7 @@ use api::{ActivityShare, ScalingFit};
 use super::{
     decimal::share,
     markup::{close, head, leaf, open, worded},
-    numbers::{UNKNOWN, count, percent, short, short_or_dash},
+    numbers::{UNKNOWN, count, fixed, percent, short, short_or_dash},
 };
 
 /// Activity by part of the tokens: a bar for the share of the part's tokens on which the latent fires.
@@ -115,10 +115,12 @@ pub(crate) fn betas(targets: &[Target], fits: &[ScalingFit]) -> String {
         }
         if explained {
             let part = |i: usize| match fit {
-                Some(fit) if fit.before[i] > 0.0 => percent(1.0 - fit.after[i] / fit.before[i]),
+                Some(fit) if fit.before[i] > 0.0 => {
+                    fixed(100.0 * (1.0 - fit.after[i] / fit.before[i]), 0)
+                }
                 _ => UNKNOWN.into(),
             };
-            worded(&mut out, "td", &[], &format!("{} / {}", part(0), part(1)));
+            worded(&mut out, "td", &[], &format!("{} / {} %", part(0), part(1)));
         }
         close(&mut out, "tr");
     }
@@ -174,11 +176,11 @@ mod tests {
         };
         let table = betas(&targets, &[fit]);
         assert!(
-            table.contains("<td>0.500</td><td>2.00</td><td>0.250</td><td>25 % / 75 %</td>"),
+            table.contains("<td>0.500</td><td>2.00</td><td>0.250</td><td>25 / 75 %</td>"),
             "{table}"
         );
         assert!(table.contains("base 4.00 → 3.00, chat 8.00 → 2.00"));
-        assert!(table.contains("<td>–</td><td>1.00</td><td>–</td><td>– / –</td>"));
+        assert!(table.contains("<td>–</td><td>1.00</td><td>–</td><td>– / – %</td>"));
         assert!(!betas(&targets, &[]).contains("explained"));
     }
 }
