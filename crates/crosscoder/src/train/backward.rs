@@ -74,14 +74,14 @@ pub(super) fn sparse_gradients(inputs: &Inputs, sparse: &Sparse, out: &mut Param
                 let j = task * LATENTS + i;
                 *bias = 0.0;
                 if sparse.codes.touches(j) {
-                    let rows = Rows {
+                    let mut rows = Rows {
                         encoder,
                         decoder,
                         bias,
                     };
                     squares += vectorised(
                         #[inline(always)]
-                        || latent_gradient(inputs, sparse, j, rows),
+                        || latent_gradient(inputs, sparse, j, &mut rows),
                     );
                 }
             }
@@ -92,7 +92,7 @@ pub(super) fn sparse_gradients(inputs: &Inputs, sparse: &Sparse, out: &mut Param
 }
 
 #[inline(always)]
-fn latent_gradient(inputs: &Inputs, sparse: &Sparse, j: usize, out: Rows) -> f64 {
+fn latent_gradient(inputs: &Inputs, sparse: &Sparse, j: usize, out: &mut Rows) -> f64 {
     let width = out.encoder.len();
     let dead = sparse.dead.get(j).copied().unwrap_or(false);
     let by_reconstruction = if dead { sparse.auxiliary } else { inputs.main };

@@ -11,11 +11,11 @@ impl Models {
     pub(super) const BOTH: Self = Self(3);
 
     pub(super) fn of([base, chat]: [bool; 2]) -> Self {
-        Self(u8::from(base) | u8::from(chat) << 1)
+        Self(u8::from(base) | (u8::from(chat) << 1))
     }
 
     pub(super) fn has(self, model: usize) -> bool {
-        self.0 >> model & 1 == 1
+        (self.0 >> model) & 1 == 1
     }
 
     pub(super) fn without(self, model: usize) -> Self {

@@ -131,7 +131,7 @@ impl Search {
             });
     }
 
-    /// Every block's values [rows, block], with the first latent of the block.
+    /// Every block's values, [rows, block].
     pub(super) fn blocks(&self) -> impl IndexedParallelIterator<Item = &[f32]> {
         self.values.par_chunks((self.rows * self.block).max(1))
     }
