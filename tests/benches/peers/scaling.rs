@@ -99,7 +99,10 @@ fn prepare(setup: &Value, folder: &Path) {
     fs::write(
         study.join("study.toml"),
         fs::read_to_string(study.join("study.toml")).expect("a manifest")
-            + &format!("\n[[dictionary]]\nslug = \"{SLUG}\"\npath = {dictionary:?}\n"),
+            + &format!(
+                "\n[[dictionary]]\nslug = \"{SLUG}\"\npath = \"{}\"\n",
+                dictionary.display()
+            ),
     )
     .expect("a manifest");
     let all = BTreeMap::from([(
@@ -115,7 +118,7 @@ fn text(tokens: usize) -> String {
     let mut text = String::new();
     while text.len() < 8 * tokens {
         for _ in 0..20 + noise.below(100) {
-            for _ in 0..1 + noise.below(8) {
+            for _ in 0..=noise.below(8) {
                 text.push((b'a' + noise.below(26) as u8) as char);
             }
             text.push(' ');
@@ -156,7 +159,9 @@ fn write_dictionary(folder: &Path, setup: &Value, rows: &[f32]) {
     let mut decoder = random(2 * latents * hidden, 1.0);
     for row in decoder.chunks_mut(hidden) {
         let norm = row.iter().map(|x| x * x).sum::<f32>().sqrt();
-        row.iter_mut().for_each(|x| *x /= norm);
+        for x in row {
+            *x /= norm;
+        }
     }
     let sample = SAMPLE.min(rows.len() / (2 * hidden));
     let x = Tensor::from_slice(
