@@ -45,7 +45,7 @@ pub struct CausalMeasure {
     pub mean: f64,
     /// Unbiased variance, within and between random sets; `null` for fewer than two tokens.
     pub variance: Option<f64>,
-    /// Tokens.
+    /// Tokens; of random sets, those of all sets together.
     pub count: u64,
     /// Half the width of the 95 % interval of the mean: 1.96·√(variance / count); `null` without a variance.
     pub half_width: Option<f64>,
@@ -64,6 +64,20 @@ pub enum CausalScope {
     Rest,
 }
 
+impl CausalScope {
+    /// Every scope, in the order of showing.
+    pub const ALL: [Self; 3] = [Self::All, Self::First, Self::Rest];
+
+    /// Its name in JSON and in the study's database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::First => "first",
+            Self::Rest => "rest",
+        }
+    }
+}
+
 /// What is measured at a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -77,4 +91,33 @@ pub enum CausalMetric {
     Loss,
     /// Cross-entropy of the chat model's most probable token.
     LossToChat,
+}
+
+impl CausalMetric {
+    /// Every metric, in the order of showing.
+    pub const ALL: [Self; 4] = [
+        Self::KlFromChat,
+        Self::KlFromBase,
+        Self::Loss,
+        Self::LossToChat,
+    ];
+
+    /// Its name in JSON and in the study's database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::KlFromChat => "kl_from_chat",
+            Self::KlFromBase => "kl_from_base",
+            Self::Loss => "loss",
+            Self::LossToChat => "loss_to_chat",
+        }
+    }
+}
+
+impl CausalSetup {
+    /// One of its measures.
+    pub fn measure(&self, scope: CausalScope, metric: CausalMetric) -> Option<&CausalMeasure> {
+        self.measures
+            .iter()
+            .find(|measure| measure.scope == scope && measure.metric == metric)
+    }
 }

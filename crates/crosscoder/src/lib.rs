@@ -7,6 +7,7 @@
 mod codes;
 mod crosscoder;
 mod decode;
+mod edit;
 mod encode;
 mod error;
 mod file;
@@ -18,6 +19,7 @@ pub mod train;
 
 pub use codes::{Active, Codes, Halves};
 pub use crosscoder::Crosscoder;
+pub use edit::{Chosen, Edit, Unedited};
 pub use error::{Error, Result};
 pub use header::{Header, Kind, open};
 pub use normalization::CodeNormalization;

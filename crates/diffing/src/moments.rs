@@ -26,12 +26,12 @@ impl Moments {
     ///
     /// # Errors
     /// If the row's length is not the dimension.
-    pub fn add(&mut self, row: &[f32]) -> Result<()> {
+    pub fn add<T: Copy + Into<f64>>(&mut self, row: &[T]) -> Result<()> {
         same("length of a row", self.mean.len(), row.len())?;
         self.count += 1;
         let share = 1.0 / self.count as f64;
         for ((mean, m2), &x) in self.mean.iter_mut().zip(&mut self.m2).zip(row) {
-            let x = f64::from(x);
+            let x = x.into();
             let delta = x - *mean;
             *mean += delta * share;
             *m2 += delta * (x - *mean);
@@ -72,6 +72,21 @@ impl Moments {
     /// Mean of every dimension; zeros before the first row.
     pub fn mean(&self) -> &[f64] {
         &self.mean
+    }
+
+    /// Unbiased variance of every dimension; NaN for fewer than two rows.
+    pub fn variance(&self) -> Vec<f64> {
+        let divisor = self.count as f64 - 1.0;
+        self.m2
+            .iter()
+            .map(|&m2| {
+                if divisor > 0.0 {
+                    m2 / divisor
+                } else {
+                    f64::NAN
+                }
+            })
+            .collect()
     }
 
     /// Unbiased standard deviation of every dimension; NaN for fewer than two rows.

@@ -3,32 +3,9 @@
 use std::collections::HashSet;
 
 use api::{Intervention, LatentSet, LatentStrength, ModelName, Positions, StrengthUnit};
+use crosscoder::{Chosen, Edit};
 
 use crate::{Dictionary, Error, Result, places};
-
-/// Which latents an edit speaks of; lists are sorted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Chosen {
-    All,
-    Ids(Vec<u32>),
-}
-
-/// An edit of the residual rows it acts on. Models are 0 (base) and 1 (chat).
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Edit {
-    /// h ← the unedited residual of a model.
-    Take { from: usize },
-    /// h += scale·Σ f_j (d_j of the lane's model − d_j of the other).
-    Move { latents: Chosen, scale: f32 },
-    /// h += vector, the sum of strength·u_j.
-    Add { vector: Vec<f32> },
-    /// g'_j = factor·g_j; h += (g'_j − g_j)·d_j.
-    Scale {
-        latents: Vec<u32>,
-        factor: f32,
-        decoder: usize,
-    },
-}
 
 /// An edit and where it acts.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,7 +70,7 @@ impl Plan {
 
     /// Whether an edit at or after this position reads the dictionary's code.
     pub(crate) fn needs_codes(&self, position: usize) -> bool {
-        let coded = |op: &&Op| matches!(op.edit, Edit::Move { .. } | Edit::Scale { .. });
+        let coded = |op: &&Op| op.edit.needs_codes();
         self.ops.iter().filter(coded).any(|op| position < op.reach)
     }
 }
@@ -116,6 +93,7 @@ fn compile(
             let nothing = *scale == 0.0 || latents == Chosen::Ids(Vec::new());
             (!nothing).then_some(Edit::Move {
                 latents,
+                to: lane.index(),
                 scale: *scale,
             })
         }
