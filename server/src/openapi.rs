@@ -19,6 +19,7 @@ use crate::routes::{
         dictionaries::examples::get,
         dictionaries::columns::get,
         dictionaries::scaling::get,
+        dictionaries::effects::get,
         activations::post,
         effects::post,
         generate::post,

@@ -44,6 +44,10 @@ pub fn router(app: App) -> Router {
             "/dictionaries/{dict}/scaling",
             get(dictionaries::scaling::get),
         )
+        .route(
+            "/dictionaries/{dict}/effects",
+            get(dictionaries::effects::get),
+        )
         .route_layer(from_fn_with_state(app.clone(), caching::tag));
     let prompts = Router::new()
         .route("/activations", post(activations::post))

@@ -4,6 +4,7 @@
 //! [`Store`] answers the explorer's questions from a finished database, from weights alone, or from both.
 
 mod carry;
+mod causal;
 mod cursor;
 mod detail;
 mod error;

@@ -127,6 +127,11 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
         "revisions",
         "dictionary VARCHAR NOT NULL, revision VARCHAR NOT NULL",
     ),
+    (
+        "effects",
+        "dictionary VARCHAR NOT NULL, rank USMALLINT NOT NULL, setup VARCHAR NOT NULL, description VARCHAR NOT NULL, latents UBIGINT, \
+         sets UBIGINT NOT NULL, scope VARCHAR NOT NULL, metric VARCHAR NOT NULL, mean DOUBLE NOT NULL, variance DOUBLE, count UBIGINT NOT NULL",
+    ),
 ];
 
 /// How a new database is laid out. Older programs need not read it, so that DuckDB may use its newest compression, a seventh smaller.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers fail as the tests do
 
 mod common;
+mod effects;
 mod openapi;
 mod problems;
 mod routes;

@@ -26,6 +26,7 @@ fn every_route_and_every_event_is_described() {
         "/api/v1/dictionaries/{dict}/latents/{id}/examples",
         "/api/v1/dictionaries/{dict}/columns",
         "/api/v1/dictionaries/{dict}/scaling",
+        "/api/v1/dictionaries/{dict}/effects",
         "/api/v1/activations",
         "/api/v1/effects",
         "/api/v1/generate",

@@ -1,6 +1,7 @@
 //! `/api/v1/dictionaries/{dict}/…`
 
 pub(crate) mod columns;
+pub(crate) mod effects;
 pub(crate) mod examples;
 pub(crate) mod latent;
 pub(crate) mod latents;
