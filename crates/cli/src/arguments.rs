@@ -215,7 +215,7 @@ pub(crate) struct Analyse {
     /// Name of the dictionary
     #[arg(long)]
     pub(crate) dictionary: String,
-    /// Steps to run, all by default: neighbours, logit-lens, scaling, baselines, statistics, examples, correlated; what others wrote stays
+    /// Steps to run, all by default: neighbours, logit-lens, scaling, baselines, statistics, examples, correlated, effects; what others wrote stays
     #[arg(long, value_delimiter = ',')]
     pub(crate) steps: Vec<pipeline::Step>,
     /// Read this share of the activations, for instance 0/4, and leave the rest to other runs and `merge`; by default that of a
@@ -228,6 +228,21 @@ pub(crate) struct Analyse {
     /// Examples kept per latent and quantile group
     #[arg(long, default_value_t = 20)]
     pub(crate) examples: usize,
+    /// Conversations of which the causal effects are measured, as JSON lines; by default collected ones, held-out ones first
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dialogues: Option<PathBuf>,
+    /// Most dialogues of the causal effects
+    #[arg(long, default_value_t = 512)]
+    pub(crate) most_dialogues: usize,
+    /// Causal effects of sets from the N latents of highest Δ_norm, not from the chat-only ones
+    #[arg(long, value_name = "N")]
+    pub(crate) effective: Option<usize>,
+    /// Random sets of each kind, for comparison in the causal effects
+    #[arg(long, default_value_t = 5)]
+    pub(crate) effect_seeds: u64,
+    /// Also add latents with the chat decoder alone in the causal effects, and take sets by thresholds
+    #[arg(long)]
+    pub(crate) additive: bool,
     /// Where the models run: auto, cpu or cuda:N
     #[arg(long, env = "STEREOSCOPE_DEVICE", default_value = "auto")]
     pub(crate) device: String,

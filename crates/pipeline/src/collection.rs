@@ -264,9 +264,14 @@ impl Collection {
         Ok(())
     }
 
+    /// Where a shard is.
+    pub(crate) fn path(&self, entry: &Entry) -> PathBuf {
+        self.folder.join(&entry.file)
+    }
+
     /// Reads and checks one shard, its checksum included.
     pub(crate) fn load(&self, entry: &Entry) -> Result<Shard> {
-        let path = self.folder.join(&entry.file);
+        let path = self.path(entry);
         let bytes = load(&path)?;
         let found = hexadecimal(&Sha256::digest(&bytes));
         let shard = Shard::read(&path, self.identity.hidden_size, &bytes)?;

@@ -24,6 +24,9 @@ const METRICS: &str = "metrics.jsonl";
 /// What a run under way was started with.
 const RUN: &str = "run.json";
 
+/// Share of the sequences held out for validation unless another is given.
+pub(crate) const VALIDATION: f64 = 0.05;
+
 /// What `train` needs.
 #[derive(Clone, Debug)]
 pub struct TrainOptions {
@@ -67,7 +70,7 @@ impl Default for TrainOptions {
             epochs: None,
             decay: None,
             batch: 2048,
-            validation: 0.05,
+            validation: VALIDATION,
             target_rms: None,
             checkpoint_every: 1000,
             log_every: 10,

@@ -1,8 +1,8 @@
 //! `init`, `collect`, `train` and `analyse`: a study from two checkpoints and text.
 
 use pipeline::{
-    AnalyseOptions, CollectOptions, InitOptions, Kind, ModelRef, Precision, Settings, ShardOf,
-    TrainOptions, reference,
+    AnalyseOptions, CollectOptions, EffectOptions, InitOptions, Kind, ModelRef, Precision,
+    Settings, ShardOf, TrainOptions, reference,
 };
 
 use super::device;
@@ -127,6 +127,13 @@ pub(crate) fn analyse(analyse: Analyse) -> Result<(), Failure> {
         shard: shard(analyse.shard)?,
         jump_threshold: analyse.jump_threshold,
         examples_per_group: analyse.examples,
+        effects: EffectOptions {
+            dialogues: analyse.dialogues,
+            most: analyse.most_dialogues,
+            effective: analyse.effective,
+            seeds: analyse.effect_seeds,
+            additive: analyse.additive,
+        },
         device: device(&analyse.device)?,
         ..AnalyseOptions::default()
     };

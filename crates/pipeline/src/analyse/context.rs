@@ -54,14 +54,14 @@ pub(crate) struct Earlier {
 /// The study's models; none where the manifest names none, or their folders are not on this machine.
 fn pair(study: &Path, manifest: &Manifest, skipped: &mut Vec<String>) -> Result<Option<Pair>> {
     let (Some(base), Some(chat)) = (&manifest.base, &manifest.chat) else {
-        skipped.push("skipped logit-lens and examples: study.toml names no models".into());
+        skipped.push("skipped logit-lens, examples and effects: study.toml names no models".into());
         return Ok(None);
     };
     for (key, model) in [("[base]", base), ("[chat]", chat)] {
         let folder = model.resolve(study, key)?;
         if !folder.exists() {
             skipped.push(format!(
-                "skipped logit-lens and examples: the folder {} of {key} is not there",
+                "skipped logit-lens, examples and effects: the folder {} of {key} is not there",
                 folder.display()
             ));
             return Ok(None);
@@ -201,8 +201,9 @@ impl<'a> Context<'a> {
             self.options.steps.iter().copied().collect()
         };
         if self.pair.is_none() {
-            steps.remove(&Step::LogitLens);
-            steps.remove(&Step::Examples);
+            for step in [Step::LogitLens, Step::Examples, Step::Effects] {
+                steps.remove(&step);
+            }
         }
         if self.collection.is_none() {
             let lacking = [
@@ -212,8 +213,11 @@ impl<'a> Context<'a> {
                 Step::Examples,
                 Step::Correlated,
             ];
+            // Dialogues of a file do without.
+            let effects = (self.options.effects.dialogues.is_none()).then_some(Step::Effects);
             let lacking: Vec<&str> = lacking
                 .into_iter()
+                .chain(effects)
                 .filter(|step| steps.remove(step))
                 .map(Step::as_str)
                 .collect();
@@ -230,7 +234,7 @@ impl<'a> Context<'a> {
             steps.insert(Step::Statistics);
         }
         if self.sharded() {
-            let whole = [Step::Examples, Step::Correlated].into_iter();
+            let whole = [Step::Examples, Step::Correlated, Step::Effects].into_iter();
             let whole: Vec<&str> = whole
                 .filter(|step| steps.remove(step))
                 .map(Step::as_str)
@@ -290,7 +294,7 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// Both models with their weights, for the logit lens.
+    /// Both models with their weights, for the logit lens and the effects.
     pub(crate) fn models(&self) -> Result<Option<[Model; 2]>> {
         self.pair
             .as_ref()

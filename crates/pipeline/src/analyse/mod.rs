@@ -1,5 +1,6 @@
 //! `analyse`: everything the explorer shows of a dictionary's latents, into `study.duckdb`.
 
+mod causal;
 mod context;
 mod correlated;
 mod examples;

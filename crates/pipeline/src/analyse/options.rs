@@ -7,7 +7,7 @@ use std::str::FromStr;
 use api::ClassCounts;
 use serde::{Deserialize, Serialize};
 
-use crate::{DeviceChoice, ShardOf};
+use crate::{DeviceChoice, EffectOptions, EffectsSummary, ShardOf};
 
 /// A part of the analysis. Norms, classes and cosines are always computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -27,11 +27,13 @@ pub enum Step {
     Examples,
     /// Latents that fire together; needs activations.
     Correlated,
+    /// Causal effects of sets of latents; needs the models and dialogues, and ranks latents by Latent Scaling.
+    Effects,
 }
 
 impl Step {
     /// Every step, in the order of running.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Neighbours,
         Self::LogitLens,
         Self::Scaling,
@@ -39,6 +41,7 @@ impl Step {
         Self::Statistics,
         Self::Examples,
         Self::Correlated,
+        Self::Effects,
     ];
 
     /// The step's name on the command line.
@@ -51,6 +54,7 @@ impl Step {
             Self::Statistics => "statistics",
             Self::Examples => "examples",
             Self::Correlated => "correlated",
+            Self::Effects => "effects",
         }
     }
 }
@@ -90,6 +94,8 @@ pub struct AnalyseOptions {
     pub jump_threshold: Option<f32>,
     /// Part of the activations to read: writes a partial file, which `merge` puts together with the others.
     pub shard: Option<ShardOf>,
+    /// Dialogues and sets of the causal effects.
+    pub effects: EffectOptions,
     /// Where dictionary and models run.
     pub device: DeviceChoice,
 }
@@ -106,6 +112,7 @@ impl Default for AnalyseOptions {
             neighbours: 10,
             jump_threshold: None,
             shard: None,
+            effects: EffectOptions::default(),
             device: DeviceChoice::Auto,
         }
     }
@@ -124,6 +131,8 @@ pub struct AnalyseSummary {
     pub tokens: Option<u64>,
     /// Latents per class, verdict, and dead ones.
     pub counts: ClassCounts,
+    /// Causal effects, where this run measured them.
+    pub effects: Option<EffectsSummary>,
     /// Steps left out, and why.
     pub skipped: Vec<String>,
     /// Commands that come next.
@@ -160,6 +169,9 @@ impl fmt::Display for AnalyseSummary {
             let verdicts = self.counts.verdicts.iter();
             let verdicts = listed(&mut verdicts.map(|(verdict, count)| (verdict.as_str(), *count)));
             writeln!(f, "the chat-only latents by Latent Scaling: {verdicts}")?;
+        }
+        if let Some(effects) = &self.effects {
+            write!(f, "{effects}")?;
         }
         crate::write_next(f, &self.next)
     }

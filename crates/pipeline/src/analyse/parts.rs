@@ -68,6 +68,8 @@ impl Identity {
             jump_threshold: self.jump_threshold,
             shard: None,
             device,
+            // Effects are measured after the merge.
+            ..AnalyseOptions::default()
         }
     }
 
@@ -177,6 +179,7 @@ pub(super) fn write(
             classes: classes.collect(),
             ..ClassCounts::default()
         },
+        effects: None,
         skipped,
         next: vec![format!("stereoscope merge {}", study.display())],
     })

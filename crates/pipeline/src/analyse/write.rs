@@ -8,7 +8,8 @@ use store::{Store, Writer};
 
 use super::scan::Sums;
 use super::{
-    AnalyseSummary, Context, Step, correlated, examples, lens, neighbours, scaling, scan, weights,
+    AnalyseSummary, Context, Step, causal, correlated, examples, lens, neighbours, scaling, scan,
+    weights,
 };
 use crate::Result;
 use crate::files::read_json;
@@ -19,7 +20,7 @@ pub(super) fn write(
     context: &Context<'_>,
     steps: &BTreeSet<Step>,
     sums: Option<Sums>,
-    skipped: Vec<String>,
+    mut skipped: Vec<String>,
 ) -> Result<AnalyseSummary> {
     let options = context.options;
     let database = context.database();
@@ -41,6 +42,12 @@ pub(super) fn write(
             row.verdict = None;
         }
     }
+
+    let effects = if steps.contains(&Step::Effects) {
+        causal::run(context, &rows, &mut skipped)?
+    } else {
+        None
+    };
 
     let writer = match earlier {
         Some(_) => Writer::amend(&database, &options.dictionary)?,
@@ -88,6 +95,9 @@ pub(super) fn write(
         }
         examples::write(context, gathered, &writer, &mut tokens)?;
     }
+    if let Some(found) = &effects {
+        writer.set_effects(&found.effects)?;
+    }
     writer.set_latents(&rows)?;
     if let Some(pair) = &context.pair {
         if let Some(earlier) = earlier {
@@ -106,6 +116,7 @@ pub(super) fn write(
         latents: facts.latents,
         tokens: facts.tokens,
         counts: facts.counts,
+        effects,
         skipped,
         next: vec![format!("stereoscope serve {}", options.study.display())],
     })
