@@ -194,12 +194,8 @@ pub(crate) fn table(results: &Results, scope: CausalScope, metric: CausalMetric)
 /// What the results rest on.
 pub(crate) fn basis(results: &Results) -> String {
     let basis = |(slug, effects): &(String, Arc<CausalEffects>)| {
-        format!(
-            "{slug}: {} dialogues of {}, {} candidate latents",
-            count(effects.dialogues),
-            effects.source,
-            count(effects.candidates)
-        )
+        let candidates = count(effects.candidates);
+        format!("{slug}: {}, {candidates} candidate latents", effects.source)
     };
     let all: Vec<String> = results.iter().map(basis).collect();
     all.join(" · ")
@@ -237,7 +233,7 @@ mod tests {
         let effects = |names: &[(&str, f64)]| {
             Arc::new(CausalEffects {
                 dialogues: 12,
-                source: "held-out chats".into(),
+                source: "12 held-out dialogues".into(),
                 candidates: 40,
                 setups: names
                     .iter()
@@ -308,6 +304,6 @@ mod tests {
             ),
             "{table}"
         );
-        assert!(basis(&results()).starts_with("batchtopk: 12 dialogues of held-out chats"));
+        assert!(basis(&results()).starts_with("batchtopk: 12 held-out dialogues, 40 candidate"));
     }
 }
