@@ -327,3 +327,27 @@ async fn the_study_page_compares_dictionaries() {
         .await;
     browser.screenshot("study-compared").await;
 }
+
+#[tokio::test]
+async fn the_study_page_says_what_is_missing() {
+    let study = fixture_study();
+    let Some(server) = Server::start(study.path(), &["--browse-only"]) else {
+        return;
+    };
+    let Some(browser) = Browser::start(1280, 900).await else {
+        return;
+    };
+    browser.open(&format!("{}/", server.address)).await;
+    for (card, command) in [
+        ("effects", "--steps effects"),
+        ("ratios", "--steps scaling,baselines"),
+        ("training", "stereoscope train"),
+    ] {
+        browser
+            .wait_for(
+                card,
+                &format!("document.querySelector('[data-testid={card}] .empty')?.innerText.includes({command:?})"),
+            )
+            .await;
+    }
+}

@@ -8,6 +8,7 @@ use leptos::prelude::*;
 use crate::{
     net::{
         answer::Answer,
+        fault::Fault,
         load::{Load, use_load},
         request::Request,
     },
@@ -56,15 +57,21 @@ impl Later {
 }
 
 /// The answers with `show` once all are there; before that grey lines, or what went wrong.
-pub(super) fn shown<T: Send + Sync + 'static>(
+pub(super) fn shown<T: Default + Send + Sync + 'static>(
     loads: &Loads<T>,
     lines: usize,
     show: impl FnOnce(Vec<(String, Arc<T>)>) -> AnyView,
 ) -> AnyView {
     let mut answers = Vec::with_capacity(loads.len());
     for (slug, load) in loads {
-        if let Some(fault) = load.state.fault.get() {
-            return fault_note(&fault, Some(load.state));
+        match load.state.fault.get() {
+            // What the server does not have is as good as empty.
+            Some(Fault::Problem(problem)) if problem.status == 404 => {
+                answers.push((slug.clone(), Arc::new(T::default())));
+                continue;
+            }
+            Some(fault) => return fault_note(&fault, Some(load.state)),
+            None => {}
         }
         if let Some(answer) = load.get() {
             answers.push((slug.clone(), answer));
