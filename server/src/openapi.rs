@@ -20,6 +20,7 @@ use crate::routes::{
         dictionaries::columns::get,
         dictionaries::scaling::get,
         dictionaries::effects::get,
+        dictionaries::curves::get,
         activations::post,
         effects::post,
         generate::post,

@@ -48,6 +48,10 @@ pub fn router(app: App) -> Router {
             "/dictionaries/{dict}/effects",
             get(dictionaries::effects::get),
         )
+        .route(
+            "/dictionaries/{dict}/curves",
+            get(dictionaries::curves::get),
+        )
         .route_layer(from_fn_with_state(app.clone(), caching::tag));
     let prompts = Router::new()
         .route("/activations", post(activations::post))

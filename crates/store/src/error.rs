@@ -81,6 +81,14 @@ pub enum Error {
         /// What DuckDB said.
         message: String,
     },
+    /// A Parquet file that cannot be used.
+    #[error("{}: {message}", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what is expected.
+        message: String,
+    },
     /// The database contains a value that this program never writes.
     #[error("the study database is damaged: {0}; run `stereoscope analyse` again")]
     Damaged(String),

@@ -6,12 +6,14 @@
 mod carry;
 mod causal;
 mod cursor;
+mod curves;
 mod detail;
 mod error;
 mod examples;
 mod groups;
 pub mod manifest;
 mod pack;
+mod parquet;
 mod place;
 mod pool;
 mod query;
@@ -26,6 +28,7 @@ mod writer;
 pub use error::{Error, ErrorKind, Result};
 pub use examples::{DEFAULT_EXAMPLES, MAX_EXAMPLES};
 pub use groups::{PartRecord, ShareRecord, TwinRecord};
+pub use parquet::{ParquetDocument, ParquetFile, ParquetRow};
 pub use query::{DEFAULT_PAGE, LatentQuery};
 pub use read::{DictionaryFacts, Store};
 pub use records::{

@@ -124,6 +124,11 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
          mean FLOAT NOT NULL, max FLOAT NOT NULL",
     ),
     (
+        "curves",
+        "dictionary VARCHAR NOT NULL, place UINTEGER NOT NULL, name VARCHAR NOT NULL, step UBIGINT NOT NULL, tokens UBIGINT NOT NULL, \
+         value DOUBLE NOT NULL",
+    ),
+    (
         "revisions",
         "dictionary VARCHAR NOT NULL, revision VARCHAR NOT NULL",
     ),

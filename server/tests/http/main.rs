@@ -4,6 +4,7 @@
 
 mod common;
 mod effects;
+mod curves;
 mod openapi;
 mod problems;
 mod routes;

@@ -2,6 +2,7 @@
 
 pub(crate) mod columns;
 pub(crate) mod effects;
+pub(crate) mod curves;
 pub(crate) mod examples;
 pub(crate) mod latent;
 pub(crate) mod latents;
