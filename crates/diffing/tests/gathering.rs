@@ -56,6 +56,48 @@ fn moments_stream_and_merge() {
     }
 }
 
+/// As f16 would hold it: 11 significant bits.
+fn halved(x: f32) -> f32 {
+    f32::from_bits(x.to_bits() & !0x1fff)
+}
+
+#[test]
+fn moments_of_half_precision_rows_merge_in_any_order() {
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let rows: Vec<[f32; 2]> = (0..600)
+        .map(|_| {
+            [
+                halved(normal(&mut rng) as f32 * 30.0),
+                halved(normal(&mut rng) as f32),
+            ]
+        })
+        .collect();
+    let of = |rows: &[[f32; 2]]| {
+        let mut moments = Moments::new(2);
+        rows.iter().for_each(|row| moments.add(row).unwrap());
+        moments
+    };
+    let whole = of(&rows);
+    let mut parts: Vec<Moments> = rows.chunks(130).map(of).collect();
+    for _ in 0..5 {
+        parts.shuffle(&mut rng);
+        let mut all = Moments::new(2);
+        parts.iter().for_each(|part| all.merge(part).unwrap());
+        assert_eq!(all.count(), whole.count());
+        for d in 0..2 {
+            let (mean, std) = (whole.mean()[d], whole.std()[d]);
+            close(all.mean()[d], mean, 1e-7 + 1e-6 * mean.abs());
+            close(all.std()[d], std, 1e-7 + 1e-6 * std);
+        }
+    }
+    let mut same = whole.clone();
+    same.merge(&Moments::new(2)).unwrap();
+    assert_eq!(same, whole, "nothing changes no bit");
+    let mut taken = Moments::new(2);
+    taken.merge(&whole).unwrap();
+    assert_eq!(taken, whole);
+}
+
 #[test]
 fn linear_histogram_closes_its_last_bin() {
     let h = histogram([0.0, 0.1, 0.5, 1.0, -0.1, 1.1, f64::NAN], 0.0, 1.0, 10);
