@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::train::Train;
+
 /// See what fine-tuning changed inside a language model: crosscoders of a base model and its chat-tuned version.
 #[derive(Debug, Parser)]
 #[command(name = "stereoscope", version, propagate_version = true)]
@@ -24,9 +26,11 @@ pub(crate) enum Command {
     /// Run both models over text and keep their activations
     Collect(Collect),
     /// Train a crosscoder on the collected activations
-    Train(Train),
+    Train(Box<Train>),
     /// Compute everything the explorer shows about a dictionary's latents
     Analyse(Analyse),
+    /// Put together what several workers collected or analysed
+    Merge(Merge),
     /// Run one prompt through both models and a dictionary; prints JSON
     Activations(Activations),
     /// The demo pair: a world whose truth is known
@@ -108,15 +112,30 @@ pub(crate) struct Init {
 pub(crate) struct Collect {
     /// Folder of the study
     pub(crate) study: PathBuf,
-    /// JSON lines ({"text": …} or {"messages": […]}) or plain text; may be repeated
-    #[arg(long, required = true, num_args = 1..)]
+    /// JSON lines ({"text": …} or {"messages": […]}), Parquet (columns text, messages or conversation) or plain text; FILE#FIELD
+    /// names another field or column; may be repeated
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     pub(crate) corpus: Vec<PathBuf>,
+    /// How --tokens is divided among the corpora, for instance 1,1; without it they are read one after the other
+    #[arg(long, value_delimiter = ',', value_name = "A,B,…")]
+    pub(crate) shares: Vec<u32>,
     /// Upper bound on tokens
     #[arg(long)]
     pub(crate) tokens: u64,
     /// Longest sequence; the models' own limit if smaller
     #[arg(long, default_value_t = 1024)]
     pub(crate) context: usize,
+    /// Leave out this many tokens at the beginning of every sequence, which the models read all the same: a constant prefix of the
+    /// chat template. 0 keeps BOS
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) skip_first: usize,
+    /// Make this share of the shards, for instance 0/4, and leave the rest to other runs and `merge`; by default that of a Slurm
+    /// array or a Kubernetes Indexed Job (with STEREOSCOPE_SHARDS set to its completions), else everything
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<pipeline::ShardOf>,
+    /// Tokens after which a shard is closed; as many as fit 256 MiB by default
+    #[arg(long)]
+    pub(crate) shard_tokens: Option<u64>,
     /// Number format of the shards
     #[arg(long, value_enum, default_value_t = Format::F32)]
     pub(crate) format: Format,
@@ -137,73 +156,13 @@ pub(crate) enum Format {
     F16,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Kind {
-    L1,
-    Batchtopk,
-}
-
 #[derive(Debug, Args)]
-pub(crate) struct Train {
+pub(crate) struct Merge {
     /// Folder of the study
     pub(crate) study: PathBuf,
-    /// Name of the new dictionary
-    #[arg(long)]
-    pub(crate) slug: String,
-    /// Sparsity: the L1 penalty, or BatchTopK
-    #[arg(long, value_enum, default_value_t = Kind::Batchtopk)]
-    pub(crate) kind: Kind,
-    /// Number of latents
-    #[arg(long, default_value_t = 16_384)]
-    pub(crate) latents: usize,
-    /// Active latents per token (BatchTopK)
-    #[arg(long, default_value_t = 100)]
-    pub(crate) k: usize,
-    /// Weight of the sparsity penalty (L1)
-    #[arg(long, default_value_t = 0.041)]
-    pub(crate) mu: f64,
-    /// Training steps; instead of --epochs
-    #[arg(long, conflicts_with = "epochs")]
-    pub(crate) steps: Option<u64>,
-    /// Passes over the collected tokens; 2 if --steps is not given either
-    #[arg(long)]
-    pub(crate) epochs: Option<f64>,
-    /// Tokens per step
-    #[arg(long, default_value_t = 2048)]
-    pub(crate) batch: usize,
-    /// Learning rate; by default 2e-4/√(latents/2¹⁴) for BatchTopK, 1e-4 for L1
-    #[arg(long)]
-    pub(crate) lr: Option<f64>,
-    /// Steps until the full learning rate, at most a tenth of the run; 1000 by default
-    #[arg(long)]
-    pub(crate) warmup: Option<u64>,
-    /// Share of the run, at its end, over which the learning rate falls to 0; none by default
-    #[arg(long)]
-    pub(crate) decay: Option<f64>,
-    /// Norm of every encoder column and decoder row at the start; by default 1 for BatchTopK, 0.005 for L1
-    #[arg(long)]
-    pub(crate) init_norm: Option<f64>,
-    /// Scale each model's centred residuals to this root mean square norm; raw residuals otherwise
-    #[arg(long)]
-    pub(crate) target_rms: Option<f32>,
-    /// A latent is dead after this many tokens without firing
-    #[arg(long, default_value_t = 10_000_000)]
-    pub(crate) dead_after: u64,
-    /// Share of the sequences held out for validation
-    #[arg(long, default_value_t = 0.05)]
-    pub(crate) validation: f64,
-    /// Seed of the initial draw and the order of the data
-    #[arg(long, default_value_t = 42)]
-    pub(crate) seed: u64,
-    /// Go on from the last checkpoint of a run that was ended
-    #[arg(long)]
-    pub(crate) resume: bool,
-    /// Replace a dictionary of the same name
-    #[arg(long)]
-    pub(crate) force: bool,
-    /// A remark for the reader of the study
-    #[arg(long)]
-    pub(crate) note: Option<String>,
+    /// Where the models run, should an analysis need them: auto, cpu or cuda:N
+    #[arg(long, env = "STEREOSCOPE_DEVICE", default_value = "auto")]
+    pub(crate) device: String,
     #[command(flatten)]
     pub(crate) printing: Printing,
 }

@@ -30,11 +30,15 @@ pub(crate) fn write_whole(
     })
 }
 
-/// Writes JSON, indented, under a temporary name and renames it into place.
+/// Writes JSON, indented, under a temporary name and renames it into place; a file that says just this stays as it is.
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value)
+    let mut text = serde_json::to_string_pretty(value)
         .map_err(|error| Error::file(path, error.to_string()))?;
-    write_whole(path, |out| writeln!(out, "{text}"))
+    text.push('\n');
+    if fs::read_to_string(path).is_ok_and(|found| found == text) {
+        return Ok(());
+    }
+    write_whole(path, |out| out.write_all(text.as_bytes()))
 }
 
 /// Reads JSON; `remedy` says what to do about a file that cannot be used.
@@ -65,4 +69,42 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_whole_or_absent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let refused = write_whole(&path, |out| {
+            out.write_all(b"half")?;
+            Err(full())
+        });
+        let message = refused.unwrap_err().to_string();
+        assert!(
+            message.contains("make room") && message.contains("cannot write"),
+            "{message}"
+        );
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        write_whole(&path, |out| out.write_all(b"whole")).unwrap();
+        write_whole(&path, |_| Err(full())).unwrap_err();
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+    }
+
+    #[test]
+    fn writing_the_same_again_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        write_json(&path, &[1, 2]).unwrap();
+        let written = || fs::metadata(&path).unwrap().modified().unwrap();
+        let before = written();
+        write_json(&path, &[1, 2]).unwrap();
+        assert_eq!(written(), before);
+        write_json(&path, &[3]).unwrap();
+        assert_eq!(read_json::<[u32; 1]>(&path, "").unwrap(), [3]);
+    }
 }

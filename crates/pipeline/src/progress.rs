@@ -71,7 +71,12 @@ impl Progress for Bars {
 
     fn advance(&self, done: u64) {
         if let Some(bar) = self.bar().as_ref() {
+            let begins = bar.position() == 0;
             bar.set_position(done);
+            // What an earlier run did took no time of this one.
+            if begins {
+                bar.reset_eta();
+            }
         }
     }
 
@@ -120,7 +125,8 @@ struct Lines {
     total: u64,
     done: u64,
     figures: Map<String, Value>,
-    begun: Instant,
+    /// When how much was done first: an earlier run may have done that.
+    begun: Option<(Instant, u64)>,
     told: Option<Instant>,
 }
 
@@ -141,7 +147,7 @@ impl JsonLines {
                 total: 0,
                 done: 0,
                 figures: Map::new(),
-                begun: Instant::now(),
+                begun: None,
                 told: None,
             }),
         }
@@ -158,10 +164,13 @@ impl Lines {
             return;
         }
         self.told = Some(Instant::now());
-        let seconds = self.begun.elapsed().as_secs_f64();
-        let rate = self.done as f64 / seconds.max(f64::MIN_POSITIVE);
-        let left = (rate > 0.0 && self.total > 0)
-            .then(|| self.total.saturating_sub(self.done) as f64 / rate);
+        let rate = self.begun.and_then(|(begun, first)| {
+            let seconds = begun.elapsed().as_secs_f64();
+            (self.done > first).then(|| (self.done - first) as f64 / seconds)
+        });
+        let left = rate
+            .filter(|_| self.total > 0)
+            .map(|rate| self.total.saturating_sub(self.done) as f64 / rate);
         let mut line = json!({
             "event": "progress", "step": self.step, "unit": self.unit, "done": self.done,
             "total": (self.total > 0).then_some(self.total), "per_second": rate, "seconds_left": left,
@@ -186,13 +195,14 @@ impl Progress for JsonLines {
         state.total = total;
         state.done = 0;
         state.figures.clear();
-        state.begun = Instant::now();
+        state.begun = None;
         state.tell(true);
     }
 
     fn advance(&self, done: u64) {
         let mut state = self.state();
         state.done = done;
+        state.begun.get_or_insert((Instant::now(), done));
         state.tell(false);
     }
 
@@ -212,5 +222,46 @@ impl Progress for JsonLines {
     fn say(&self, sentence: &str) {
         self.state()
             .write(&json!({"event": "message", "text": sentence}));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_run_did_is_not_this_ones_speed() {
+        let sink = Sink::default();
+        let lines = JsonLines::new(Box::new(sink.clone()));
+        let last = || -> Value {
+            let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+            serde_json::from_str(text.lines().last().unwrap()).unwrap()
+        };
+        lines.start("train", "tokens", 1000);
+        lines.advance(900);
+        lines.finish();
+        assert_eq!(last()["done"], 900);
+        assert!(last()["per_second"].is_null() && last()["seconds_left"].is_null());
+        lines.advance(950);
+        lines.finish();
+        let rate = last()["per_second"].as_f64().unwrap();
+        let left = last()["seconds_left"].as_f64().unwrap();
+        assert!((left * rate - 50.0).abs() < 1e-6, "{left} {rate}");
     }
 }

@@ -15,7 +15,6 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::corpus::Origin;
-use crate::files::write_whole;
 use crate::{Error, Result};
 
 /// Number format of stored activations.
@@ -125,8 +124,8 @@ impl Shard {
             .collect()
     }
 
-    /// Writes the shard under a temporary name and renames it into place.
-    pub(crate) fn write(&self, path: &Path, width: usize, precision: Precision) -> Result<()> {
+    /// The shard's file. `width` is D.
+    pub(crate) fn to_bytes(&self, width: usize, precision: Precision) -> Result<Vec<u8>> {
         let activations = encode(&self.activations, precision);
         let tokens: Vec<u8> = self.tokens.iter().flat_map(|t| t.to_le_bytes()).collect();
         let kinds: Vec<u8> = self.kinds.iter().map(|&kind| code(kind)).collect();
@@ -139,7 +138,9 @@ impl Shard {
             .flat_map(|start| (start as u64).to_le_bytes())
             .collect();
         let rows = self.tokens.len();
-        let fault = |error: &dyn std::fmt::Display| Error::file(path, error.to_string());
+        let fault = |error: &dyn std::fmt::Display| {
+            Error::Mismatch(format!("a shard cannot be put together: {error}"))
+        };
         let view = |dtype, shape: Vec<usize>, bytes| {
             TensorView::new(dtype, shape, bytes).map_err(|error| fault(&error))
         };
@@ -158,8 +159,7 @@ impl Shard {
         ];
         let origins = serde_json::to_string(&self.origins).map_err(|error| fault(&error))?;
         let metadata = HashMap::from([("origins".to_string(), origins)]);
-        let bytes = safetensors::serialize(views, Some(metadata)).map_err(|error| fault(&error))?;
-        write_whole(path, |out| out.write_all(&bytes))
+        safetensors::serialize(views, Some(metadata)).map_err(|error| fault(&error))
     }
 
     /// Reads a shard of width D and checks it: names, shapes, order of offsets, finite activations.
@@ -365,10 +365,7 @@ mod tests {
     }
 
     fn written(shard: &Shard, precision: Precision) -> Vec<u8> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("s");
-        shard.write(&path, 1, precision).unwrap();
-        load(&path).unwrap()
+        shard.to_bytes(1, precision).unwrap()
     }
 
     #[test]
@@ -382,6 +379,25 @@ mod tests {
             assert_eq!(sequences[1].roles, [Role::Assistant]);
             assert_eq!(sequences[0].activations, [1.0, -2.0, 0.5, 4.0]);
             assert_eq!(sequences[1].origin.source, "b");
+        }
+    }
+
+    /// What bf16 cannot hold exactly comes back as the nearest number that it can.
+    #[test]
+    fn half_precision_rounds_to_the_nearest() {
+        let mut rough = shard();
+        let values = [1.0 + 1.0 / 512.0, -3.140_625, 1e-3, 65_504.0, 0.1, -0.2];
+        rough.activations = values.to_vec();
+        for (precision, digits) in [(Precision::Bf16, 8), (Precision::F16, 11)] {
+            let back = Shard::read(Path::new("s"), 1, &written(&rough, precision)).unwrap();
+            for (found, value) in back.activations.iter().zip(values) {
+                assert!(
+                    (found - value).abs() <= value.abs() * 0.5f32.powi(digits),
+                    "{found}"
+                );
+            }
+            let again = Shard::read(Path::new("s"), 1, &written(&back, precision)).unwrap();
+            assert_eq!(again, back, "what was rounded once stays");
         }
     }
 

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device};
 use gemma::{Checkpoint, Model, Tokenizer};
+use serde_json::{Map, Value};
 use store::manifest::{FILE, Manifest};
 
+use crate::files::{checksum, read_json};
 use crate::{Error, Progress, Result};
 
 /// Both checkpoints of a study, checked without reading weights.
@@ -44,6 +46,7 @@ impl Pair {
                 )));
             }
         }
+        same_tokenizers(base.dir(), chat.dir())?;
         let tokenizer = Tokenizer::open(chat.dir())?;
         Ok(Self {
             base,
@@ -91,6 +94,73 @@ impl Pair {
         let models = [load(&self.base, 0.0)?, load(&self.chat, 1.0)?];
         progress.finish();
         Ok(models)
+    }
+}
+
+/// Refuses a pair whose tokenizers give other ids for the same text. A base model may have no tokenizer of its own.
+fn same_tokenizers(base: &Path, chat: &Path) -> Result<()> {
+    let paths = [base, chat].map(|folder| folder.join("tokenizer.json"));
+    if !paths.iter().all(|path| path.exists()) {
+        return Ok(());
+    }
+    if checksum(&paths[0])? == checksum(&paths[1])? {
+        return Ok(());
+    }
+    let remedy = "restore it from the original checkpoint";
+    let [b, c]: [Value; 2] = [read_json(&paths[0], remedy)?, read_json(&paths[1], remedy)?];
+    // What stands around a text and how ids become text again is not compared: nothing here uses it.
+    let added = difference("added_tokens", &names(&b), &names(&c));
+    let found = added.or_else(|| {
+        let mut parts = ["normalizer", "pre_tokenizer", "model"].into_iter();
+        parts.find_map(|part| difference(part, &b[part], &c[part]))
+    });
+    match found {
+        None => Ok(()),
+        Some((place, [in_base, in_chat])) => Err(Error::Mismatch(format!(
+            "the two models' tokenizers differ: {place} is {in_base} in {}, {in_chat} in {}; name a base model and its own tuned version",
+            paths[0].display(),
+            paths[1].display()
+        ))),
+    }
+}
+
+/// Names of the added tokens by id.
+fn names(tokenizer: &Value) -> Value {
+    let tokens = tokenizer["added_tokens"].as_array();
+    let names = tokens.into_iter().flatten();
+    names
+        .map(|token| (token["id"].to_string(), token["content"].clone()))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+/// The first place where two values differ, and what they have there.
+fn difference(place: &str, a: &Value, b: &Value) -> Option<(String, [String; 2])> {
+    let absent = Value::Null;
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => a.keys().chain(b.keys()).find_map(|key| {
+            let [a, b] = [a, b].map(|object| object.get(key).unwrap_or(&absent));
+            difference(&format!("{place}.{key}"), a, b)
+        }),
+        (Value::Array(a), Value::Array(b)) => (0..a.len().max(b.len())).find_map(|at| {
+            let [a, b] = [a, b].map(|list| list.get(at).unwrap_or(&absent));
+            difference(&format!("{place}[{at}]"), a, b)
+        }),
+        _ if a == b => None,
+        _ => Some((place.to_string(), [a, b].map(shown))),
+    }
+}
+
+/// The beginning of a value.
+fn shown(value: &Value) -> String {
+    const MOST: usize = 60;
+    if value.is_null() {
+        return "absent".into();
+    }
+    let text = value.to_string();
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
     }
 }
 

@@ -82,9 +82,18 @@ fn a_dictionary_is_trained_and_named_in_the_study() {
         assert_eq!(entry.kind.as_deref(), Some(name));
         assert_eq!(entry.note.as_deref(), Some("a test"));
         let lines = fs::read_to_string(summary.folder.join("metrics.jsonl")).unwrap();
-        assert_eq!(lines.lines().count(), 40);
-        let first: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
-        assert!(first["fve_chat"].is_number() && first["l0"].is_number());
+        let lines: Vec<serde_json::Value> = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 41, "every step, and the validation at the end");
+        assert_eq!(lines[0]["stage"], "train");
+        assert_eq!(
+            (&lines[40]["stage"], &lines[40]["step"]),
+            (&"val".into(), &39.into())
+        );
+        assert_eq!(lines[7]["num_tokens"], 8 * 128);
+        assert!(lines[0]["loss"].is_number() && lines[40]["fve_chat"].is_number());
 
         let analysis = AnalyseOptions {
             study: study.path.clone(),
@@ -102,6 +111,20 @@ fn a_dictionary_is_trained_and_named_in_the_study() {
         assert_eq!(stored.steps, Some(40));
         assert_eq!(stored.settings, summary.training.settings);
         assert_eq!(facts.latents, 64);
+        let curves = open_store(&study.path)
+            .unwrap()
+            .curves(&options.slug)
+            .unwrap();
+        assert_eq!(curves.steps, (0..40).collect::<Vec<_>>());
+        assert_eq!(curves.tokens[39], 40 * 128);
+        let curve = |name: &str| {
+            let found = curves.curves.iter().find(|curve| curve.name == name);
+            found.unwrap().values.clone()
+        };
+        assert_eq!(curve("train/loss")[3], lines[3]["loss"].as_f64());
+        let last = curve("val/l0");
+        assert_eq!((last[38], last[39]), (None, stored.l0));
+        assert_eq!(curves.curves[0].name, "train/loss", "worth reading first");
     }
     let hidden: Vec<_> = fs::read_dir(study.path.join("dictionaries"))
         .unwrap()

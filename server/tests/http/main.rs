@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers fail as the tests do
 
 mod common;
-mod effects;
 mod curves;
+mod effects;
 mod openapi;
 mod problems;
 mod routes;

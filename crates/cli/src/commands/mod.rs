@@ -4,6 +4,7 @@ pub(crate) mod activations;
 pub(crate) mod organism;
 pub(crate) mod serve;
 pub(crate) mod study;
+pub(crate) mod train;
 
 use std::str::FromStr;
 

@@ -1,18 +1,13 @@
-//! `init`, `collect`, `train` and `analyse`: a study from two checkpoints and text.
+//! `init`, `collect`, `merge` and `analyse`: a study from two checkpoints and text.
 
 use pipeline::{
-    AnalyseOptions, CollectOptions, EffectOptions, InitOptions, Kind, ModelRef, Precision,
-    Settings, ShardOf, TrainOptions, reference,
+    AnalyseOptions, CollectOptions, EffectOptions, InitOptions, MergeOptions, ModelRef, Precision,
+    ShardOf, reference,
 };
 
 use super::device;
-use crate::arguments::{self, Analyse, Collect, Format, Init, Train};
+use crate::arguments::{Analyse, Collect, Format, Init, Merge};
 use crate::failure::Failure;
-
-/// Passes over the tokens, and norms at the start, of the paper's runs.
-const EPOCHS: f64 = 2.0;
-const INIT_NORM_L1: f64 = 0.005;
-const INIT_NORM_BATCH_TOP_K: f64 = 1.0;
 
 /// Writes study.toml.
 pub(crate) fn init(init: Init) -> Result<(), Failure> {
@@ -46,8 +41,12 @@ pub(crate) fn collect(collect: Collect) -> Result<(), Failure> {
     let options = CollectOptions {
         study: collect.study,
         corpora: collect.corpus,
+        shares: collect.shares,
         tokens: collect.tokens,
         context: collect.context,
+        skip_first: collect.skip_first,
+        shard_tokens: collect.shard_tokens,
+        shard: shard(collect.shard)?,
         precision: match collect.format {
             Format::F32 => Precision::F32,
             Format::Bf16 => Precision::Bf16,
@@ -61,53 +60,14 @@ pub(crate) fn collect(collect: Collect) -> Result<(), Failure> {
     collect.printing.summary(&summary)
 }
 
-/// Trains a crosscoder.
-pub(crate) fn train(train: Train) -> Result<(), Failure> {
-    let progress = train.printing.progress();
-    let printing = train.printing;
-    let summary = pipeline::train(&train_options(train), progress.as_ref())?;
-    printing.summary(&summary)
-}
-
-fn train_options(train: Train) -> TrainOptions {
-    let kind = match train.kind {
-        arguments::Kind::L1 => Kind::L1,
-        arguments::Kind::Batchtopk => Kind::BatchTopK,
+/// Puts together what several workers made.
+pub(crate) fn merge(merge: Merge) -> Result<(), Failure> {
+    let options = MergeOptions {
+        study: merge.study,
+        device: device(&merge.device)?,
     };
-    let defaults = Settings::default();
-    let settings = Settings {
-        kind,
-        steps: train.steps.unwrap_or(defaults.steps),
-        k: train.k,
-        l1_penalty: train.mu,
-        lr: train.lr,
-        warmup_steps: train.warmup.unwrap_or(defaults.warmup_steps),
-        norm_init_scale: Some(train.init_norm.unwrap_or(match kind {
-            Kind::L1 => INIT_NORM_L1,
-            Kind::BatchTopK => INIT_NORM_BATCH_TOP_K,
-        })),
-        dead_after_tokens: train.dead_after,
-        seed: train.seed,
-        ..defaults
-    };
-    TrainOptions {
-        study: train.study,
-        slug: train.slug,
-        dict_size: train.latents,
-        settings,
-        epochs: train
-            .steps
-            .is_none()
-            .then(|| train.epochs.unwrap_or(EPOCHS)),
-        decay: train.decay,
-        batch: train.batch,
-        validation: train.validation,
-        target_rms: train.target_rms,
-        resume: train.resume,
-        force: train.force,
-        note: train.note,
-        ..TrainOptions::default()
-    }
+    let summary = pipeline::merge(&options, merge.printing.progress().as_ref())?;
+    merge.printing.summary(&summary)
 }
 
 /// The share of the work that was asked for, else the one that a scheduler gives.

@@ -25,7 +25,7 @@ pub(super) fn run(
         (None, None) => return Ok(None),
     };
     if dialogues.is_empty() {
-        let sentence = "skipped effects: no collected sequence has an answer; collect conversations, or name a file of them with --dialogues";
+        let sentence = "skipped effects: no collected sequence is whole and has an answer; collect conversations, or name a file of them with --dialogues";
         context.progress.say(sentence);
         skipped.push(sentence.into());
         return Ok(None);

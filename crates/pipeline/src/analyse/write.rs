@@ -13,7 +13,7 @@ use super::{
 };
 use crate::Result;
 use crate::files::read_json;
-use crate::train::SUMMARY;
+use crate::train::{SUMMARY, curves};
 
 /// Writes the dictionary's rows: those of the steps, and what earlier steps found out about the same.
 pub(super) fn write(
@@ -66,6 +66,9 @@ pub(super) fn write(
     )?;
     if let Some(training) = training(&context.folder)? {
         writer.set_training(&training)?;
+    }
+    if let Some(curves) = curves(&context.folder)? {
+        writer.set_curves(&curves)?;
     }
     let mut tokens = BTreeSet::new();
     if let Some(statistics) = &sums.statistics {

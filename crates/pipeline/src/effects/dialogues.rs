@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::scopes::{Scored, scored};
 use crate::batches::is_held_out;
 use crate::collection::Collection;
-use crate::corpus::{Content, Documents};
+use crate::corpus::{Content, Documents, Source};
 use crate::train::VALIDATION;
 use crate::{Error, Result};
 
@@ -59,6 +59,8 @@ impl Dialogue {
 impl Dialogues {
     /// The first `most` sequences of the collection with an answer, those that training by default holds out before the others.
     ///
+    /// None of a collection without the beginnings of its sequences: the models would read them without their first tokens.
+    ///
     /// Only token ids are read: residuals are computed anew, because both models have to run on every dialogue anyway, and stored ones
     /// may be rounded.
     pub(crate) fn collected(
@@ -67,6 +69,11 @@ impl Dialogues {
         most: usize,
     ) -> Result<Self> {
         let (mut held_out, mut others) = (Vec::new(), Vec::new());
+        let most = if collection.identity.skip_first > 0 {
+            0
+        } else {
+            most
+        };
         let mut number = 0u64;
         'shards: for entry in &collection.shards {
             let tokens = tokens(&collection.path(entry), entry.tokens)?;
@@ -108,7 +115,7 @@ impl Dialogues {
         })
     }
 
-    /// The first `most` conversations of a file of JSON lines that have an answer.
+    /// The first `most` conversations of a corpus (JSON lines or Parquet, `FILE#FIELD` for another field) that have an answer.
     pub(crate) fn file(
         path: &Path,
         tokenizer: &Tokenizer,
@@ -116,7 +123,8 @@ impl Dialogues {
         context: usize,
     ) -> Result<Self> {
         let mut all = Vec::new();
-        let mut documents = Documents::open(path)?;
+        let corpus = Source::of(path);
+        let mut documents = Documents::open(&corpus)?;
         while all.len() < most {
             let Some(document) = documents.next().transpose()? else {
                 break;
@@ -127,13 +135,9 @@ impl Dialogues {
                     document.place
                 )));
             };
-            let messages: Vec<gemma::Message> = messages
-                .into_iter()
-                .map(|message| gemma::Message {
-                    role: message.role,
-                    content: message.content,
-                })
-                .collect();
+            if messages.is_empty() {
+                continue;
+            }
             let mut ids = tokenizer
                 .encode_messages(&messages, false)
                 .map_err(|error| Error::Mismatch(format!("{}: {error}", document.place)))?;
@@ -146,9 +150,8 @@ impl Dialogues {
                 "no conversation in it has an answer; give conversations that end with the assistant's turn",
             ));
         }
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
         Ok(Self {
-            source: format!("{} dialogues of {name}", all.len()),
+            source: format!("{} dialogues of {}", all.len(), corpus.name()),
             all,
         })
     }

@@ -53,7 +53,7 @@ pub(crate) fn study() -> Study {
     }
 }
 
-fn documents(count: usize) -> String {
+pub(crate) fn documents(count: usize) -> String {
     let things = ["Peru", "Norway", "a lock", "the owl", "sushi", "Lima"];
     let verbs = ["is", "eats", "picks", "likes", "sees"];
     (0..count)

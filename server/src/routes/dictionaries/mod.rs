@@ -1,8 +1,8 @@
 //! `/api/v1/dictionaries/{dict}/…`
 
 pub(crate) mod columns;
-pub(crate) mod effects;
 pub(crate) mod curves;
+pub(crate) mod effects;
 pub(crate) mod examples;
 pub(crate) mod latent;
 pub(crate) mod latents;

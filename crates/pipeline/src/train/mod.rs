@@ -1,120 +1,34 @@
 //! `train`: a crosscoder on the collected activations.
 
-use std::fmt;
+mod log;
+mod options;
+
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use api::TrainingSummary;
-use crosscoder::train::{Origin, Settings, StepMetrics, Trainer};
+use crosscoder::train::{Origin, Settings, Trainer, Validation};
 use crosscoder::{Kind, Normalizer};
 use serde::{Deserialize, Serialize};
 use store::Writer;
 use store::manifest::{DictionaryRef, Manifest, check_slug};
 
+pub(crate) use self::log::curves;
+use self::log::{Log, Point};
+pub use self::options::{TrainOptions, TrainSummary};
 use crate::batches::{Batches, validation_rows};
 use crate::collection::Collection;
-use crate::files::{read_json, write_json, write_whole};
+use crate::files::{read_json, write_json};
+use crate::order::DataOrder;
 use crate::{Error, Progress, Result};
 
 /// The summary beside a trained dictionary.
 pub(crate) const SUMMARY: &str = "training.json";
-/// One JSON object per logged step, beside a trained dictionary.
-const METRICS: &str = "metrics.jsonl";
 /// What a run under way was started with.
 const RUN: &str = "run.json";
 
 /// Share of the sequences held out for validation unless another is given.
 pub(crate) const VALIDATION: f64 = 0.05;
-
-/// What `train` needs.
-#[derive(Clone, Debug)]
-pub struct TrainOptions {
-    /// Folder of the study.
-    pub study: PathBuf,
-    /// Name of the new dictionary.
-    pub slug: String,
-    /// Number of latents F.
-    pub dict_size: usize,
-    /// Hyper-parameters; `kind` is among them.
-    pub settings: Settings,
-    /// Passes over the training tokens; sets `settings.steps` if given.
-    pub epochs: Option<f64>,
-    /// Share of the run, at its end, over which the rate falls to 0; sets `settings.decay_start` if given.
-    pub decay: Option<f64>,
-    /// Tokens of a batch.
-    pub batch: usize,
-    /// Share of the sequences held out for validation.
-    pub validation: f64,
-    /// Root mean square norm to which each model's centred residuals are scaled; `None` trains on raw residuals.
-    pub target_rms: Option<f32>,
-    /// Steps between two checkpoints; 0 writes none.
-    pub checkpoint_every: u64,
-    /// Steps between two lines of metrics.
-    pub log_every: u64,
-    /// Goes on from the last checkpoint of a run that was ended.
-    pub resume: bool,
-    /// Replaces a dictionary of the same name.
-    pub force: bool,
-    /// A remark for the reader of the study.
-    pub note: Option<String>,
-}
-
-impl Default for TrainOptions {
-    fn default() -> Self {
-        Self {
-            study: PathBuf::new(),
-            slug: String::new(),
-            dict_size: 16_384,
-            settings: Settings::default(),
-            epochs: None,
-            decay: None,
-            batch: 2048,
-            validation: VALIDATION,
-            target_rms: None,
-            checkpoint_every: 1000,
-            log_every: 10,
-            resume: false,
-            force: false,
-            note: None,
-        }
-    }
-}
-
-/// What `train` did.
-#[derive(Clone, Debug, Serialize)]
-pub struct TrainSummary {
-    /// Folder of the dictionary.
-    pub folder: PathBuf,
-    /// Step from which the run went on; 0 for a new one.
-    pub resumed: u64,
-    /// Numbers on validation tokens.
-    pub training: TrainingSummary,
-    /// Commands that come next.
-    pub next: Vec<String>,
-}
-
-impl fmt::Display for TrainSummary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let training = &self.training;
-        let percent = |share: Option<f64>| {
-            share.map_or_else(|| "?".into(), |share| format!("{:.1} %", 100.0 * share))
-        };
-        writeln!(
-            f,
-            "trained {}: fraction of variance explained {} (base) and {} (chat), L0 {}, dead {}, after {} tokens",
-            self.folder.display(),
-            percent(training.fve.map(|fve| fve[0])),
-            percent(training.fve.map(|fve| fve[1])),
-            training
-                .l0
-                .map_or_else(|| "?".into(), |l0| format!("{l0:.1}")),
-            percent(training.dead_share),
-            training.tokens.unwrap_or(0),
-        )?;
-        crate::write_next(f, &self.next)
-    }
-}
 
 /// What determines a run; a checkpoint is used only for the same.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -122,16 +36,10 @@ struct Run {
     activations: String,
     dict_size: usize,
     batch: usize,
+    order: DataOrder,
     validation: f64,
     target_rms: Option<f32>,
     settings: Settings,
-}
-
-/// A line of the metrics file.
-#[derive(Serialize, Deserialize)]
-struct Line {
-    #[serde(flatten)]
-    metrics: StepMetrics,
 }
 
 /// Trains a crosscoder, writes it to `dictionaries/SLUG` of the study and names it in `study.toml`. What the database said of an older
@@ -144,7 +52,7 @@ pub fn train(options: &TrainOptions, progress: &dyn Progress) -> Result<TrainSum
     let study = &options.study;
     let manifest = Manifest::read(study)?;
     check_slug(&options.slug).map_err(Error::Mismatch)?;
-    check_options(options)?;
+    options.check()?;
     let folder = study.join("dictionaries").join(&options.slug);
     if !options.force && (manifest.dictionary(&options.slug).is_ok() || folder.exists()) {
         return Err(Error::Mismatch(format!(
@@ -159,12 +67,19 @@ pub fn train(options: &TrainOptions, progress: &dyn Progress) -> Result<TrainSum
             collection.identity.layer, manifest.layer
         )));
     }
+    let order = options.order_of(&collection);
     let mut batches = Batches::new(
         &collection,
+        order,
         options.validation,
         options.settings.seed,
         options.batch,
     )?;
+    for (corpus, tokens) in batches.unused() {
+        progress.say(&format!(
+            "corpora alternate strictly and are cut to the shortest: {tokens} tokens of {corpus} stay unused (--order mix reads all)"
+        ));
+    }
     let mut settings = options.settings.clone();
     if let Some(epochs) = options.epochs {
         settings.steps = (epochs * batches.epoch_steps() as f64).round().max(1.0) as u64;
@@ -179,6 +94,7 @@ pub fn train(options: &TrainOptions, progress: &dyn Progress) -> Result<TrainSum
         activations: collection.identity.hash(),
         dict_size: options.dict_size,
         batch: options.batch,
+        order,
         validation: options.validation,
         target_rms: options.target_rms,
         settings,
@@ -189,9 +105,16 @@ pub fn train(options: &TrainOptions, progress: &dyn Progress) -> Result<TrainSum
     let mut trainer = begin(options, &run, &collection, &work)?;
     let resumed = trainer.steps_done();
     batches.seek(resumed);
-    steps(options, &mut trainer, &mut batches, &work, progress)?;
-
-    let training = summarise(options, &run, &mut trainer, &collection, progress)?;
+    let mut monitor = Monitor::new(options, &collection, order, &work, resumed, progress)?;
+    let validation = steps(&mut monitor, &mut trainer, &mut batches, &work)?;
+    let training = TrainingSummary {
+        fve: validation.as_ref().map(|found| found.fve),
+        l0: validation.as_ref().map(|found| found.l0),
+        dead_share: validation.as_ref().map(|found| found.dead_share),
+        tokens: Some(trainer.tokens_seen()),
+        steps: Some(trainer.steps_done()),
+        settings: shown_settings(options, &run, &trainer),
+    };
     let origin = Origin {
         layer: Some(manifest.layer),
         lm_name: Some("chat-base".into()),
@@ -213,46 +136,21 @@ pub fn train(options: &TrainOptions, progress: &dyn Progress) -> Result<TrainSum
     )?;
     let writer = Writer::replace(&study.join(store::DATABASE), &options.slug)?;
     writer.set_training(&training)?;
+    if let Some(curves) = curves(&folder)? {
+        writer.set_curves(&curves)?;
+    }
     writer.finish()?;
     let shown = study.display();
     Ok(TrainSummary {
         folder,
         resumed,
+        look: options::look(&training),
         training,
         next: vec![
             format!("stereoscope analyse {shown} --dictionary {}", options.slug),
             format!("stereoscope serve {shown}"),
         ],
     })
-}
-
-fn check_options(options: &TrainOptions) -> Result<()> {
-    if !(0.0..=0.5).contains(&options.validation) {
-        return Err(Error::Mismatch(format!(
-            "the validation share is {}, expected 0 to 0.5",
-            options.validation
-        )));
-    }
-    if let Some(decay) = options.decay
-        && !(0.0..=1.0).contains(&decay)
-    {
-        return Err(Error::Mismatch(format!(
-            "decay is {decay}, expected a share from 0 to 1"
-        )));
-    }
-    if let Some(epochs) = options.epochs
-        && !(epochs.is_finite() && epochs > 0.0)
-    {
-        return Err(Error::Mismatch(format!(
-            "epochs is {epochs}, expected a positive number"
-        )));
-    }
-    if options.log_every == 0 {
-        return Err(Error::Mismatch(
-            "log_every is 0, expected at least 1".into(),
-        ));
-    }
-    Ok(())
 }
 
 /// A new trainer, or one from the last checkpoint, and the working folder it belongs to.
@@ -301,103 +199,116 @@ fn begin(
     )?)
 }
 
-/// The folder of a run's checkpoint, if it has one. The trainer replaces its file in one go.
+/// The folder of a run's checkpoint, if it has one. The trainer replaces its file in one go; a kill during the first may have left
+/// a temporary file alone.
 fn last_checkpoint(work: &Path) -> Option<PathBuf> {
     let folder = work.join("checkpoint");
-    folder.is_dir().then_some(folder)
+    let mut files = fs::read_dir(&folder).ok()?.flatten();
+    let complete = files.any(|file| file.path().extension().is_some_and(|e| e == "safetensors"));
+    complete.then_some(folder)
 }
 
+/// What is measured of a run under way, and where it is written.
+struct Monitor<'a> {
+    options: &'a TrainOptions,
+    progress: &'a dyn Progress,
+    log: Log,
+    /// Held-out rows [N, 2, D] and the numbers of a batch of them; no rows if there are too few.
+    held_out: Vec<f32>,
+    held_out_batch: usize,
+}
+
+impl<'a> Monitor<'a> {
+    fn new(
+        options: &'a TrainOptions,
+        collection: &Collection,
+        order: DataOrder,
+        work: &Path,
+        steps_done: u64,
+        progress: &'a dyn Progress,
+    ) -> Result<Self> {
+        let log = Log::open(work, steps_done)?;
+        let mut held_out = validation_rows(collection, order, options.validation)?;
+        let row = 2 * collection.identity.hidden_size;
+        // A small remainder has no variance worth averaging; it stays only when it is all there is.
+        let held_out_batch = options.batch.min(held_out.len() / row) * row;
+        if held_out_batch < 2 * row {
+            progress.say("no validation: fewer than two held-out tokens; give a larger share or collect more");
+            held_out.clear();
+        }
+        Ok(Self {
+            options,
+            progress,
+            log,
+            held_out,
+            held_out_batch,
+        })
+    }
+
+    /// Measures the dictionary on the held-out rows: plain means over batches.
+    fn validate(&mut self, trainer: &mut Trainer, point: Point) -> Result<Option<Validation>> {
+        if self.held_out.is_empty() {
+            return Ok(None);
+        }
+        let batches = self.held_out.chunks_exact(self.held_out_batch);
+        let validation = trainer.validate(batches)?;
+        self.log.write("val", point, &validation)?;
+        Ok(Some(validation))
+    }
+}
+
+/// Trains to the end; the validation there.
 fn steps(
-    options: &TrainOptions,
+    monitor: &mut Monitor<'_>,
     trainer: &mut Trainer,
     batches: &mut Batches<'_>,
     work: &Path,
-    progress: &dyn Progress,
-) -> Result<()> {
+) -> Result<Option<Validation>> {
+    let (options, progress) = (monitor.options, monitor.progress);
     let total = trainer.settings().steps;
     let batch = options.batch as u64;
-    let path = work.join(METRICS);
-    keep_lines_before(&path, trainer.steps_done())?;
-    let mut log = fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&path)
-        .map_err(Error::io("write", &path))?;
+    let epoch_steps = batches.epoch_steps().max(1);
+    let point = |trainer: &Trainer| {
+        let step = trainer.steps_done().saturating_sub(1);
+        Point {
+            step,
+            epoch: step / epoch_steps,
+            tokens: trainer.tokens_seen(),
+        }
+    };
     progress.start("train", "tokens", total * batch);
     progress.advance(trainer.steps_done() * batch);
     while trainer.steps_done() < total {
         let metrics = trainer.step(batches.take()?)?;
         let done = trainer.steps_done();
         progress.advance(done * batch);
-        if metrics.step.is_multiple_of(options.log_every) || done == total {
+        let due = |every: u64| every > 0 && done.is_multiple_of(every) && done < total;
+        let validate = due(options.validate_every);
+        if metrics.step.is_multiple_of(options.log_every) || done == total || validate {
             progress.figures(&[
                 ("step", done as f64),
                 ("fve_base", metrics.fve[0]),
                 ("fve_chat", metrics.fve[1]),
                 ("l0", metrics.l0),
                 ("dead", metrics.dead_share),
+                ("loss", metrics.loss),
             ]);
-            let line = serde_json::to_string(&Line { metrics })
-                .map_err(|error| Error::file(&path, error.to_string()))?;
-            writeln!(log, "{line}").map_err(Error::io("write", &path))?;
+            monitor.log.write("train", point(trainer), &metrics)?;
         }
-        if options.checkpoint_every > 0
-            && done.is_multiple_of(options.checkpoint_every)
-            && done < total
-        {
+        if validate && let Some(found) = monitor.validate(trainer, point(trainer))? {
+            progress.say(&format!(
+                "after step {done}: on held-out tokens {}",
+                options::shown(Some(found.fve), Some(found.l0), Some(found.dead_share))
+            ));
+        }
+        if due(options.checkpoint_every) {
             let folder = work.join("checkpoint");
             fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
             trainer.checkpoint(&folder)?;
         }
     }
     progress.finish();
-    Ok(())
-}
-
-/// Removes lines that the run, going on from a checkpoint, will write again.
-fn keep_lines_before(path: &Path, step: u64) -> Result<()> {
-    if !path.exists() {
-        return Ok(());
-    }
-    let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
-    let kept: Vec<&str> = text
-        .lines()
-        .filter(|line| {
-            serde_json::from_str::<Line>(line).is_ok_and(|line| line.metrics.step < step)
-        })
-        .collect();
-    write_whole(path, |out| {
-        kept.iter().try_for_each(|line| writeln!(out, "{line}"))
-    })
-}
-
-/// Measures the dictionary on the held-out sequences.
-fn summarise(
-    options: &TrainOptions,
-    run: &Run,
-    trainer: &mut Trainer,
-    collection: &Collection,
-    progress: &dyn Progress,
-) -> Result<TrainingSummary> {
-    let rows = validation_rows(collection, options.validation)?;
-    let row = 2 * collection.identity.hidden_size;
-    // A small remainder has no variance worth averaging; it stays only when it is all there is.
-    let size = options.batch.min(rows.len() / row) * row;
-    let mut training = TrainingSummary {
-        tokens: Some(trainer.tokens_seen()),
-        steps: Some(trainer.steps_done()),
-        settings: shown_settings(options, run, trainer),
-        ..TrainingSummary::default()
-    };
-    if size < 2 * row {
-        progress.say("skipped validation: fewer than two held-out tokens; give a larger share or collect more");
-        return Ok(training);
-    }
-    let validation = trainer.validate(rows.chunks_exact(size))?;
-    training.fve = Some(validation.fve);
-    training.l0 = Some(validation.l0);
-    training.dead_share = Some(validation.dead_share);
-    Ok(training)
+    monitor.validate(trainer, point(trainer))
 }
 
 fn shown_settings(options: &TrainOptions, run: &Run, trainer: &Trainer) -> Vec<(String, String)> {
@@ -420,6 +331,7 @@ fn shown_settings(options: &TrainOptions, run: &Run, trainer: &Trainer) -> Vec<(
     }
     shown.extend([
         ("batch".into(), run.batch.to_string()),
+        ("order".into(), run.order.as_str().into()),
         ("rate".into(), settings.base_lr(run.dict_size).to_string()),
         ("warm-up steps".into(), settings.warmup_steps.to_string()),
         (

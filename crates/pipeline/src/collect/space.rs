@@ -1,0 +1,83 @@
+//! Room on the disk: what a collection needs, and what there is.
+
+use std::path::Path;
+
+use super::plan::Plan;
+use crate::{Error, Progress, Result};
+
+/// Says what the plan needs, and refuses it where the system knows that the disk is too small; `done` tokens are there already.
+pub(super) fn announce(
+    folder: &Path,
+    plan: &Plan,
+    done: u64,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let all = plan.identity.bytes(plan.tokens());
+    let needed = plan.identity.bytes(plan.tokens().saturating_sub(done));
+    // Not every file system tells.
+    let free = fs4::available_space(folder).ok();
+    let mut sentence = format!(
+        "{} tokens in {} sequences, 2 × {} numbers each, take {} in {}",
+        plan.tokens(),
+        plan.sequences(),
+        plan.identity.hidden_size,
+        size(all),
+        folder.display()
+    );
+    if done > 0 {
+        sentence.push_str(&format!("; {} are still to be written", size(needed)));
+    }
+    if let Some(free) = free {
+        sentence.push_str(&format!("; {} are free there", size(free)));
+    }
+    progress.say(&sentence);
+    fits(folder, needed, free)
+}
+
+fn fits(folder: &Path, needed: u64, free: Option<u64>) -> Result<()> {
+    match free {
+        Some(free) if free < needed => Err(Error::Mismatch(format!(
+            "the activations need {} more, but {} has only {} free; give fewer --tokens or --format bf16, or move the study to a larger disk",
+            size(needed),
+            folder.display(),
+            size(free)
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// A size for a person.
+fn size(count: u64) -> String {
+    let mut value = count as f64 / 1000.0;
+    for unit in ["kB", "MB", "GB"] {
+        if value < 1000.0 {
+            return format!("{value:.1} {unit}");
+        }
+        value /= 1000.0;
+    }
+    format!("{value:.1} TB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_is_too_small_is_refused() {
+        let folder = Path::new("study/activations");
+        fits(folder, 2_000_000, Some(2_000_000)).unwrap();
+        fits(folder, 2_000_000, None).unwrap();
+        let refused = fits(folder, 2_500_000, Some(2_000_000))
+            .unwrap_err()
+            .to_string();
+        for part in ["2.5 MB", "2.0 MB", "study/activations", "bf16"] {
+            assert!(refused.contains(part), "{refused}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_for_people() {
+        let shown = [10, 999_900, 1_500_000, 7_300_000_000, 40_000_000_000_000].map(size);
+        assert_eq!(shown, ["0.0 kB", "999.9 kB", "1.5 MB", "7.3 GB", "40.0 TB"]);
+    }
+}
