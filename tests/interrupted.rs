@@ -7,11 +7,16 @@ use std::time::{Duration, Instant};
 use harness::{Server, fixture_study, program, said, stereoscope};
 
 fn corpus(folder: &Path) -> PathBuf {
-    let text: String = (0..6000)
-        .map(|i| format!("{{\"text\": \"The owl number {i} eats {} times in Peru.\"}}\n", i % 97))
+    let lines: Vec<String> = (0..6000)
+        .map(|i| {
+            format!(
+                "{{\"text\": \"The owl number {i} eats {} times in Peru.\"}}\n",
+                i % 97
+            )
+        })
         .collect();
     let path = folder.join("corpus.jsonl");
-    std::fs::write(&path, text).expect("a written corpus");
+    std::fs::write(&path, lines.concat()).expect("a written corpus");
     path
 }
 
@@ -62,7 +67,16 @@ fn a_killed_program_leaves_a_study_that_opens_and_goes_on() {
     let text = text.to_str().expect("a path");
     let collect = |study| {
         vec![
-            "collect", study, "--corpus", text, "--tokens", "100000", "--shard-tokens", "1000", "--device", "cpu",
+            "collect",
+            study,
+            "--corpus",
+            text,
+            "--tokens",
+            "100000",
+            "--shard-tokens",
+            "1000",
+            "--device",
+            "cpu",
         ]
     };
     run(&collect(whole_name));
@@ -74,14 +88,32 @@ fn a_killed_program_leaves_a_study_that_opens_and_goes_on() {
     opens(broken.path());
     let train = |study, more: &[&'static str]| {
         let mut arguments = vec![
-            "train", study, "--slug", "new", "--latents", "96", "--k", "6", "--steps", "3000", "--batch", "64",
-            "--checkpoint-every", "50", "--target-rms", "1",
+            "train",
+            study,
+            "--slug",
+            "new",
+            "--latents",
+            "96",
+            "--k",
+            "6",
+            "--steps",
+            "3000",
+            "--batch",
+            "64",
+            "--checkpoint-every",
+            "50",
+            "--target-rms",
+            "1",
         ];
         arguments.extend(more);
         arguments
     };
     let refused = stereoscope(&train(broken_name, &[])).expect("an answer");
-    assert!(said(&refused).contains("stereoscope collect"), "{}", said(&refused));
+    assert!(
+        said(&refused).contains("stereoscope collect"),
+        "{}",
+        said(&refused)
+    );
     run(&collect(broken_name));
     let read = |path: &Path| std::fs::read(path).expect("a readable file");
     let manifests = paths.map(|path| read(&path.join("activations/manifest.json")));

@@ -170,15 +170,14 @@ impl Crosscoder {
         let least: Vec<f32> = gates.iter().map(Gate::least).collect();
         let (storage, layout) = pre.storage_and_layout();
         let copy;
-        let numbers: &[f32] = match (&*storage, layout.contiguous_offsets()) {
-            // Millions of numbers, so where they are on the host already they are read in place.
-            (Storage::Cpu(storage), Some((from, to))) => {
-                storage.as_slice()?.get(from..to).unwrap_or_default()
-            }
-            _ => {
-                copy = host(&pre)?;
-                &copy
-            }
+        // Millions of numbers, so where they are on the host already they are read in place.
+        let numbers: &[f32] = if let (Storage::Cpu(storage), Some((from, to))) =
+            (&*storage, layout.contiguous_offsets())
+        {
+            storage.as_slice()?.get(from..to).unwrap_or_default()
+        } else {
+            copy = host(&pre)?;
+            &copy
         };
         let rows: Vec<Vec<Active>> = numbers
             .par_chunks(gates.len().max(1))
@@ -239,11 +238,11 @@ fn active(row: &[f32], least: &[f32], gates: &[Gate]) -> Vec<Active> {
     let blocks = row.chunks(BLOCK).zip(least.chunks(BLOCK));
     for (block, (row, least)) in blocks.enumerate() {
         // Most blocks have no active latent, and vector units see that at once.
-        let any = row
+        let above = row
             .iter()
             .zip(least)
-            .fold(false, |any, (pre, least)| any | (pre > least));
-        if any {
+            .fold(0, |above, (pre, least)| above + u32::from(pre > least));
+        if above > 0 {
             let first = block * BLOCK;
             let gates = gates.get(first..).unwrap_or_default().iter().zip(row);
             found.extend(

@@ -35,7 +35,7 @@ pub fn rankable(rows: &[LatentRow], ids: &[u32]) -> Vec<u32> {
 /// The half of `ids` with the highest Δ_norm and the half with the lowest, ⌊N/2⌋ each and apart; equal ones by id.
 pub fn halves_by_delta_norm(rows: &[LatentRow], ids: &[u32]) -> [Vec<u32>; 2] {
     let rows: Vec<LatentRow> = chosen(rows, ids).cloned().collect();
-    halves(by(&rows, |row| row.delta_norm.map(|delta| -delta)))
+    halves(&by(&rows, |row| row.delta_norm.map(|delta| -delta)))
 }
 
 /// The half of `ids` that Latent Scaling calls most chat-specific, by the lowest sum of their ranks in ν^ε and ν^r, and the other half;
@@ -56,7 +56,8 @@ pub fn halves_by_scaling(rows: &[LatentRow], ids: &[u32]) -> [Vec<u32>; 2] {
         .map(|(row, (epsilon, r))| (epsilon + r, row.id))
         .collect();
     order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    halves(order.into_iter().map(|(_, id)| id).collect())
+    let ids: Vec<u32> = order.into_iter().map(|(_, id)| id).collect();
+    halves(&ids)
 }
 
 /// Ranks from 1; equal values share the average of their ranks. NaN comes last.
@@ -95,7 +96,7 @@ fn by(rows: &[LatentRow], value: impl Fn(&LatentRow) -> Option<f64>) -> Vec<u32>
 }
 
 /// The first and the last ⌊N/2⌋ of an order, each by rising id.
-fn halves(order: Vec<u32>) -> [Vec<u32>; 2] {
+fn halves(order: &[u32]) -> [Vec<u32>; 2] {
     let half = order.len() / 2;
     let mut first: Vec<u32> = order.iter().take(half).copied().collect();
     let mut last: Vec<u32> = order.iter().rev().take(half).copied().collect();

@@ -43,7 +43,9 @@ fn dense(tokens: &[Token]) -> Vec<Vec<Partner>> {
     }
     for column in &mut columns {
         let mean = column.iter().sum::<f64>() / n;
-        column.iter_mut().for_each(|v| *v -= mean);
+        for v in column.iter_mut() {
+            *v -= mean;
+        }
     }
     let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
     (0..LATENTS as u32)

@@ -74,7 +74,9 @@ fn moments_of_half_precision_rows_merge_in_any_order() {
         .collect();
     let of = |rows: &[[f32; 2]]| {
         let mut moments = Moments::new(2);
-        rows.iter().for_each(|row| moments.add(row).unwrap());
+        for row in rows {
+            moments.add(row).unwrap();
+        }
         moments
     };
     let whole = of(&rows);
@@ -82,7 +84,9 @@ fn moments_of_half_precision_rows_merge_in_any_order() {
     for _ in 0..5 {
         parts.shuffle(&mut rng);
         let mut all = Moments::new(2);
-        parts.iter().for_each(|part| all.merge(part).unwrap());
+        for part in &parts {
+            all.merge(part).unwrap();
+        }
         assert_eq!(all.count(), whole.count());
         for d in 0..2 {
             let (mean, std) = (whole.mean()[d], whole.std()[d]);

@@ -17,22 +17,22 @@ fn corpus(count: u64, latents: u32, seed: u64) -> (Vec<Sequence>, Vec<f32>) {
     let mut all: Vec<Sequence> = Vec::new();
     for number in 0..count {
         let copied = (number > 0 && rng.random_bool(0.4)).then(|| rng.random_range(0..number));
-        let sequence = match copied.and_then(|i| all.get(i as usize).cloned()) {
-            Some((_, tokens, active)) => (number, tokens, active),
-            None => {
-                let tokens = vec![2, rng.random(), rng.random()];
-                let mut active = Vec::new();
-                for position in 0..3 {
-                    for latent in 0..latents {
-                        // Latent 1 is rare, the last one dead.
-                        let chance = if latent == 1 { 0.02 } else { 0.3 };
-                        if latent + 1 < latents && rng.random_bool(chance) {
-                            active.push((latent, position, rng.random_range(0.1..4.0)));
-                        }
+        let original = copied.and_then(|i| all.get(i as usize).cloned());
+        let sequence = if let Some((_, tokens, active)) = original {
+            (number, tokens, active)
+        } else {
+            let tokens = vec![2, rng.random(), rng.random()];
+            let mut active = Vec::new();
+            for position in 0..3 {
+                for latent in 0..latents {
+                    // Latent 1 is rare, the last one dead.
+                    let chance = if latent == 1 { 0.02 } else { 0.3 };
+                    if latent + 1 < latents && rng.random_bool(chance) {
+                        active.push((latent, position, rng.random_range(0.1..4.0)));
                     }
                 }
-                (number, tokens, active)
             }
+            (number, tokens, active)
         };
         for &(latent, _, v) in &sequence.2 {
             let max = &mut maxima[latent as usize];

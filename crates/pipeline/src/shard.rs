@@ -252,7 +252,11 @@ impl Shard {
             return Err(fault(&format!(
                 "tensor activations: token {} of the {} model has a value that is NaN or infinite",
                 row / 2,
-                if row % 2 == 0 { "base" } else { "chat" }
+                if row.is_multiple_of(2) {
+                    "base"
+                } else {
+                    "chat"
+                }
             )));
         }
         Ok(Self {

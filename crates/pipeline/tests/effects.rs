@@ -192,10 +192,10 @@ fn without_dialogues_or_in_shards_the_step_is_skipped_with_a_sentence() {
     );
 
     let web = study();
-    let text: String = (0..20)
+    let lines: Vec<String> = (0..20)
         .map(|i| format!("{{\"text\": \"Peru eats {i} owls.\"}}\n"))
         .collect();
-    fs::write(&web.corpus, text).unwrap();
+    fs::write(&web.corpus, lines.concat()).unwrap();
     pipeline::collect(&common::collect_options(&web), &Silent).unwrap();
     let skipped = run(&web, &[], EffectOptions::default()).skipped;
     assert!(

@@ -64,6 +64,9 @@ fn parts(sequence: &Sequence, t: usize) -> [(&'static str, String); 2] {
     [("corpus", corpus.into()), ("role", role.into())]
 }
 
+/// Tokens of a part of the corpus, and (active tokens, largest v, sum of v) of every latent there.
+type Part = (u64, Vec<(u64, f32, f64)>);
+
 #[test]
 fn shares_add_up_and_are_those_of_the_shards() {
     let study = two_corpora();
@@ -71,8 +74,7 @@ fn shares_add_up_and_are_those_of_the_shards() {
     let store = open_store(&study.path).unwrap();
     let crosscoder = load("batchtopk");
     let latents = crosscoder.dict_size();
-    // Tokens of a part, and (active, max, sum) of every latent there.
-    let mut expected: HashMap<(&str, String), (u64, Vec<(u64, f32, f64)>)> = HashMap::new();
+    let mut expected: HashMap<(&str, String), Part> = HashMap::new();
     for sequence in &sequences(&study.path) {
         for (t, row) in dense(&crosscoder, &sequence.activations).iter().enumerate() {
             for part in parts(sequence, t) {

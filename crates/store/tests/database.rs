@@ -109,7 +109,10 @@ fn everything_written_comes_back() {
         [(4, 0.75, 7, rows[4].class), (0, 0.5, 7, rows[0].class)]
     );
     assert_eq!(store.template_latent("btk", 1).unwrap(), template());
-    assert_eq!(store.template_latent("btk", 2).unwrap(), Default::default());
+    assert_eq!(
+        store.template_latent("btk", 2).unwrap(),
+        diffing::TemplateLatent::default()
+    );
     assert_eq!(store.template_tokens("btk").unwrap()["ctrl"], 40);
     let plain = store.latent("btk", 0).unwrap();
     assert!(plain.histogram.is_none() && plain.lens_base.is_none() && plain.concepts.is_empty());

@@ -54,7 +54,6 @@ pub(crate) fn collect(collect: Collect) -> Result<(), Failure> {
         },
         device: device(&collect.device)?,
         force: collect.force,
-        ..CollectOptions::default()
     };
     let summary = pipeline::collect(&options, collect.printing.progress().as_ref())?;
     collect.printing.summary(&summary)

@@ -119,7 +119,7 @@ impl Settings {
             alpha_sae,
             alpha_cc,
         } = self.code_normalization
-            && (!(alpha_sae >= 0.0 && alpha_cc >= 0.0) || !positive(alpha_sae + alpha_cc))
+            && !(alpha_sae >= 0.0 && alpha_cc >= 0.0 && positive(alpha_sae + alpha_cc))
         {
             return fail(
                 "code_normalization",

@@ -16,21 +16,19 @@ pub(super) fn announce(
     let needed = plan.identity.bytes(plan.tokens().saturating_sub(done));
     // Not every file system tells.
     let free = fs4::available_space(folder).ok();
-    let mut sentence = format!(
+    let mut parts = vec![format!(
         "{} tokens in {} sequences, 2 × {} numbers each, take {} in {}",
         plan.tokens(),
         plan.sequences(),
         plan.identity.hidden_size,
         size(all),
         folder.display()
-    );
+    )];
     if done > 0 {
-        sentence.push_str(&format!("; {} are still to be written", size(needed)));
+        parts.push(format!("{} are still to be written", size(needed)));
     }
-    if let Some(free) = free {
-        sentence.push_str(&format!("; {} are free there", size(free)));
-    }
-    progress.say(&sentence);
+    parts.extend(free.map(|free| format!("{} are free there", size(free))));
+    progress.say(&parts.join("; "));
     fits(folder, needed, free)
 }
 

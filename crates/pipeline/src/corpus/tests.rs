@@ -21,7 +21,7 @@ fn texts(documents: &[Document]) -> Vec<String> {
             Content::Text(text) => text.clone(),
             Content::Messages(messages) => messages
                 .iter()
-                .map(|m| format!("{}:{} ", m.role, m.content))
+                .flat_map(|m| [&m.role, ":", &m.content, " "])
                 .collect(),
         })
         .collect()

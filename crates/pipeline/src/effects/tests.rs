@@ -54,7 +54,7 @@ fn divergences() -> HashMap<String, Vec<f64>> {
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let tensors = file.tensors().into_iter();
     tensors
-        .filter(|(name, _)| name.ends_with(".kl"))
+        .filter(|(name, _)| name.rsplit_once('.').is_some_and(|(_, kind)| kind == "kl"))
         .map(|(name, tensor)| {
             assert_eq!(tensor.dtype(), Dtype::F64);
             let words = tensor.data().as_chunks::<8>().0.iter();
@@ -391,7 +391,7 @@ fn sets_that_cannot_be_made_are_left_out_with_a_sentence() {
 fn parts_merge_into_one_run() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("dialogues.jsonl");
-    let lines: String = (0..5)
+    let lines: Vec<String> = (0..5)
         .map(|i| {
             format!(
                 "{{\"messages\": [{{\"role\": \"user\", \"content\": \"Is it {i}?\"}}, {{\"role\": \"assistant\", \"content\": \"That is \
@@ -399,7 +399,7 @@ fn parts_merge_into_one_run() {
             )
         })
         .collect();
-    std::fs::write(&path, lines).unwrap();
+    std::fs::write(&path, lines.concat()).unwrap();
     let all = Dialogues::file(&path, &tokenizer(), 512, 256).unwrap();
     assert_eq!(
         (all.all.len(), all.source.as_str()),

@@ -79,7 +79,7 @@ fn differentiated(trainer: &Trainer, x: &[f32]) -> Result<(f64, Vec<Vec<f64>>)> 
         .matmul(&encoder.t()?)?
         .broadcast_add(&encoder_bias)?
         .relu()?;
-    let mut f = vec![relu.clone(), relu.clone()];
+    let mut f = [relu.clone(), relu.clone()];
     if !trainer.work.dense {
         for (model, f) in f.iter_mut().enumerate() {
             *f = (&relu * mask(&trainer.work.entries, model)?)?;
