@@ -28,7 +28,7 @@ pub use api::{
     Class, ClassCuts, ConceptScore, DictionaryInfo, LatentRow, Message, TrainingSummary, Verdict,
 };
 pub use collect::{CollectOptions, CollectSummary, collect};
-pub use crosscoder::train::{BiasStart, Settings};
+pub use crosscoder::train::{BiasStart, Settings, WeightFormat};
 pub use crosscoder::{CodeNormalization, Kind};
 pub use diffing::auroc;
 pub use effects::{EffectOptions, EffectsSummary};

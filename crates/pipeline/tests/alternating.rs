@@ -51,7 +51,7 @@ fn several_corpora_alternate_and_are_validated_on_the_way() {
     let alternate = TrainOptions {
         study: study.path.clone(),
         slug: "new".into(),
-        dict_size: 64,
+        dict_size: Some(64),
         settings: Settings {
             steps: 12,
             k: 8,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use pipeline::{BiasStart, CodeNormalization, DataOrder, Settings, TrainOptions};
+use pipeline::{BiasStart, CodeNormalization, DataOrder, Settings, TrainOptions, WeightFormat};
 
 use crate::arguments::Printing;
 use crate::failure::Failure;
@@ -33,7 +33,15 @@ pub(crate) enum Bias {
     GeometricMedian,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum SaveFormat {
+    F32,
+    Bf16,
+    F16,
+}
+
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools)] // switches of a command line
 pub(crate) struct Train {
     /// Folder of the study
     pub(crate) study: PathBuf,
@@ -43,9 +51,9 @@ pub(crate) struct Train {
     /// Sparsity: the L1 penalty, or BatchTopK
     #[arg(long, value_enum, default_value_t = Kind::Batchtopk)]
     kind: Kind,
-    /// Number of latents
-    #[arg(long, default_value_t = 16_384)]
-    latents: usize,
+    /// Number of latents; by default 32 for every dimension of the models' residual stream
+    #[arg(long)]
+    latents: Option<usize>,
     /// Active latents per token (BatchTopK)
     #[arg(long, default_value_t = 100)]
     k: usize,
@@ -100,9 +108,12 @@ pub(crate) struct Train {
     /// How corpora are put together; alternate if there are several
     #[arg(long, value_enum)]
     order: Option<Order>,
-    /// Learning rate; by default 2e-4/√(latents/2¹⁴) for BatchTopK, 1e-4 for L1
-    #[arg(long)]
-    lr: Option<f64>,
+    /// Learning rate
+    #[arg(long, default_value_t = 1e-4)]
+    lr: f64,
+    /// Learning rate 2e-4/√(latents/2¹⁴), which suits BatchTopK at any size
+    #[arg(long, conflicts_with = "lr")]
+    lr_by_size: bool,
     /// Steps until the full learning rate, at most a tenth of the run; 1000 by default
     #[arg(long)]
     warmup: Option<u64>,
@@ -142,6 +153,9 @@ pub(crate) struct Train {
     /// Seed of the initial draw and the order of the data
     #[arg(long, default_value_t = 42)]
     seed: u64,
+    /// Number format of the saved weights; bf16 and f16 take half the space
+    #[arg(long, value_enum, default_value_t = SaveFormat::F32)]
+    save_format: SaveFormat,
     /// Go on from the last checkpoint of a run that was ended
     #[arg(long)]
     resume: bool,
@@ -184,6 +198,11 @@ fn options(train: Train) -> Result<TrainOptions, Failure> {
         validate_every: train.validate_every,
         checkpoint_every: train.checkpoint_every,
         log_every: train.log_every,
+        save_format: match train.save_format {
+            SaveFormat::F32 => WeightFormat::F32,
+            SaveFormat::Bf16 => WeightFormat::Bf16,
+            SaveFormat::F16 => WeightFormat::F16,
+        },
         resume: train.resume,
         force: train.force,
         note: train.note,
@@ -207,7 +226,7 @@ fn settings(train: &Train) -> Result<Settings, Failure> {
         k: train.k,
         k_initial: train.k_initial,
         k_annealing_steps: train.k_annealing.unwrap_or(defaults.k_annealing_steps),
-        lr: train.lr,
+        lr: (!train.lr_by_size).then_some(train.lr),
         // From the share of the run, once its length is known.
         decay_start: None,
         warmup_steps: train.warmup.unwrap_or(defaults.warmup_steps),

@@ -22,6 +22,8 @@ use crate::files::{read_json, write_json};
 use crate::order::DataOrder;
 use crate::{Error, Progress, Result};
 
+/// Latents for every dimension of the residual stream, unless their number is given (the paper's expansion factor).
+const EXPANSION: usize = 32;
 /// The summary beside a trained dictionary.
 pub(crate) const SUMMARY: &str = "training.json";
 /// What a run under way was started with.
@@ -92,7 +94,9 @@ pub fn train(options: &TrainOptions, progress: &dyn Progress) -> Result<TrainSum
     settings.threshold_start_step = settings.threshold_start_step.min(settings.steps / 4);
     let run = Run {
         activations: collection.identity.hash(),
-        dict_size: options.dict_size,
+        dict_size: options
+            .dict_size
+            .unwrap_or(EXPANSION * collection.identity.hidden_size),
         batch: options.batch,
         order,
         validation: options.validation,
@@ -121,7 +125,7 @@ pub fn train(options: &TrainOptions, progress: &dyn Progress) -> Result<TrainSum
         submodule_name: None,
         run_name: Some(options.slug.clone()),
     };
-    trainer.save(&work, &origin)?;
+    trainer.save_as(&work, &origin, options.save_format)?;
     write_json(&work.join(SUMMARY), &training)?;
     publish(&work, &folder)?;
     Manifest::add_dictionary(

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use api::TrainingSummary;
-use crosscoder::train::Settings;
+use crosscoder::train::{Settings, WeightFormat};
 use serde::Serialize;
 
 use super::VALIDATION;
@@ -24,8 +24,8 @@ pub struct TrainOptions {
     pub study: PathBuf,
     /// Name of the new dictionary.
     pub slug: String,
-    /// Number of latents F.
-    pub dict_size: usize,
+    /// Number of latents F; by default the paper's 32 for every dimension of the residual stream.
+    pub dict_size: Option<usize>,
     /// Hyper-parameters; `kind` is among them.
     pub settings: Settings,
     /// Passes over the training tokens; sets `settings.steps` if given.
@@ -46,6 +46,8 @@ pub struct TrainOptions {
     pub checkpoint_every: u64,
     /// Steps between two lines of metrics.
     pub log_every: u64,
+    /// Number format of the trained weights' file.
+    pub save_format: WeightFormat,
     /// Goes on from the last checkpoint of a run that was ended.
     pub resume: bool,
     /// Replaces a dictionary of the same name.
@@ -59,7 +61,7 @@ impl Default for TrainOptions {
         Self {
             study: PathBuf::new(),
             slug: String::new(),
-            dict_size: 16_384,
+            dict_size: None,
             settings: Settings::default(),
             epochs: None,
             decay: None,
@@ -70,6 +72,7 @@ impl Default for TrainOptions {
             validate_every: 20_000,
             checkpoint_every: 1000,
             log_every: 10,
+            save_format: WeightFormat::F32,
             resume: false,
             force: false,
             note: None,
