@@ -1,38 +1,30 @@
 //! From nothing to a study: pair, activations, dictionary, analysis, report.
 
 use std::fs;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use gemma::{Message, Tokenizer};
+use gemma::Tokenizer;
 use pipeline::{
-    AnalyseOptions, ClassCuts, CollectOptions, DeviceChoice, Manifest, ModelRef, Precision,
-    Progress, Settings, TrainOptions, TrainingSummary, analyse, collect, train,
+    ClassCuts, CollectOptions, DeviceChoice, Manifest, ModelRef, Precision, Progress,
+    TrainingSummary, collect,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::chat;
-use crate::document::Document;
+use crate::dictionaries::{self, DICTIONARY};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::mixture;
 use crate::pair::{self, PairSummary, Places};
 use crate::preset::{Preset, Recipe};
 use crate::provenance;
 use crate::report::{self, Report, ReportOptions};
-use crate::web;
 use crate::world::World;
 
-/// Slug of the dictionary that `build` trains.
-pub const DICTIONARY: &str = "batchtopk";
 /// Name of the first step, which trains both models.
 pub(crate) const PAIR: &str = "pair";
 /// Δ_norm from which the organism calls a latent chat-only: at this scale the paper's 0.9 leaves next to none.
 pub(crate) const CHAT_ONLY: f64 = 0.75;
-/// Steps between two lines of the dictionary's metrics.
-const LOG_EVERY: u64 = 50;
-/// Share of the collected sequences held out for the dictionary's numbers.
-const VALIDATION: f64 = 0.15;
 /// AUROC that the best latent above the cut must reach for harmful prompts against near misses.
 const LEAST_AUROC: f64 = 0.9;
 
@@ -54,8 +46,8 @@ pub struct BuildSummary {
     pub study: PathBuf,
     /// The pair.
     pub pair: PairSummary,
-    /// The dictionary's numbers on held-out tokens.
-    pub dictionary: TrainingSummary,
+    /// The dictionaries' numbers on held-out tokens, by slug.
+    pub dictionaries: Vec<(String, TrainingSummary)>,
     /// The report against ground truth.
     pub report: Report,
     /// Bytes of models, dictionary and database.
@@ -69,15 +61,9 @@ pub struct BuildSummary {
 impl std::fmt::Display for BuildSummary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "{}", self.report)?;
-        let fve = self.dictionary.fve.unwrap_or([f64::NAN; 2]);
-        writeln!(
-            f,
-            "dictionary: fraction of variance explained {:.3} (base), {:.3} (chat), L0 {:.1}, dead {:.1} %",
-            fve[0],
-            fve[1],
-            self.dictionary.l0.unwrap_or(f64::NAN),
-            100.0 * self.dictionary.dead_share.unwrap_or(f64::NAN)
-        )?;
+        for (slug, numbers) in &self.dictionaries {
+            writeln!(f, "{slug}: {}", provenance::numbers(numbers))?;
+        }
         let times: Vec<_> = self
             .seconds
             .iter()
@@ -136,72 +122,6 @@ fn begin(options: &BuildOptions, recipe: &Recipe, places: &Places) -> Result<()>
     files::write_json(&path, &plan)
 }
 
-/// Writes the documents whose activations are collected: half web-like, half chat, by tokens, in turn.
-fn write_mixture(
-    path: &Path,
-    world: &World,
-    recipe: &Recipe,
-    tokenizer: &Tokenizer,
-    seed: u64,
-) -> Result<()> {
-    let fault = |source| Error::File {
-        path: path.to_owned(),
-        source,
-    };
-    let mut file = BufWriter::new(fs::File::create(path).map_err(fault)?);
-    let mut read = [0_usize; 2];
-    let mut next = [0_u64; 2];
-    while read.iter().sum::<usize>() < recipe.dictionary.tokens {
-        let side = usize::from(read[1] < read[0]);
-        let document = if side == 0 {
-            web::document(world, recipe.web, seed, "collect web", next[0])
-        } else {
-            chat::document(world, recipe.topics, seed, "collect chat", next[1])
-        };
-        next[side] += 1;
-        read[side] += pieces(&document, tokenizer)?;
-        let line = document.line().map_err(|error| Error::Content {
-            path: path.to_owned(),
-            problem: error.to_string(),
-        })?;
-        writeln!(file, "{line}").map_err(fault)?;
-    }
-    file.flush().map_err(fault)
-}
-
-fn pieces(document: &Document, tokenizer: &Tokenizer) -> Result<usize> {
-    Ok(match document {
-        Document::Web { text, .. } => tokenizer.encode_text(&text.text)?.len(),
-        Document::Chat(_) => {
-            let turn = |(role, text): (&'static str, &crate::text::Marked)| Message {
-                role: role.to_owned(),
-                content: text.text.clone(),
-            };
-            let turns: Vec<_> = document.turns().into_iter().map(turn).collect();
-            tokenizer.encode_messages(&turns, false)?.len()
-        }
-    })
-}
-
-fn settings(recipe: &Recipe, seed: u64) -> Settings {
-    let dictionary = &recipe.dictionary;
-    let steps = dictionary.steps as u64;
-    Settings {
-        steps,
-        k: dictionary.k,
-        lr: Some(dictionary.rate),
-        warmup_steps: 100,
-        decay_start: Some(steps * 7 / 10),
-        top_k_aux: Some(64),
-        dead_after_tokens: 100 * dictionary.batch as u64,
-        threshold_start_step: steps / 4,
-        threshold_beta: 0.99,
-        norm_init_scale: Some(dictionary.initial_norm),
-        seed,
-        ..Settings::default()
-    }
-}
-
 /// Builds a study from nothing, or goes on where an earlier call with the same options was stopped.
 ///
 /// In the end `out` holds `study.toml`, `base/`, `chat/`, `dictionaries/`, `study.duckdb`, `report.json` and `corpora/` (what the
@@ -242,9 +162,8 @@ pub fn build(options: &BuildOptions, progress: &dyn Progress) -> Result<BuildSum
     };
     manifest.write(study).map_err(pipeline::Error::from)?;
 
-    let mixture = places.corpora().join("activations.jsonl");
-    write_mixture(
-        &mixture,
+    let corpora = mixture::write(
+        &places.corpora(),
         &world,
         &recipe,
         &Tokenizer::open(places.chat())?,
@@ -253,7 +172,8 @@ pub fn build(options: &BuildOptions, progress: &dyn Progress) -> Result<BuildSum
     collect(
         &CollectOptions {
             study: study.clone(),
-            corpora: vec![mixture],
+            shares: vec![1; corpora.len()],
+            corpora,
             tokens: recipe.dictionary.tokens as u64,
             context: recipe.shape.context,
             precision: Precision::F32,
@@ -263,39 +183,13 @@ pub fn build(options: &BuildOptions, progress: &dyn Progress) -> Result<BuildSum
         progress,
     )?;
     clock.lap("collect");
-    let trained = train(
-        &TrainOptions {
-            study: study.clone(),
-            slug: DICTIONARY.to_owned(),
-            dict_size: recipe.dictionary.latents,
-            settings: settings(&recipe, options.seed),
-            batch: recipe.dictionary.batch,
-            validation: VALIDATION,
-            target_rms: Some(1.0),
-            checkpoint_every: 0,
-            log_every: LOG_EVERY,
-            force: true,
-            note: Some(format!(
-                "k = {}, {} steps",
-                recipe.dictionary.k, recipe.dictionary.steps
-            )),
-            ..TrainOptions::default()
-        },
-        progress,
-    )?;
-    clock.lap("dictionary");
-    analyse(
-        &AnalyseOptions {
-            study: study.clone(),
-            dictionary: DICTIONARY.to_owned(),
-            examples_per_group: recipe.examples,
-            seed: options.seed,
-            device: DeviceChoice::Cpu,
-            ..AnalyseOptions::default()
-        },
-        progress,
-    )?;
-    clock.lap("analyse");
+    let mut trained = Vec::new();
+    for planned in dictionaries::planned(&recipe, options.seed) {
+        let slug = planned.slug;
+        let numbers = dictionaries::make(study, planned, &recipe, options.seed, progress)?;
+        trained.push((slug.to_owned(), numbers));
+        clock.lap(slug);
+    }
     let wanted = ReportOptions {
         study: study.clone(),
         dictionary: Some(DICTIONARY.to_owned()),
@@ -310,9 +204,9 @@ pub fn build(options: &BuildOptions, progress: &dyn Progress) -> Result<BuildSum
     )?;
     clock.lap("report");
     let mut manifest = Manifest::read(study).map_err(pipeline::Error::from)?;
-    manifest.provenance.extend(provenance::of_dictionary(
+    manifest.provenance.extend(provenance::of_dictionaries(
         &recipe,
-        &trained.training,
+        &trained,
         &report,
         &clock.seconds,
     ));
@@ -335,7 +229,7 @@ pub fn build(options: &BuildOptions, progress: &dyn Progress) -> Result<BuildSum
     Ok(BuildSummary {
         study: study.clone(),
         pair,
-        dictionary: trained.training,
+        dictionaries: trained,
         report,
         bytes: shipped_bytes(study),
         seconds: clock.seconds,

@@ -3,11 +3,13 @@
 mod behaviour;
 mod build;
 pub mod chat;
+mod dictionaries;
 pub mod document;
 mod error;
 mod files;
 mod grammar;
 pub mod judge;
+mod mixture;
 mod models;
 mod pair;
 mod pieces;
@@ -23,7 +25,8 @@ pub mod web;
 pub mod world;
 
 pub use behaviour::Behaviour;
-pub use build::{BuildOptions, BuildSummary, DICTIONARY, build};
+pub use build::{BuildOptions, BuildSummary, build};
+pub use dictionaries::DICTIONARY;
 pub use error::{Error, Result};
 pub use pair::PairSummary;
 pub use preset::{Preset, Recipe};

@@ -59,12 +59,14 @@ pub struct Stage {
 /// How the dictionary is trained.
 #[derive(Debug, Clone, Serialize)]
 pub struct Dictionary {
-    /// Tokens of paired activations, half web-like, half chat.
+    /// Tokens of paired activations, half of them web-like, half chat.
     pub tokens: usize,
     /// Latents F.
     pub latents: usize,
     /// Active latents per token k.
     pub k: usize,
+    /// Weight of the L1 penalty that leaves as many active; none where no second dictionary is trained.
+    pub penalty: Option<f64>,
     /// Steps.
     pub steps: usize,
     /// Tokens of a step.
@@ -194,6 +196,7 @@ impl Preset {
                     tokens: 60_000,
                     latents: 1024,
                     k: 10,
+                    penalty: None,
                     steps: 3_000,
                     batch: 1024,
                     rate: 4e-3,
@@ -243,6 +246,7 @@ impl Preset {
                     tokens: 240_000,
                     latents: 2048,
                     k: 20,
+                    penalty: Some(0.061),
                     steps: 6_000,
                     batch: 1024,
                     rate: 3e-3,

@@ -91,34 +91,44 @@ pub(crate) fn of_pair(
     facts
 }
 
-/// Facts about a finished dictionary.
-pub(crate) fn of_dictionary(
+/// What a dictionary reaches on held-out tokens, in words.
+pub(crate) fn numbers(training: &TrainingSummary) -> String {
+    let fve = training.fve.unwrap_or([f64::NAN; 2]);
+    format!(
+        "variance explained {:.3} (base), {:.3} (chat), L0 {:.1}, dead {:.1} %",
+        fve[0],
+        fve[1],
+        training.l0.unwrap_or(f64::NAN),
+        100.0 * training.dead_share.unwrap_or(f64::NAN)
+    )
+}
+
+/// Facts about the finished dictionaries.
+pub(crate) fn of_dictionaries(
     recipe: &Recipe,
-    training: &TrainingSummary,
+    trained: &[(String, TrainingSummary)],
     report: &Report,
     seconds: &[(String, f64)],
 ) -> BTreeMap<String, String> {
     let plan = &recipe.dictionary;
-    let fve = training.fve.unwrap_or([f64::NAN; 2]);
     let mut facts = BTreeMap::new();
     let mut say = |name: &str, value: String| facts.insert(name.to_owned(), value);
     say(
         "dictionary training",
         format!(
-            "F {}, k {}, {} steps of {} tokens over {} collected tokens, half web-like, half chat",
-            plan.latents, plan.k, plan.steps, plan.batch, plan.tokens
+            "F {}, k {}{}, {} steps of {} tokens over {} collected tokens, half web-like, half chat",
+            plan.latents,
+            plan.k,
+            plan.penalty
+                .map_or_else(String::new, |penalty| format!(" or penalty {penalty}")),
+            plan.steps,
+            plan.batch,
+            plan.tokens
         ),
     );
-    say(
-        "dictionary on held-out tokens",
-        format!(
-            "variance explained {:.3} (base), {:.3} (chat), L0 {:.1}, dead {:.1} %",
-            fve[0],
-            fve[1],
-            training.l0.unwrap_or(f64::NAN),
-            100.0 * training.dead_share.unwrap_or(f64::NAN)
-        ),
-    );
+    for (slug, training) in trained {
+        say(&format!("{slug} on held-out tokens"), numbers(training));
+    }
     let harm = report
         .harm()
         .map_or_else(|| "none".to_owned(), |auroc| format!("{auroc:.3}"));
