@@ -21,6 +21,7 @@ use crate::routes::{
         dictionaries::scaling::get,
         dictionaries::effects::get,
         dictionaries::curves::get,
+        dictionaries::truth::get,
         activations::post,
         effects::post,
         generate::post,

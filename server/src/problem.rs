@@ -67,6 +67,12 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "unknown-latent", title, detail)
     }
 
+    /// 404: nobody held the dictionary against ground truth.
+    pub(crate) fn no_truth(detail: impl Into<String>) -> Self {
+        let title = "There is no ground truth";
+        Self::new(StatusCode::NOT_FOUND, "no-truth", title, detail)
+    }
+
     /// 405: the route has other methods.
     pub(crate) fn method_not_allowed(method: &str, path: &str) -> Self {
         let detail = format!("{path} does not take {method}; the Allow header names what it takes");
@@ -177,6 +183,7 @@ impl From<store::Error> for Problem {
         match error {
             store::Error::UnknownDictionary { .. } => Self::unknown_dictionary(detail),
             store::Error::UnknownLatent { .. } => Self::unknown_latent(detail),
+            store::Error::NoTruth { .. } => Self::no_truth(detail),
             store::Error::Invalid(_) => Self::invalid(detail),
             other => {
                 tracing::error!(error = %other, "the study could not be read");

@@ -52,6 +52,7 @@ pub fn router(app: App) -> Router {
             "/dictionaries/{dict}/curves",
             get(dictionaries::curves::get),
         )
+        .route("/dictionaries/{dict}/truth", get(dictionaries::truth::get))
         .route_layer(from_fn_with_state(app.clone(), caching::tag));
     let prompts = Router::new()
         .route("/activations", post(activations::post))

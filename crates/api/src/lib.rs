@@ -17,6 +17,7 @@ mod problem;
 mod prompt;
 mod scaling;
 mod study;
+mod truth;
 
 pub use activations::{
     ActivationsRequest, ActivationsResponse, LatentChoice, LatentValues, NextToken, NextTokens,
@@ -43,4 +44,8 @@ pub use scaling::{RatioSummary, ScalingFit, ScalingGroup, ScalingSummary};
 pub use study::{
     Availability, ClassCounts, ClassCuts, ConceptScore, DictionaryInfo, ModelInfo, Readiness,
     ReadyState, StudyInfo, TrainingSummary,
+};
+pub use truth::{
+    Bar, ConceptBehaviour, ConceptTruth, GroundTruth, LatentTruth, SeedDictionary, SeedLatent,
+    SeedScore, SteeringAction, SteeringDose, SteeringOutcome, SteeringTest,
 };

@@ -110,6 +110,15 @@ pub enum Error {
         /// How many latents there are.
         latents: usize,
     },
+    /// A dictionary that nobody held against ground truth.
+    #[error(
+        "dictionary {dictionary} has no ground truth; only studies that `stereoscope organism build` made can have it, and \
+         `stereoscope organism report` writes it"
+    )]
+    NoTruth {
+        /// The dictionary.
+        dictionary: String,
+    },
     /// A parameter whose value cannot be used.
     #[error("{0}")]
     Invalid(String),
@@ -130,7 +139,9 @@ impl Error {
     /// What the error means to a client: 404, 422 or 500.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::UnknownDictionary { .. } | Self::UnknownLatent { .. } => ErrorKind::NotFound,
+            Self::UnknownDictionary { .. } | Self::UnknownLatent { .. } | Self::NoTruth { .. } => {
+                ErrorKind::NotFound
+            }
             Self::Invalid(_) => ErrorKind::Invalid,
             _ => ErrorKind::Study,
         }

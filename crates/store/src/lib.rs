@@ -23,6 +23,7 @@ mod scaling;
 mod schema;
 mod sequences;
 mod table;
+mod truth;
 mod writer;
 
 pub use error::{Error, ErrorKind, Result};

@@ -27,7 +27,7 @@ const BLOCK: &str = "65536";
 /// kinds (0 BOS, 1 template, 2 content) are packed as [`crate::pack`] says, and uncompressed, because examples fetch single rows
 /// from all over the table. `examples.positions` is packed too, `examples.activations` a little-endian array of f32;
 /// `examples.rank` counts a latent's examples from the strongest. `firing_tokens` says which tokens a latent fires on in its examples.
-/// `parts` are corpora and roles; `shares` and `template_sums` have no row where a latent is not active, and
+/// `truth.truth` is [`api::GroundTruth`] as JSON: it is read whole or not at all. `parts` are corpora and roles; `shares` and `template_sums` have no row where a latent is not active, and
 /// `template_sums.number` is that of [`diffing::TemplateLatent::parts`].
 pub(crate) const TABLES: &[(&str, &str)] = &[
     (
@@ -86,6 +86,10 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
         "concepts",
         "dictionary VARCHAR NOT NULL, concept VARCHAR NOT NULL, against VARCHAR NOT NULL, latent UINTEGER NOT NULL, class VARCHAR NOT NULL, \
          delta_norm DOUBLE NOT NULL, auroc DOUBLE NOT NULL, positives UBIGINT NOT NULL, negatives UBIGINT NOT NULL",
+    ),
+    (
+        "truth",
+        "dictionary VARCHAR NOT NULL, truth VARCHAR NOT NULL",
     ),
     (
         "scaling_fits",

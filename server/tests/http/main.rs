@@ -10,3 +10,4 @@ mod problems;
 mod routes;
 mod scaling;
 mod startup;
+mod truth;

@@ -28,6 +28,7 @@ fn every_route_and_every_event_is_described() {
         "/api/v1/dictionaries/{dict}/scaling",
         "/api/v1/dictionaries/{dict}/effects",
         "/api/v1/dictionaries/{dict}/curves",
+        "/api/v1/dictionaries/{dict}/truth",
         "/api/v1/activations",
         "/api/v1/effects",
         "/api/v1/generate",

@@ -7,3 +7,4 @@ pub(crate) mod examples;
 pub(crate) mod latent;
 pub(crate) mod latents;
 pub(crate) mod scaling;
+pub(crate) mod truth;
