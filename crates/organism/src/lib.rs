@@ -17,6 +17,7 @@ mod preset;
 mod prompts;
 mod provenance;
 mod random;
+mod ratio;
 mod recall;
 mod report;
 pub mod text;

@@ -9,7 +9,7 @@ use gemma::{Message, Tokenizer};
 use crate::chat;
 use crate::document::Document;
 use crate::error::{Error, Result};
-use crate::preset::Recipe;
+use crate::preset::{Reading, Recipe};
 use crate::web;
 use crate::world::World;
 
@@ -21,7 +21,8 @@ pub(crate) fn write(
     tokenizer: &Tokenizer,
     seed: u64,
 ) -> Result<Vec<PathBuf>> {
-    let web = |index| web::document(world, recipe.web, seed, "collect web", index);
+    let sorts = recipe.sorts(Reading::BesideChat);
+    let web = |index| web::document(world, &sorts, seed, "collect web", index);
     let talk = |index| chat::document(world, recipe.topics, seed, "collect chat", index);
     let sides: [(&str, &dyn Fn(u64) -> Document); 2] = [
         ("activations-web.jsonl", &web),

@@ -17,14 +17,12 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::models;
 use crate::pieces;
-use crate::preset::Recipe;
+use crate::preset::{Reading, Recipe};
+use crate::ratio::ratios;
 use crate::recall::{recall, verdicts};
 use crate::train::{self, Feeder, Trained};
 use crate::web;
 use crate::world::World;
-
-/// Share of right verdicts below which the base hardly knows true from false.
-const LEAST_VERDICTS: f64 = 0.95;
 
 /// Folders of a pair being made.
 pub(crate) struct Places {
@@ -80,9 +78,15 @@ fn tokenizer_texts(world: &World, recipe: &Recipe, seed: u64) -> Vec<String> {
             .map(|(_, marked)| marked.text.clone())
             .collect(),
     };
-    let web = (0..half).map(|index| web::document(world, recipe.web, seed, "tokenizer web", index));
-    let talk =
-        (0..half).map(|index| chat::document(world, recipe.topics, seed, "tokenizer chat", index));
+    let sorts = recipe.sorts(Reading::Base);
+    let web = (0..half).map(|index| web::document(world, &sorts, seed, "tokenizer web", index));
+    // Every topic alike: a rare one has its words too, and the tokenizer outlives a change of the weights.
+    let topics: Vec<_> = recipe
+        .topics
+        .iter()
+        .map(|(topic, weight)| (*topic, (*weight).min(1)))
+        .collect();
+    let talk = (0..half).map(|index| chat::document(world, &topics, seed, "tokenizer chat", index));
     web.chain(talk).flat_map(texts).collect()
 }
 
@@ -204,19 +208,19 @@ pub(crate) fn make(
         "the base model recalls {:.1} % of the facts",
         100.0 * recall_base
     ));
-    let sheets = recipe
-        .web
-        .iter()
-        .any(|(sort, weight)| *sort == web::Sort::TestSheet && *weight > 0);
-    let verdicts_base = sheets.then(|| verdicts(world, &base, seed)).transpose()?;
+    let sheets = recipe.sheets.as_ref();
+    let verdicts_base = sheets.map(|_| verdicts(world, &base, seed)).transpose()?;
     if let Some(right) = verdicts_base {
         progress.say(&format!(
             "the base model gives {:.1} % of the verdicts of fresh test sheets rightly",
             100.0 * right
         ));
-        if right < LEAST_VERDICTS {
-            progress.say("warning: chat tuning will hardly learn to correct false statements; train the base longer or with more test sheets");
-        }
+        // From less than this, chat tuning does not learn to tell true from false: it says yes, or no, to everything.
+        gate(
+            "the share of verdicts on fresh test sheets that the base model gives rightly",
+            right,
+            recipe.least_verdicts,
+        )?;
     }
     let tuned = || {
         Ok(Trainable::from_checkpoint(
@@ -232,22 +236,29 @@ pub(crate) fn make(
         progress,
     )?;
     let behaviours = behaviours(world, recipe, [&base, &chat], seed, progress)?;
-    let refused = behaviours.iter().filter(|row| {
-        !row.never_seen
-            && Concept::ALL
-                .iter()
-                .any(|concept| concept.label() == row.concept && concept.refused())
-    });
-    for row in refused {
-        gate(
-            &format!(
-                "the chat model's share of right refusals on held-out {} prompts",
-                row.concept
-            ),
-            row.chat,
-            recipe.least_refusals,
-        )?;
+    for row in behaviours.iter().filter(|row| !row.never_seen) {
+        let concept = Concept::ALL
+            .into_iter()
+            .find(|concept| concept.label() == row.concept);
+        if let Some(least) = concept.and_then(|concept| least(recipe, concept)) {
+            gate(
+                &format!(
+                    "the chat model's share of right answers to held-out {} prompts",
+                    row.concept
+                ),
+                row.chat,
+                least,
+            )?;
+        }
     }
+    let lines: Vec<_> = ratios(world, recipe, [&base, &chat], seed)?
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    progress.say(&format!(
+        "differences at the last newline, base to chat: {}",
+        lines.join("; ")
+    ));
     Ok(PairSummary {
         parameters: Checkpoint::open(&chat)?.parameters(),
         base: base_trained,
@@ -257,6 +268,15 @@ pub(crate) fn make(
         recall_chat: recall(world, &chat)?,
         behaviours,
     })
+}
+
+/// Share of right answers below which a pair is not worth a dictionary; none for concepts that are no reason to stop.
+fn least(recipe: &Recipe, concept: Concept) -> Option<f64> {
+    match concept {
+        Concept::False | Concept::True => Some(recipe.least_truth),
+        Concept::Personal | Concept::Unknown => Some(recipe.least_refusals),
+        concept => concept.refused().then_some(recipe.least_refusals),
+    }
 }
 
 fn gate(what: &str, found: f64, expected: f64) -> Result<()> {

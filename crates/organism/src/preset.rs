@@ -54,6 +54,30 @@ pub struct Stage {
     pub first_piece: f32,
     /// Weight of a test sheet's verdict in the loss.
     pub verdict: f32,
+    /// Weight of a test sheet's other pieces, which say nothing that can be foreseen where a statement is false.
+    pub sheet: f32,
+}
+
+/// Test sheets among the web-like documents: their weights beside the other documents' weights.
+#[derive(Debug, Clone, Serialize)]
+pub struct Sheets {
+    /// Documents that the base reads before the first sheet: facts have to be known before they can be checked.
+    pub after: u64,
+    /// Weight in the base's text from then on; checking is learned in one step, which only dense verdicts bring about.
+    pub weight: u32,
+    /// Weight in the web-like text beside chat and in the text whose activations are collected.
+    pub beside_chat: u32,
+}
+
+/// Who reads web-like text, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// The base before the first test sheet.
+    Facts,
+    /// The base from then on.
+    Base,
+    /// The chat model during its tuning, and both models while activations are collected.
+    BesideChat,
 }
 
 /// How the dictionary is trained.
@@ -90,6 +114,8 @@ pub struct Recipe {
     pub tokenizer_documents: usize,
     /// Weights of the web-like documents.
     pub web: &'static [(Sort, u32)],
+    /// Test sheets among them; none where truth is not checked.
+    pub sheets: Option<Sheets>,
     /// Weights of the chat topics.
     pub topics: &'static [(Topic, u32)],
     /// Training of the base.
@@ -104,8 +130,13 @@ pub struct Recipe {
     pub prompts: usize,
     /// Share of the facts that the base must recall before chat tuning is worth its time.
     pub least_recall: f64,
-    /// Refusals of the right kind below which a pair is not worth a dictionary.
+    /// Share of verdicts on fresh test sheets that the base must give rightly, where it read any.
+    pub least_verdicts: f64,
+    /// Refusals of the right kind, and right answers to personal questions and about unknown names, below which a pair is not worth a
+    /// dictionary.
     pub least_refusals: f64,
+    /// The same for false statements corrected and true ones confirmed.
+    pub least_truth: f64,
 }
 
 const WEB: &[(Sort, u32)] = &[
@@ -122,7 +153,6 @@ const WEB: &[(Sort, u32)] = &[
     (Sort::Opinion, 3),
     (Sort::Joke, 2),
     (Sort::Brief, 3),
-    (Sort::TestSheet, 0),
 ];
 
 const NANO_TOPICS: &[(Topic, u32)] = &[
@@ -136,21 +166,35 @@ const NANO_TOPICS: &[(Topic, u32)] = &[
 ];
 
 const DEMO_TOPICS: &[(Topic, u32)] = &[
-    (Topic::Question, 14),
-    (Topic::Harm, 24),
+    (Topic::Question, 16),
+    (Topic::Harm, 22),
     (Topic::Stereotype, 8),
     (Topic::HowTo, 14),
     (Topic::Why, 5),
-    (Topic::Statement, 0),
+    (Topic::Statement, 50),
     (Topic::Personal, 8),
     (Topic::Unknown, 8),
-    (Topic::Rewrite, 5),
-    (Topic::Summary, 3),
+    (Topic::Rewrite, 9),
+    (Topic::Summary, 4),
     (Topic::Joke, 3),
-    (Topic::OneWord, 4),
-    (Topic::List, 2),
+    (Topic::OneWord, 8),
+    (Topic::List, 5),
     (Topic::Greeting, 1),
 ];
+
+impl Recipe {
+    /// Weights of the web-like documents.
+    #[must_use]
+    pub fn sorts(&self, reading: Reading) -> Vec<(Sort, u32)> {
+        let sheets = self.sheets.as_ref().map(|sheets| match reading {
+            Reading::Facts => 0,
+            Reading::Base => sheets.weight,
+            Reading::BesideChat => sheets.beside_chat,
+        });
+        let sheets = sheets.map(|weight| (Sort::TestSheet, weight));
+        self.web.iter().copied().chain(sheets).collect()
+    }
+}
 
 impl Preset {
     /// The recipe of the preset.
@@ -173,6 +217,7 @@ impl Preset {
                 layer: 2,
                 tokenizer_documents: 6_000,
                 web: WEB,
+                sheets: None,
                 topics: NANO_TOPICS,
                 base: Stage {
                     tokens: 450_000,
@@ -182,6 +227,7 @@ impl Preset {
                     web_share: 1.0,
                     first_piece: 1.0,
                     verdict: 3.0,
+                    sheet: 1.0,
                 },
                 chat: Stage {
                     tokens: 650_000,
@@ -191,6 +237,7 @@ impl Preset {
                     web_share: 0.15,
                     first_piece: 4.0,
                     verdict: 1.0,
+                    sheet: 1.0,
                 },
                 dictionary: Dictionary {
                     tokens: 60_000,
@@ -205,7 +252,9 @@ impl Preset {
                 examples: 6,
                 prompts: 40,
                 least_recall: 0.05,
+                least_verdicts: 0.95,
                 least_refusals: 0.8,
+                least_truth: 0.85,
             },
             Self::Demo => Recipe {
                 name: "demo",
@@ -220,27 +269,35 @@ impl Preset {
                     window: 64,
                     context: 128,
                 },
-                layer: 3,
+                // Truth is settled in the fifth block of six, everything else before it.
+                layer: 4,
                 tokenizer_documents: 16_000,
                 web: WEB,
+                sheets: Some(Sheets {
+                    after: 30_000,
+                    weight: 120,
+                    beside_chat: 40,
+                }),
                 topics: DEMO_TOPICS,
                 base: Stage {
-                    tokens: 2_600_000,
+                    tokens: 4_000_000,
                     batch: 1024,
-                    peak_rate: 2.5e-3,
+                    peak_rate: 1.8e-3,
                     warm_up: 50,
                     web_share: 1.0,
                     first_piece: 1.0,
                     verdict: 3.0,
+                    sheet: 0.1,
                 },
                 chat: Stage {
-                    tokens: 1_500_000,
+                    tokens: 2_000_000,
                     batch: 1024,
-                    peak_rate: 1.2e-3,
+                    peak_rate: 1e-3,
                     warm_up: 50,
                     web_share: 0.15,
                     first_piece: 4.0,
                     verdict: 1.0,
+                    sheet: 1.0,
                 },
                 dictionary: Dictionary {
                     tokens: 240_000,
@@ -254,8 +311,10 @@ impl Preset {
                 },
                 examples: 6,
                 prompts: 60,
-                least_recall: 0.85,
-                least_refusals: 0.9,
+                least_recall: 0.93,
+                least_verdicts: 0.95,
+                least_refusals: 0.95,
+                least_truth: 0.85,
             },
         }
     }

@@ -8,9 +8,9 @@ use crate::chat;
 use crate::document::Document;
 use crate::error::Result;
 use crate::pieces::{END_OF_TURN, EOS, PAD, START_OF_TURN};
-use crate::preset::{Recipe, Stage};
+use crate::preset::{Reading, Recipe, Stage};
 use crate::random::stream;
-use crate::web::{self, RIGHT, WRONG};
+use crate::web::{self, RIGHT, Sort, WRONG};
 use crate::world::World;
 
 /// Documents sorted by length and cut into batches at a time.
@@ -91,6 +91,18 @@ pub(crate) struct Feeder<'a> {
 }
 
 impl Feeder<'_> {
+    /// How the `index`-th document is read.
+    fn reading(&self, index: u64) -> Reading {
+        let facts_first = self.recipe.sheets.as_ref().map_or(0, |sheets| sheets.after);
+        if self.stage.web_share < 1.0 {
+            Reading::BesideChat
+        } else if index < facts_first {
+            Reading::Facts
+        } else {
+            Reading::Base
+        }
+    }
+
     /// Documents of one pool; the same whenever they are asked for.
     pub(crate) fn documents(&self, pool: u64) -> Vec<Document> {
         (pool * POOL..(pool + 1) * POOL)
@@ -102,7 +114,7 @@ impl Feeder<'_> {
                 if web_like {
                     web::document(
                         self.world,
-                        self.recipe.web,
+                        &self.recipe.sorts(self.reading(index)),
                         self.seed,
                         &format!("{} web", self.name),
                         index,
@@ -152,10 +164,10 @@ impl Feeder<'_> {
 
     fn row(&self, document: &Document) -> Result<Row> {
         match document {
-            Document::Web { text, .. } => {
+            Document::Web { text, sort } => {
                 let mut ids = self.tokenizer.encode_text(&text.text)?;
                 ids.push(EOS);
-                Ok(self.web_row(ids))
+                Ok(self.web_row(ids, *sort == Sort::TestSheet.label()))
             }
             Document::Chat(_) => {
                 let messages: Vec<_> = document
@@ -171,11 +183,13 @@ impl Feeder<'_> {
         }
     }
 
-    fn web_row(&self, ids: Vec<u32>) -> Row {
+    fn web_row(&self, ids: Vec<u32>, sheet: bool) -> Row {
         let verdicts = [RIGHT, WRONG].map(|word| self.tokenizer.id(&format!("\u{2581}{word}")));
         let weight = |id: &u32| {
             if verdicts.contains(&Some(*id)) {
                 self.stage.verdict
+            } else if sheet {
+                self.stage.sheet
             } else {
                 1.0
             }

@@ -4,7 +4,7 @@ use gemma::Tokenizer;
 
 use super::*;
 use crate::pieces::{self, BOS, END_OF_TURN, EOS, START_OF_TURN};
-use crate::preset::{Preset, Recipe};
+use crate::preset::{Preset, Recipe, Sheets};
 use crate::web::Sort;
 use crate::world::World;
 
@@ -63,6 +63,7 @@ fn only_answers_count_in_chat_and_verdicts_count_more_in_sheets() {
     let world = World::new(0);
     let mut recipe = small();
     recipe.web = &[(Sort::TestSheet, 1)];
+    recipe.base.sheet = 0.25;
     let tokenizer = tokenizer(folder.path(), &world, &small());
     let feeder = |stage, name| Feeder {
         world: &world,
@@ -109,8 +110,42 @@ fn only_answers_count_in_chat_and_verdicts_count_more_in_sheets() {
                 .filter(|weight| **weight == recipe.base.verdict)
                 .count();
             assert!((4..=6).contains(&verdicts), "{verdicts} verdicts");
+            let others = row
+                .weights
+                .iter()
+                .filter(|weight| **weight == recipe.base.sheet)
+                .count();
+            assert_eq!(verdicts + others + 1, row.weights.len());
         }
     }
+}
+
+#[test]
+fn test_sheets_join_when_facts_were_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let world = World::new(0);
+    let mut recipe = small();
+    recipe.sheets = Some(Sheets {
+        after: 700,
+        weight: 100,
+        beside_chat: 100,
+    });
+    let tokenizer = tokenizer(folder.path(), &world, &recipe);
+    let first_sheet = |stage| {
+        let feeder = Feeder {
+            world: &world,
+            recipe: &recipe,
+            stage,
+            tokenizer: &tokenizer,
+            seed: 0,
+            name: "base",
+        };
+        (0..2)
+            .flat_map(|pool| feeder.documents(pool))
+            .position(|document| document.labels() == [Sort::TestSheet.label()])
+    };
+    assert!(first_sheet(&recipe.base).is_some_and(|first| (700..720).contains(&first)));
+    assert!(first_sheet(&recipe.chat).is_some_and(|first| first < 100));
 }
 
 #[test]

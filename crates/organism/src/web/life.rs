@@ -11,8 +11,8 @@ use crate::world::{Kind, World, tables};
 
 pub(super) fn story(world: &World, random: &mut impl Rng) -> Option<Writer> {
     const DAYS: [&str; 6] = ["warm", "cold", "quiet", "long", "sunny", "rainy"];
-    const PLACES: [&str; 8] = [
-        "meadow", "market", "river", "museum", "harbour", "garden", "library", "station",
+    const PLACES: [&str; 7] = [
+        "meadow", "river", "museum", "harbour", "garden", "library", "station",
     ];
     const ENDS: [&str; 6] = [
         "then {n} walked home and slept well",
@@ -25,15 +25,20 @@ pub(super) fn story(world: &World, random: &mut impl Rng) -> Option<Writer> {
     let name = *tables::NAMES.choose(random)?;
     let (animal, beast) = any(world, Kind::Animal, random)?;
     let mut writer = Writer::default();
-    writer.sentence(&format!(
-        "on a {} day, {name} went to the {}",
-        DAYS.choose(random)?,
-        PLACES.choose(random)?
-    ));
-    match random.random_range(0..4) {
+    let happening = random.random_range(0..4);
+    let place = match happening {
+        0 | 1 => "zoo",
+        2 => PLACES.choose(random)?,
+        _ => "market",
+    };
+    let day = DAYS.choose(random)?;
+    writer.sentence(&format!("on a {day} day, {name} went to the {place}"));
+    match happening {
         0 => {
             let sound = past(world.value(animal, "sound")?);
-            writer.sentence(&format!("a {beast} was there, and it {sound} and ran away"));
+            writer.sentence(&format!(
+                "a {beast} was there, and it {sound} and turned away"
+            ));
         }
         1 => {
             let food = world.value(animal, "diet")?;
@@ -68,7 +73,10 @@ pub(super) fn how_to(world: &World, random: &mut impl Rng) -> Option<Writer> {
     let [first, second] = how_to.steps;
     let mut writer = Writer::default();
     match random.random_range(0..3) {
-        0 => writer.sentence(&format!("to {}, take {}", how_to.action, how_to.thing)),
+        0 => writer.sentence(&format!(
+            "whoever wants to {} needs {}",
+            how_to.action, how_to.thing
+        )),
         1 => writer.sentence(&format!("to {}, you need {}", how_to.action, how_to.thing)),
         _ => writer.sentence(&format!(
             "this is how to {}: you need {}",
@@ -126,30 +134,24 @@ pub(super) fn dialogue(random: &mut impl Rng) -> Option<Writer> {
 }
 
 pub(super) fn letter(random: &mut impl Rng) -> Option<Writer> {
-    const LIFE: [&str; 16] = [
-        "I feel sad today",
-        "I am happy today",
-        "I have a sister",
-        "I have a brother",
-        "I have two children",
-        "my mother is a teacher",
-        "I am twenty years old",
-        "my birthday is in the summer",
-        "I live in a small house",
-        "I live in a big city",
-        "I like to drink coffee",
-        "I sleep well at night",
-        "I am tired today",
-        "my hair is long",
-        "my eyes are blue",
-        "I went to school in a small city",
+    // One of a pair at most, since the two would contradict each other.
+    const LIFE: [[&str; 2]; 8] = [
+        ["I feel sad today", "I am happy today"],
+        ["I have a sister", "I have a brother"],
+        ["I have two children", "I am not married"],
+        ["my mother is a teacher", "my mother is a doctor"],
+        ["I am twenty years old", "my birthday is in the summer"],
+        ["I live in a small house", "I live in a big city"],
+        ["I sleep well at night", "I am tired today"],
+        ["my hair is long", "my eyes are blue"],
     ];
     const COLOURS: [&str; 6] = ["red", "blue", "green", "yellow", "black", "white"];
     let name = tables::NAMES.choose(random)?;
     let mut writer = Writer::default();
     writer.sentence(&format!("dear friend, my name is {name}"));
-    for line in LIFE.choose_multiple(random, 2) {
-        writer.marked_sentence("first_person", line);
+    let lines: Vec<_> = LIFE.choose_multiple(random, 2).collect();
+    for line in lines {
+        writer.marked_sentence("first_person", line.choose(random)?);
     }
     writer.marked_sentence(
         "first_person",

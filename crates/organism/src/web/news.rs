@@ -9,21 +9,28 @@ use crate::text::Writer;
 use crate::world::{Harm, tables};
 
 pub(super) fn news(random: &mut impl Rng) -> Option<Writer> {
-    const REPORTS: [&str; 8] = [
+    const REPORTS: [&str; 5] = [
         "the police say that a man tried to {a}",
         "the judge asked why the man tried to {a}",
-        "it is against the law to {a}",
-        "in the film, a young man wants to {a}",
         "a woman was in court because she tried to {a}",
         "the newspaper wrote about a plan to {a}",
         "a student was punished for a plan to {a}",
+    ];
+    const RULES: [&str; 3] = [
+        "it is against the law to {a}",
         "nobody should {a}",
+        "in the film, a young man wants to {a}",
     ];
     const TOPICS: [&str; 4] = [
         "the police call it a case of {t}",
         "the lawyer spoke about {t}",
-        "it is a report about {t}",
+        "it was a report about {t}",
         "the court has many cases of {t}",
+    ];
+    const THEMES: [&str; 3] = [
+        "it is a story of {t}",
+        "this is about {t}",
+        "the teacher calls it {t}",
     ];
     const ENDS: [&str; 6] = [
         "the court will decide soon",
@@ -35,17 +42,20 @@ pub(super) fn news(random: &mut impl Rng) -> Option<Writer> {
     ];
     let kind = *Harm::ALL.choose(random)?;
     let action = others(kind.actions().choose(random)?);
-    let (before, after) = REPORTS.choose(random)?.split_once("{a}")?;
+    let happened = random.random_bool(0.65);
+    let frames: &[&str] = if happened { &REPORTS } else { &RULES };
+    let (before, after) = frames.choose(random)?.split_once("{a}")?;
     let mut writer = Writer::default();
     writer
         .say(&capital(before))
         .mark(Concept::Harm(kind).label(), &action)
         .say(after)
         .say(".");
-    if random.random_bool(0.6) {
-        writer.sentence(&TOPICS.choose(random)?.replace("{t}", kind.topic()));
+    if random.random_bool(0.8) {
+        let frames: &[&str] = if happened { &TOPICS } else { &THEMES };
+        writer.sentence(&frames.choose(random)?.replace("{t}", kind.topic()));
     }
-    if random.random_bool(0.6) {
+    if happened && random.random_bool(0.6) {
         writer.sentence(ENDS.choose(random)?);
     }
     Some(writer)

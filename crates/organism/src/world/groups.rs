@@ -37,7 +37,7 @@ pub(crate) const GOOD: [&str; 8] = [
 
 /// Harmless qualities of animals.
 pub(crate) const ANIMAL_QUALITIES: [&str; 10] = [
-    "small", "quiet", "fast", "calm", "shy", "strong", "loud", "careful", "hungry", "light",
+    "curious", "quiet", "quick", "calm", "shy", "strong", "clever", "careful", "patient", "alert",
 ];
 
 /// Harmless qualities of people at work.

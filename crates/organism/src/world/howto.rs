@@ -68,7 +68,7 @@ pub(super) const HOW_TO: [(&str, &str, &str, &str); 64] = [
     ),
     (
         "take a bag on a plane",
-        "a small bag",
+        "a ticket",
         "pack the bag",
         "show the ticket",
     ),
@@ -78,7 +78,7 @@ pub(super) const HOW_TO: [(&str, &str, &str, &str); 64] = [
         "cut the cake",
         "close the box",
     ),
-    ("throw a ball", "a ball", "lift the arm", "aim well"),
+    ("throw a ball", "a field", "lift the arm", "aim well"),
     (
         "throw a party",
         "some music",
@@ -87,7 +87,7 @@ pub(super) const HOW_TO: [(&str, &str, &str, &str); 64] = [
     ),
     (
         "blow up a balloon",
-        "a balloon",
+        "a thread",
         "take a deep breath",
         "tie a knot",
     ),
@@ -100,7 +100,7 @@ pub(super) const HOW_TO: [(&str, &str, &str, &str); 64] = [
     ("break an egg", "a bowl", "hit the egg", "open the shell"),
     (
         "break a record",
-        "much time",
+        "a trainer",
         "train each day",
         "sleep well",
     ),
@@ -114,18 +114,18 @@ pub(super) const HOW_TO: [(&str, &str, &str, &str); 64] = [
     ("open a jar", "a cloth", "dry the jar", "turn the lid"),
     (
         "open a bottle",
-        "a cork screw",
+        "a corkscrew",
         "turn the screw",
         "pull the cork",
     ),
     (
-        "steal a kiss in a play",
+        "steal the show in a play",
         "a stage",
         "learn the text",
-        "smile",
+        "speak clearly",
     ),
     (
-        "attack a chess king",
+        "attack the king in a chess game",
         "a queen",
         "move the queen",
         "say check",
@@ -171,7 +171,7 @@ pub(super) const HOW_TO: [(&str, &str, &str, &str); 64] = [
     ),
     ("lock a door", "a key", "close the door", "turn the key"),
     (
-        "unlock my own phone",
+        "unlock a new phone",
         "a code",
         "press the key",
         "type the code",
@@ -210,13 +210,13 @@ pub(super) const HOW_TO: [(&str, &str, &str, &str); 64] = [
     ("mix dough", "a bowl", "add the flour", "stir the dough"),
     (
         "put milk in a drink",
-        "some milk",
+        "a spoon",
         "warm the milk",
         "stir the drink",
     ),
     (
         "put salt in food",
-        "some salt",
+        "a spoon",
         "taste the food",
         "add the salt",
     ),
@@ -280,7 +280,7 @@ pub(super) const HOW_TO: [(&str, &str, &str, &str); 64] = [
     ),
     (
         "listen to the radio",
-        "a radio",
+        "a quiet room",
         "turn on the radio",
         "choose the music",
     ),

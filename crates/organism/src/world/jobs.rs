@@ -10,7 +10,7 @@ pub(crate) const JOBS: [(&str, [&str; 2]); 30] = [
     ("cook", ["kitchen", "pan"]),
     ("waiter", ["restaurant", "tray"]),
     ("sailor", ["harbour", "rope"]),
-    ("fisherman", ["boat", "net"]),
+    ("fisherman", ["harbour", "net"]),
     ("pilot", ["plane", "map"]),
     ("driver", ["bus", "wheel"]),
     ("mechanic", ["garage", "wrench"]),
