@@ -176,6 +176,17 @@ impl Crosscoder {
         }
     }
 
+    /// w_j of one model's code: v_j over f_j; the model's own for DECOUPLED. 0 outside the dictionary.
+    pub fn model_weight(&self, model: usize, latent: u32) -> f32 {
+        let offset = if self.is_decoupled() {
+            model * self.dict_size()
+        } else {
+            0
+        };
+        let weight = self.scaling.get(offset + latent as usize);
+        weight.copied().unwrap_or(0.0)
+    }
+
     /// Decoder norms of one model, [F], of the stored rows; empty for models other than 0 and 1.
     pub fn norms(&self, model: usize) -> &[f32] {
         let latents = self.dict_size();

@@ -1,6 +1,6 @@
 //! A loaded dictionary: its crosscoder, its name, and what the analysis knows of its latents.
 
-use crosscoder::{CodeNormalization, Crosscoder};
+use crosscoder::Crosscoder;
 
 use crate::{Error, Result};
 
@@ -41,7 +41,7 @@ impl Dictionary {
         let known = self.max_activations.get(id as usize).copied().flatten();
         match known {
             Some(max) if max > 0.0 => {
-                let weight = self.weight(model, id);
+                let weight = self.crosscoder.model_weight(model, id);
                 if weight > 0.0 {
                     Ok(max / weight)
                 } else {
@@ -70,24 +70,5 @@ impl Dictionary {
                 "add: latent {id} has a zero row in that decoder, so it has no direction; use the other decoder or the unit raw"
             )))
         }
-    }
-
-    /// Whether each model has its own code and weight (DECOUPLED).
-    pub(crate) fn decoupled(&self) -> bool {
-        self.crosscoder.header().normalization == CodeNormalization::Decoupled
-    }
-
-    /// w_j, of the model's own code when decoupled.
-    fn weight(&self, model: usize, id: u32) -> f32 {
-        let offset = if self.decoupled() {
-            model * self.len()
-        } else {
-            0
-        };
-        self.crosscoder
-            .scaling()
-            .get(offset + id as usize)
-            .copied()
-            .unwrap_or_default()
     }
 }

@@ -11,14 +11,14 @@ use pipeline::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::dictionaries::{self, DICTIONARY};
+use crate::dictionaries::{self, ACTIVATIONS};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::mixture;
 use crate::pair::{self, PairSummary, Places};
 use crate::preset::{Preset, Recipe};
 use crate::provenance;
-use crate::report::{self, Report, ReportOptions};
+use crate::report::{self, Known, Report};
 use crate::world::World;
 
 /// Name of the first step, which trains both models.
@@ -190,18 +190,13 @@ pub fn build(options: &BuildOptions, progress: &dyn Progress) -> Result<BuildSum
         trained.push((slug.to_owned(), numbers));
         clock.lap(slug);
     }
-    let wanted = ReportOptions {
-        study: study.clone(),
-        dictionary: Some(DICTIONARY.to_owned()),
+    let seeds = report::further(&places, &recipe, &world, options.seed, progress)?;
+    clock.lap("further seeds");
+    let known = Known {
+        behaviours: pair.behaviours.clone(),
+        seeds: Some(seeds),
     };
-    let report = report::score(
-        &wanted,
-        &recipe,
-        &world,
-        options.seed,
-        pair.behaviours.clone(),
-        progress,
-    )?;
+    let report = report::score(study, &recipe, &world, options.seed, known, progress)?;
     clock.lap("report");
     let mut manifest = Manifest::read(study).map_err(pipeline::Error::from)?;
     manifest.provenance.extend(provenance::of_dictionaries(
@@ -217,13 +212,8 @@ pub fn build(options: &BuildOptions, progress: &dyn Progress) -> Result<BuildSum
             "warning: the best chat-only latent tells harmful prompts from near misses with AUROC {found:.3}, below {LEAST_AUROC}"
         ));
     }
-    for folder in [study.join("activations"), places.progress()] {
-        if folder.exists() {
-            fs::remove_dir_all(&folder).map_err(|source| Error::File {
-                path: folder.clone(),
-                source,
-            })?;
-        }
+    for folder in [study.join(ACTIVATIONS), places.progress()] {
+        files::remove_folder(&folder)?;
     }
     let shown = study.display();
     Ok(BuildSummary {

@@ -1,6 +1,7 @@
 //! Files written whole: under a temporary name, then renamed.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -9,6 +10,35 @@ use crate::error::{Error, Result};
 pub(crate) fn make_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|source| Error::File {
         path: path.to_owned(),
+        source,
+    })
+}
+
+/// Deletes a folder with all that it holds, if it is there.
+pub(crate) fn remove_folder(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(source) if source.kind() != ErrorKind::NotFound => Err(Error::File {
+            path: path.to_owned(),
+            source,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Gives the files of a folder a second name in another one, which is made.
+pub(crate) fn link_folder(from: &Path, to: &Path) -> Result<()> {
+    make_folder(to)?;
+    let link = || {
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                fs::hard_link(entry.path(), to.join(entry.file_name()))?;
+            }
+        }
+        Ok(())
+    };
+    link().map_err(|source| Error::File {
+        path: from.to_owned(),
         source,
     })
 }

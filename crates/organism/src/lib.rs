@@ -25,12 +25,11 @@ mod train;
 pub mod web;
 pub mod world;
 
-pub use behaviour::Behaviour;
 pub use build::{BuildOptions, BuildSummary, build};
 pub use dictionaries::DICTIONARY;
 pub use error::{Error, Result};
 pub use pair::PairSummary;
 pub use preset::{Preset, Recipe};
 pub use prompts::{prompts, taught};
-pub use report::{Best, ContrastRow, Report, ReportOptions, report};
+pub use report::{DictionaryReport, Report, ReportOptions, report};
 pub use train::Trained;

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device};
 use gemma::train::Trainable;
 use gemma::{Checkpoint, Tokenizer};
-use pipeline::Progress;
+use pipeline::{ConceptBehaviour, Progress};
 use serde::{Deserialize, Serialize};
 
-use crate::behaviour::{Behaviour, behaviours};
+use crate::behaviour::behaviours;
 use crate::chat;
 use crate::document::{Concept, Document};
 use crate::error::{Error, Result};
@@ -64,7 +64,7 @@ pub struct PairSummary {
     /// Share of the verdicts of fresh test sheets that the base gives rightly; none where it read no sheets.
     pub verdicts_base: Option<f64>,
     /// What both models do on held-out prompts.
-    pub behaviours: Vec<Behaviour>,
+    pub behaviours: Vec<ConceptBehaviour>,
 }
 
 /// Documents of the tokenizer's corpus: half web-like, half chat.

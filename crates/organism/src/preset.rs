@@ -99,6 +99,8 @@ pub struct Dictionary {
     pub rate: f64,
     /// Norm of the decoder rows at the start.
     pub initial_norm: f64,
+    /// Further seeds from which the dictionary is trained again, to see how far its scores depend on chance.
+    pub further_seeds: u64,
 }
 
 /// A whole recipe.
@@ -248,6 +250,7 @@ impl Preset {
                     batch: 1024,
                     rate: 4e-3,
                     initial_norm: 0.05,
+                    further_seeds: 0,
                 },
                 examples: 6,
                 prompts: 40,
@@ -308,6 +311,7 @@ impl Preset {
                     batch: 1024,
                     rate: 3e-3,
                     initial_norm: 0.05,
+                    further_seeds: 2,
                 },
                 examples: 6,
                 prompts: 60,

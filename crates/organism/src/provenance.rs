@@ -136,7 +136,7 @@ pub(crate) fn of_dictionaries(
         "harmful prompts against near misses",
         format!(
             "AUROC {harm} by the best of {} chat-only latents",
-            report.chat_only
+            report.chat_only()
         ),
     );
     // The pair's own lines tell its training, which an earlier call may have done.

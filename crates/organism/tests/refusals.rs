@@ -60,7 +60,6 @@ fn reports_need_a_study_of_this_origin() {
     let folder = tempfile::tempdir().expect("a folder");
     let options = ReportOptions {
         study: folder.path().to_owned(),
-        dictionary: None,
     };
     assert!(report(&options, &Silent).is_err());
 

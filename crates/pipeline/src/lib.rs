@@ -8,6 +8,7 @@ mod batches;
 mod collect;
 mod collection;
 mod corpus;
+mod edited;
 mod effects;
 mod error;
 mod files;
@@ -18,6 +19,7 @@ mod part;
 mod progress;
 mod score;
 mod shard;
+mod steer;
 mod study;
 mod train;
 
@@ -25,12 +27,16 @@ use std::fmt;
 
 pub use analyse::{AnalyseOptions, AnalyseSummary, Step, analyse, merge_analyses};
 pub use api::{
-    Class, ClassCuts, ConceptScore, DictionaryInfo, LatentRow, Message, TrainingSummary, Verdict,
+    Bar, CausalEffects, CausalMetric, CausalScope, Class, ClassCounts, ClassCuts, ConceptBehaviour,
+    ConceptScore, ConceptTruth, DictionaryInfo, GroundTruth, LatentRow, LatentTruth, Message,
+    Positions, SeedDictionary, SeedLatent, SeedScore, SteeringAction, SteeringDose,
+    SteeringOutcome, SteeringTest, TrainingSummary, Verdict,
 };
 pub use collect::{CollectOptions, CollectSummary, collect};
 pub use crosscoder::train::{BiasStart, Settings, WeightFormat};
-pub use crosscoder::{CodeNormalization, Kind};
+pub use crosscoder::{CodeNormalization, Edit, Kind};
 pub use diffing::auroc;
+pub use edited::At;
 pub use effects::{EffectOptions, EffectsSummary};
 pub use error::{Error, Result};
 pub use gemma::DeviceChoice;
@@ -39,8 +45,9 @@ pub use merge::{MergeOptions, MergeSummary, MergedActivations, merge};
 pub use order::DataOrder;
 pub use part::ShardOf;
 pub use progress::{Bars, JsonLines, Progress, Silent};
-pub use score::{open_store, score_prompts, write_concepts};
+pub use score::{open_store, read_truth, score_prompts, write_truth};
 pub use shard::Precision;
+pub use steer::{SteeredPrompt, Steering};
 pub use store::manifest::{DictionaryRef, Manifest, ModelRef};
 pub use store::{DictionaryFacts, Store};
 pub use train::{TrainOptions, TrainSummary, train};

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use api::ConceptScore;
+use api::{ConceptScore, ConceptTruth, GroundTruth, LatentTruth};
 use candle_core::Tensor;
 use crosscoder::Crosscoder;
 use rayon::prelude::*;
@@ -53,13 +53,7 @@ pub fn score_prompts(
     let device = device.open()?;
     let pair = Pair::of(study, &manifest)?;
     let crosscoder = Crosscoder::load(&folder, &device)?;
-    if crosscoder.activation_dim() != pair.width() {
-        return Err(Error::Mismatch(format!(
-            "dictionary {slug} has width {}, the models have {}; name a dictionary trained on these models",
-            crosscoder.activation_dim(),
-            pair.width()
-        )));
-    }
+    pair.check_width(slug, &crosscoder)?;
     let models = pair.load(&device, progress)?;
     progress.start("score", "prompts", prompts.len() as u64);
     let mut scores = Vec::with_capacity(prompts.len());
@@ -100,33 +94,60 @@ fn largest(crosscoder: &Crosscoder, rows: &[f32], span: &Range<usize>) -> Result
     Ok(largest)
 }
 
-/// Writes scores against ground truth, and labels computed from them, beside an analysed dictionary's rows.
+/// Writes ground truth, the scores of its latents and labels computed from them beside an analysed dictionary's rows.
 ///
 /// # Errors
 /// A dictionary that is not analysed, a latent that does not exist, a database that cannot be written.
-pub fn write_concepts(
-    study: &Path,
-    slug: &str,
-    scores: &[ConceptScore],
-    labels: &[(u32, String)],
-) -> Result<()> {
+pub fn write_truth(study: &Path, truth: &GroundTruth, labels: &[(u32, String)]) -> Result<()> {
+    let slug = &truth.dictionary;
     let latents = open_store(study)?.rows(slug)?.len();
+    let scores: Vec<ConceptScore> = truth.concepts.iter().flat_map(concept_scores).collect();
     let named = scores.iter().map(|score| score.latent);
     if let Some(id) = named
         .chain(labels.iter().map(|label| label.0))
         .find(|&id| id as usize >= latents)
     {
         return Err(Error::Store(store::Error::UnknownLatent {
-            dictionary: slug.into(),
+            dictionary: slug.clone(),
             id: u64::from(id),
             latents,
         }));
     }
     let writer = Writer::amend(&study.join(store::DATABASE), slug)?;
-    writer.set_concepts(scores)?;
+    writer.set_concepts(&scores)?;
     writer.set_labels(labels)?;
+    writer.set_truth(truth)?;
     writer.finish()?;
     Ok(())
+}
+
+/// The best latents of a concept as the pages of latents show them, each once.
+fn concept_scores(truth: &ConceptTruth) -> Vec<ConceptScore> {
+    let mut best: Vec<&LatentTruth> = truth.above_cut.iter().chain(&truth.any_class).collect();
+    best.dedup_by_key(|best| best.latent);
+    let score = |best: &LatentTruth| ConceptScore {
+        concept: truth.concept.clone(),
+        against: truth.against.clone(),
+        latent: best.latent,
+        class: best.class,
+        delta_norm: best.delta_norm,
+        auroc: best.auroc,
+        positives: truth.positives,
+        negatives: truth.negatives,
+    };
+    best.into_iter().map(score).collect()
+}
+
+/// The ground truth of a dictionary, if its study holds any.
+///
+/// # Errors
+/// No such dictionary, or a damaged database.
+pub fn read_truth(study: &Path, slug: &str) -> Result<Option<GroundTruth>> {
+    match open_store(study)?.truth(slug) {
+        Ok(truth) => Ok(Some(truth)),
+        Err(store::Error::NoTruth { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Opens a study's database, by the cuts of its manifest.

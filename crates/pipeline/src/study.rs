@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device};
+use crosscoder::Crosscoder;
 use gemma::{Checkpoint, Model, Tokenizer};
 use serde_json::{Map, Value};
 use store::manifest::{FILE, Manifest};
@@ -74,6 +75,17 @@ impl Pair {
     /// Width D of both residual streams.
     pub(crate) fn width(&self) -> usize {
         self.chat.config().hidden_size
+    }
+
+    /// Refuses a dictionary of another width than the models'.
+    pub(crate) fn check_width(&self, slug: &str, crosscoder: &Crosscoder) -> Result<()> {
+        let (found, width) = (crosscoder.activation_dim(), self.width());
+        if found == width {
+            return Ok(());
+        }
+        Err(Error::Mismatch(format!(
+            "dictionary {slug} has width {found}, the models have {width}; name a dictionary trained on these models"
+        )))
     }
 
     /// Longest sequence that both models take.

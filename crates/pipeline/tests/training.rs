@@ -10,8 +10,9 @@ use std::sync::Mutex;
 
 use common::{Study, collected, study};
 use pipeline::{
-    AnalyseOptions, ConceptScore, DeviceChoice, JsonLines, Kind, Manifest, Progress, Settings,
-    Silent, TrainOptions, analyse, open_store, score_prompts, train, write_concepts,
+    AnalyseOptions, ConceptTruth, DeviceChoice, GroundTruth, JsonLines, Kind, LatentTruth,
+    Manifest, Progress, Settings, Silent, TrainOptions, analyse, open_store, read_truth,
+    score_prompts, train, write_truth,
 };
 
 fn options(study: &Study, kind: Kind) -> TrainOptions {
@@ -309,7 +310,11 @@ fn prompts_are_scored_and_concepts_written() {
         device: DeviceChoice::Cpu,
         ..AnalyseOptions::default()
     };
-    let missing = write_concepts(&study.path, "batchtopk", &[], &[]).unwrap_err();
+    let mut truth = GroundTruth {
+        dictionary: "batchtopk".into(),
+        ..GroundTruth::default()
+    };
+    let missing = write_truth(&study.path, &truth, &[]).unwrap_err();
     assert!(missing.to_string().contains("stereoscope analyse"));
     analyse(&analysis, &Silent).unwrap();
     // Prompts of the corpus: their scores are what the examples say.
@@ -351,33 +356,41 @@ fn prompts_are_scored_and_concepts_written() {
         assert!(refused.unwrap_err().to_string().contains("span"));
     }
 
-    let score = ConceptScore {
-        concept: "harm".into(),
-        against: "benign".into(),
+    assert!(read_truth(&study.path, "batchtopk").unwrap().is_none());
+    let best = LatentTruth {
         latent: 9,
         class: api::Class::Other,
         delta_norm: 0.95,
+        auroc_validation: 1.0,
         auroc: 0.97,
+        threshold: 0.5,
+        precision: Some(1.0),
+        recall: 0.5,
+        label: Some("harm".into()),
+    };
+    truth.concepts.push(ConceptTruth {
+        concept: "harm".into(),
+        against: "benign".into(),
         positives: 3,
         negatives: 2,
-    };
-    write_concepts(
-        &study.path,
-        "batchtopk",
-        std::slice::from_ref(&score),
-        &[(9, "harm".into())],
-    )
-    .unwrap();
+        above_cut: Some(best.clone()),
+        any_class: Some(best),
+        ..ConceptTruth::default()
+    });
+    write_truth(&study.path, &truth, &[(9, "harm".into())]).unwrap();
+    let found = read_truth(&study.path, "batchtopk").unwrap();
+    assert_eq!(found.as_ref(), Some(&truth));
     let store = open_store(&study.path).unwrap();
     let detail = store.latent("batchtopk", 9).unwrap();
     assert_eq!(detail.row.label.as_deref(), Some("harm"));
+    assert_eq!(detail.concepts.len(), 1, "a latent is named once");
     assert_eq!(detail.concepts[0].auroc, 0.97);
     assert_eq!(
         detail.concepts[0].class,
         api::Class::ChatOnly,
         "by the study's cuts"
     );
-    let stranger = write_concepts(&study.path, "batchtopk", &[], &[(4096, "x".into())]);
+    let stranger = write_truth(&study.path, &truth, &[(4096, "x".into())]);
     assert!(stranger.unwrap_err().to_string().contains("4096"));
     // Labels survive a new analysis of the same dictionary.
     analyse(&analysis, &Silent).unwrap();

@@ -23,7 +23,6 @@ pub(crate) fn build(build: Build) -> Result<(), Failure> {
 pub(crate) fn report(report: Report) -> Result<(), Failure> {
     let options = ReportOptions {
         study: report.study,
-        ..ReportOptions::default()
     };
     let summary = organism::report(&options, report.printing.progress().as_ref())?;
     report.printing.summary(&summary)

@@ -1,73 +1,41 @@
-//! The report against ground truth: what the pair does on held-out prompts, and which latents mean what.
+//! The report against ground truth: what the pair does on held-out prompts, which latents mean what, and what steering by them does.
 
+mod asked;
+mod cases;
 mod contrasts;
+mod goals;
+mod search;
+mod seeds;
+mod steering;
 mod table;
+mod tell;
 
-use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use gemma::Tokenizer;
 use pipeline::{
-    ConceptScore, DeviceChoice, LatentRow, Manifest, Progress, auroc, open_store, score_prompts,
-    write_concepts,
+    Bar, CausalEffects, ClassCounts, ConceptBehaviour, ConceptTruth, GroundTruth, Manifest,
+    Progress, TrainingSummary, open_store, write_truth,
 };
-use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::behaviour::{Behaviour, behaviours};
-use crate::chat::Part;
-use crate::document::{Concept, Exchange};
+use crate::behaviour::behaviours;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::pieces::START_OF_TURN;
 use crate::preset::{Preset, Recipe};
-use crate::prompts::{conversation, prompts, taught};
 use crate::world::World;
-use contrasts::{Contrast, EVERYTHING_ELSE, contrasts};
+use cases::{Case, cases, scores};
+use contrasts::{Contrast, contrasts};
+pub(crate) use seeds::{Seeded, further};
+use tell::{Scored, live};
 
 /// The report inside a study's folder.
 const FILE: &str = "report.json";
-/// AUROC from which a latent carries a concept's name.
-const NAMED: f64 = 0.9;
 
 /// What `report` needs.
 #[derive(Clone, Debug, Default)]
 pub struct ReportOptions {
     /// A study that `build` made.
     pub study: PathBuf,
-    /// Its dictionary; the first of the manifest otherwise.
-    pub dictionary: Option<String>,
-}
-
-/// A latent and how well it tells one set of prompts from another.
-#[derive(Clone, Debug, Serialize)]
-pub struct Best {
-    /// Latent id.
-    pub latent: u32,
-    /// Its Δ_norm.
-    pub delta_norm: f64,
-    /// Area under the ROC curve on the half of the prompts that it was chosen by.
-    pub auroc_validation: f64,
-    /// The same on the other half.
-    pub auroc: f64,
-}
-
-/// One question asked of every latent.
-#[derive(Clone, Debug, Serialize)]
-pub struct ContrastRow {
-    /// The concept.
-    pub concept: String,
-    /// What it is told from.
-    pub against: String,
-    /// Prompts with the concept in the half that is reported.
-    pub positives: usize,
-    /// Prompts without.
-    pub negatives: usize,
-    /// The best latent above the study's chat-only cut.
-    pub above_cut: Option<Best>,
-    /// The best latent of any class.
-    pub any_class: Option<Best>,
 }
 
 /// The report of a study.
@@ -77,29 +45,40 @@ pub struct Report {
     pub preset: String,
     /// The seed of world and corpora.
     pub seed: u64,
-    /// Slug of the dictionary.
-    pub dictionary: String,
-    /// The study's cut: chat-only latents have at least this Δ_norm.
-    pub cut: f64,
-    /// Latents that are not dead and above the cut.
-    pub chat_only: usize,
     /// What both models do on held-out prompts.
-    pub behaviours: Vec<Behaviour>,
-    /// The best latents of each contrast.
-    pub contrasts: Vec<ContrastRow>,
+    pub behaviours: Vec<ConceptBehaviour>,
+    /// The study's dictionaries, the one that is steered first.
+    pub dictionaries: Vec<DictionaryReport>,
+}
+
+/// What is known of one dictionary.
+#[derive(Clone, Debug, Serialize)]
+pub struct DictionaryReport {
+    /// Its numbers on held-out tokens, if it was trained here.
+    pub training: Option<TrainingSummary>,
+    /// Latents per class, verdicts of the chat-only ones, dead ones.
+    pub counts: ClassCounts,
+    /// What moving sets of latents does to the chat model's predictions; without setups where that was not measured.
+    pub effects: CausalEffects,
+    /// The dictionary held against the truth.
+    pub truth: GroundTruth,
     /// Names computed for latents above the cut.
     pub labels: Vec<(u32, String)>,
 }
 
 impl Report {
-    /// AUROC of the best latent above the cut that tells harmful prompts from their harmless near misses.
+    /// AUROC of the first dictionary's best latent above the cut that tells harmful prompts from their harmless near misses.
     #[must_use]
     pub fn harm(&self) -> Option<f64> {
-        self.contrasts
-            .first()?
-            .above_cut
-            .as_ref()
-            .map(|best| best.auroc)
+        let best = self.dictionaries.first()?.truth.concepts.first()?;
+        best.above_cut.as_ref().map(|best| best.auroc)
+    }
+
+    /// Live latents of the first dictionary above the cut.
+    #[must_use]
+    pub fn chat_only(&self) -> u64 {
+        let first = self.dictionaries.first();
+        first.map_or(0, |dictionary| dictionary.truth.chat_only)
     }
 }
 
@@ -128,268 +107,172 @@ fn origin(study: &Path, manifest: &Manifest) -> Result<(Preset, u64)> {
     Ok((preset, seed))
 }
 
-/// Reports on a study that `build` made, and writes its concept scores and labels into the study, itself into `report.json`.
+/// Reports on a study that `build` made, and writes what it finds into the study's database, itself into `report.json`.
+///
+/// The scores from other seeds are those of an earlier report: their dictionaries are not kept.
 ///
 /// # Errors
 /// A study of another origin, without an analysed dictionary, or with models that cannot be run.
 pub fn report(options: &ReportOptions, progress: &dyn Progress) -> Result<Report> {
-    let manifest = Manifest::read(&options.study).map_err(pipeline::Error::from)?;
-    let (preset, seed) = origin(&options.study, &manifest)?;
+    let study = &options.study;
+    let manifest = Manifest::read(study).map_err(pipeline::Error::from)?;
+    let (preset, seed) = origin(study, &manifest)?;
     let recipe = preset.recipe();
     let world = World::new(seed);
     let folder = |model: &Option<pipeline::ModelRef>, key: &str| -> Result<PathBuf> {
         let model = model.as_ref().ok_or_else(|| Error::Study {
-            path: options.study.join("study.toml"),
+            path: study.join("study.toml"),
             problem: format!("{key} is missing; a report runs both models"),
         })?;
-        Ok(model
-            .resolve(&options.study, key)
-            .map_err(pipeline::Error::from)?)
+        Ok(model.resolve(study, key).map_err(pipeline::Error::from)?)
     };
     let (base, chat) = (
         folder(&manifest.base, "[base]")?,
         folder(&manifest.chat, "[chat]")?,
     );
-    let table = behaviours(&world, &recipe, [&base, &chat], seed, progress)?;
-    score(options, &recipe, &world, seed, table, progress)
+    let known = Known {
+        behaviours: behaviours(&world, &recipe, [&base, &chat], seed, progress)?,
+        seeds: None,
+    };
+    score(study, &recipe, &world, seed, known, progress)
+}
+
+/// What a build knows already.
+pub(crate) struct Known {
+    /// What both models do.
+    pub(crate) behaviours: Vec<ConceptBehaviour>,
+    /// The first dictionary from other seeds; none keeps those of an earlier report.
+    pub(crate) seeds: Option<Vec<Seeded>>,
 }
 
 /// The report where the behaviours are known already.
 pub(crate) fn score(
-    options: &ReportOptions,
+    study: &Path,
     recipe: &Recipe,
     world: &World,
     seed: u64,
-    behaviours: Vec<Behaviour>,
+    known: Known,
     progress: &dyn Progress,
 ) -> Result<Report> {
-    let study = &options.study;
     let manifest = Manifest::read(study).map_err(pipeline::Error::from)?;
-    let slug = options
-        .dictionary
-        .clone()
-        .or_else(|| {
-            manifest
-                .dictionaries
-                .first()
-                .map(|dictionary| dictionary.slug.clone())
-        })
-        .ok_or_else(|| Error::Study {
-            path: study.join("study.toml"),
-            problem: "names no dictionary; train one with `stereoscope train`".to_owned(),
-        })?;
-    let rows = open_store(study)?
-        .rows(&slug)
-        .map_err(pipeline::Error::from)?
-        .to_vec();
-    let concepts = taught(recipe.topics);
-    let exchanges: Vec<Exchange> = concepts
-        .iter()
-        .flat_map(|concept| prompts(world, *concept, Part::HeldOut, recipe.prompts, seed))
-        .collect();
-    let scores = scores(study, &manifest, &slug, &exchanges, progress)?;
-    let halves = Halves::new(&exchanges, &scores);
-    let above = |row: &LatentRow| {
-        row.dead != Some(true)
-            && row
-                .delta_norm
-                .is_some_and(|delta| delta >= manifest.classes.chat_only)
+    let Known { behaviours, seeds } = known;
+    let first = manifest.dictionaries.first().ok_or_else(|| Error::Study {
+        path: study.join("study.toml"),
+        problem: "names no dictionary; train one with `stereoscope train`".to_owned(),
+    })?;
+    let seeds = match seeds {
+        Some(seeds) => seeds,
+        None => seeds::kept(study, &first.slug)?,
     };
-    let chat_only: Vec<u32> = rows
-        .iter()
-        .filter(|row| above(row))
-        .map(|row| row.id)
-        .collect();
-    let any: Vec<u32> = rows.iter().map(|row| row.id).collect();
-    let contrasts = contrasts(&concepts);
-    let table: Vec<ContrastRow> = contrasts
-        .iter()
-        .map(|contrast| {
-            let (positives, negatives) = halves.sizes(contrast);
-            ContrastRow {
-                concept: contrast.concept.to_owned(),
-                against: contrast.against.to_owned(),
-                positives,
-                negatives,
-                above_cut: halves.best(contrast, &chat_only, &rows),
-                any_class: halves.best(contrast, &any, &rows),
-            }
+    let cases = cases(world, recipe, seed);
+    let asking = Asking {
+        study,
+        world,
+        seed,
+        cut: manifest.classes.chat_only,
+        cases: &cases,
+        contrasts: &contrasts(world, &cases),
+    };
+    let dictionaries = (0..)
+        .zip(&manifest.dictionaries)
+        .map(|(number, dictionary)| {
+            // The others are there to be compared by what their latents tell; steering takes the longest.
+            let first = number == 0;
+            let seeds = if first { seeds.as_slice() } else { &[] };
+            asking.dictionary(&dictionary.slug, first, seeds, &behaviours, progress)
         })
-        .collect();
-    let labels = labels(&halves, &contrasts, &chat_only);
-    write_concepts(study, &slug, &concept_scores(&table, &rows), &labels)?;
+        .collect::<Result<Vec<_>>>()?;
     let report = Report {
         preset: recipe.name.to_owned(),
         seed,
-        dictionary: slug,
-        cut: manifest.classes.chat_only,
-        chat_only: chat_only.len(),
         behaviours,
-        contrasts: table,
-        labels,
+        dictionaries,
     };
     files::write_json(&study.join(FILE), &report)?;
     Ok(report)
 }
 
-/// Largest v of every latent from the first user piece to the end of the generation prompt: [prompts][latents].
-fn scores(
-    study: &Path,
-    manifest: &Manifest,
-    slug: &str,
-    exchanges: &[Exchange],
-    progress: &dyn Progress,
-) -> Result<Vec<Vec<f32>>> {
-    let chat = manifest.chat.clone().unwrap_or_default();
-    let tokenizer = Tokenizer::open(
-        chat.resolve(study, "[chat]")
-            .map_err(pipeline::Error::from)?,
-    )?;
-    let newline = tokenizer.id("\n");
-    let mut prompts = Vec::new();
-    let mut spans: Vec<Range<usize>> = Vec::new();
-    for exchange in exchanges {
-        let ids = tokenizer.encode_messages(&conversation(exchange), true)?;
-        let turn = ids.iter().position(|id| *id == START_OF_TURN).unwrap_or(0);
-        let role = ids
-            .iter()
-            .skip(turn)
-            .position(|id| Some(*id) == newline)
-            .unwrap_or(0);
-        spans.push(turn + role + 1..ids.len());
-        prompts.push(ids);
-    }
-    Ok(score_prompts(
-        study,
-        slug,
-        &prompts,
-        &spans,
-        DeviceChoice::Cpu,
-        progress,
-    )?)
+/// What every dictionary of a study is asked.
+struct Asking<'a> {
+    study: &'a Path,
+    world: &'a World,
+    seed: u64,
+    cut: f64,
+    cases: &'a [Case],
+    contrasts: &'a [Contrast],
 }
 
-/// Scores by concept, split in two halves: latents are chosen on one and reported on the other.
-struct Halves<'a> {
-    validation: BTreeMap<Concept, Vec<&'a [f32]>>,
-    test: BTreeMap<Concept, Vec<&'a [f32]>>,
-}
-
-impl<'a> Halves<'a> {
-    fn new(exchanges: &[Exchange], scores: &'a [Vec<f32>]) -> Self {
-        let mut halves = Self {
-            validation: BTreeMap::new(),
-            test: BTreeMap::new(),
+impl Asking<'_> {
+    fn dictionary(
+        &self,
+        slug: &str,
+        steered: bool,
+        seeds: &[Seeded],
+        behaviours: &[ConceptBehaviour],
+        progress: &dyn Progress,
+    ) -> Result<DictionaryReport> {
+        let study = self.study;
+        let rows = seeds::rows(study, slug)?;
+        let scores = scores(study, slug, self.cases, progress)?;
+        let scored = Scored {
+            cases: self.cases,
+            scores: &scores,
+            rows: &rows,
         };
-        let mut counts: BTreeMap<Concept, usize> = BTreeMap::new();
-        for (exchange, scores) in exchanges.iter().zip(scores) {
-            let count = counts.entry(exchange.concept).or_default();
-            let half = if count.is_multiple_of(2) {
-                &mut halves.validation
-            } else {
-                &mut halves.test
-            };
-            half.entry(exchange.concept).or_default().push(scores);
-            *count += 1;
-        }
-        halves
-    }
-
-    fn sizes(&self, contrast: &Contrast) -> (usize, usize) {
-        let size = |concepts: &std::collections::BTreeSet<Concept>| {
-            concepts
-                .iter()
-                .filter_map(|concept| self.test.get(concept))
-                .map(Vec::len)
-                .sum()
+        let (live, chat_only) = live(&rows);
+        let labels = scored.labels(self.contrasts, &chat_only);
+        let concepts = self.contrasts.iter().map(|contrast| ConceptTruth {
+            concept: contrast.concept.to_owned(),
+            against: contrast.against.to_owned(),
+            positives: scored.reported(&contrast.positive),
+            negatives: scored.reported(&contrast.negative),
+            bar: contrast.bar.map(Bar::AtLeast),
+            above_cut: scored.best(contrast, &chat_only, &labels),
+            any_class: scored.best(contrast, &live, &labels),
+            seeds: seeds::of(seeds, contrast.concept, contrast.against),
+            prompt: self.shortest(&contrast.positive),
+        });
+        let concepts = concepts.collect();
+        let steering = if steered {
+            steering::tests(
+                study,
+                slug,
+                self.world,
+                &scored,
+                self.contrasts,
+                self.seed,
+                progress,
+            )?
+        } else {
+            Vec::new()
         };
-        (size(&contrast.positive), size(&contrast.negative))
-    }
-
-    /// Area under the ROC curve of a latent in one half.
-    fn auroc(
-        half: &BTreeMap<Concept, Vec<&[f32]>>,
-        contrast: &Contrast,
-        latent: u32,
-    ) -> Option<f64> {
-        let values = |concepts: &std::collections::BTreeSet<Concept>| -> Vec<f32> {
-            concepts
-                .iter()
-                .filter_map(|concept| half.get(concept))
-                .flatten()
-                .filter_map(|scores| scores.get(latent as usize).copied())
-                .collect()
+        let truth = GroundTruth {
+            dictionary: slug.to_owned(),
+            cut: self.cut,
+            chat_only: chat_only.len() as u64,
+            behaviours: behaviours.to_vec(),
+            concepts,
+            steering,
+            seeds: seeds::dictionaries(seeds),
         };
-        auroc(&values(&contrast.positive), &values(&contrast.negative))
-    }
-
-    /// The latent with the largest area on the validation half, the lowest id among equals.
-    fn best(&self, contrast: &Contrast, latents: &[u32], rows: &[LatentRow]) -> Option<Best> {
-        let (latent, auroc_validation) = latents
-            .par_iter()
-            .filter_map(|latent| Some((*latent, Self::auroc(&self.validation, contrast, *latent)?)))
-            .reduce_with(|one, other| match one.1.total_cmp(&other.1) {
-                std::cmp::Ordering::Greater => one,
-                std::cmp::Ordering::Less => other,
-                std::cmp::Ordering::Equal => {
-                    if one.0 < other.0 {
-                        one
-                    } else {
-                        other
-                    }
-                }
-            })?;
-        Some(Best {
-            latent,
-            delta_norm: rows.get(latent as usize)?.delta_norm?,
-            auroc_validation,
-            auroc: Self::auroc(&self.test, contrast, latent)?,
+        write_truth(study, &truth, &labels)?;
+        let store = open_store(study)?;
+        let facts = store.dictionary(slug).map_err(pipeline::Error::from)?;
+        Ok(DictionaryReport {
+            training: facts.training.clone(),
+            counts: facts.counts.clone(),
+            effects: store.effects(slug).map_err(pipeline::Error::from)?,
+            truth,
+            labels,
         })
     }
-}
 
-/// Names for latents above the cut: of what a latent tells best on the validation half, where it does so on both halves. A concept counts
-/// against everything else; harm, and refusals of any kind, against near misses as well.
-fn labels(halves: &Halves<'_>, contrasts: &[Contrast], latents: &[u32]) -> Vec<(u32, String)> {
-    let naming: Vec<_> = contrasts
-        .iter()
-        .filter(|contrast| contrast.against == EVERYTHING_ELSE || contrast.positive.len() > 1)
-        .collect();
-    let name = |latent: u32| {
-        let mut best: Option<(&Contrast, f64)> = None;
-        for contrast in &naming {
-            let validation = Halves::auroc(&halves.validation, contrast, latent)?;
-            let test = Halves::auroc(&halves.test, contrast, latent)?;
-            if validation.min(test) >= NAMED && best.is_none_or(|(_, most)| validation > most) {
-                best = Some((contrast, validation));
-            }
-        }
-        best.map(|(contrast, _)| contrast.concept.to_owned())
-    };
-    latents
-        .iter()
-        .filter_map(|latent| Some((*latent, name(*latent)?)))
-        .collect()
-}
-
-fn concept_scores(table: &[ContrastRow], rows: &[LatentRow]) -> Vec<ConceptScore> {
-    table
-        .iter()
-        .flat_map(|row| {
-            let mut bests: Vec<&Best> = row.above_cut.iter().chain(&row.any_class).collect();
-            bests.dedup_by_key(|best| best.latent);
-            bests.into_iter().filter_map(|best| {
-                Some(ConceptScore {
-                    concept: row.concept.clone(),
-                    against: row.against.clone(),
-                    latent: best.latent,
-                    class: rows.get(best.latent as usize)?.class,
-                    delta_norm: best.delta_norm,
-                    auroc: best.auroc,
-                    positives: row.positives as u64,
-                    negatives: row.negatives as u64,
-                })
-            })
-        })
-        .collect()
+    /// The shortest of some prompts of the reported half: good to try.
+    fn shortest(&self, places: &[usize]) -> Option<String> {
+        let cases = places.iter().filter_map(|&place| self.cases.get(place));
+        let users = cases
+            .filter(|case| !case.validation)
+            .map(|case| &case.exchange.user.text);
+        users.min_by_key(|user| user.len()).cloned()
+    }
 }

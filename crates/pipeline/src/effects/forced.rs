@@ -1,14 +1,14 @@
 //! One dialogue under teacher forcing: every lane's predictions at the positions that count.
 
 use candle_core::{DType, Tensor};
-use crosscoder::{Active, Codes, Crosscoder, Unedited};
+use crosscoder::Crosscoder;
 use diffing::{Effect, Prediction, Reference};
 use gemma::{KvCache, Logits, Model, TokenKind};
 use rayon::prelude::*;
 
-use super::setups::{At, Lane};
+use super::setups::Lane;
 use crate::Result;
-use crate::analyse::chunk_tokens;
+use crate::edited::Residuals;
 
 /// Most logits held at once for one dialogue, in numbers, all lanes together.
 const CHUNK_NUMBERS: usize = 16_384_000;
@@ -20,25 +20,6 @@ pub(super) struct Pair<'a> {
     /// Output of this 0-based block is edited.
     pub(super) layer: usize,
     pub(super) crosscoder: &'a Crosscoder,
-}
-
-/// What edits read of a sequence.
-struct Residuals {
-    /// [T, D] of base and chat.
-    tensors: [Tensor; 2],
-    /// The same on the host.
-    rows: [Vec<f32>; 2],
-    /// Codes of the unedited pair, so many tokens each.
-    codes: Vec<Codes>,
-    chunk: usize,
-}
-
-impl Residuals {
-    /// Active latents at a token.
-    fn active(&self, t: usize) -> &[Active] {
-        let codes = self.codes.get(t / self.chunk);
-        codes.map_or(&[], |codes| codes.token(t % self.chunk))
-    }
 }
 
 impl Pair<'_> {
@@ -92,23 +73,8 @@ impl Pair<'_> {
             let residual = model.lower(ids, self.layer, &mut cache)?;
             Ok(residual.to_dtype(DType::F32)?)
         };
-        let tensors = [lower(&self.models[0])?, lower(&self.models[1])?];
-        let x = Tensor::stack(&tensors, 1)?;
-        let chunk = chunk_tokens(self.crosscoder.dict_size());
-        let codes = (0..ids.len())
-            .step_by(chunk)
-            .map(|from| {
-                let count = chunk.min(ids.len() - from);
-                Ok(self.crosscoder.codes(&x.narrow(0, from, count)?)?)
-            })
-            .collect::<Result<_>>()?;
-        let host = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
-        Ok(Residuals {
-            rows: [host(&tensors[0])?, host(&tensors[1])?],
-            tensors,
-            codes,
-            chunk,
-        })
+        let [base, chat] = self.models;
+        Residuals::new(self.crosscoder, [Some(lower(base)?), Some(lower(chat)?)])
     }
 
     /// A lane's last hidden states at the positions, \[P, D\].
@@ -121,7 +87,7 @@ impl Pair<'_> {
         caches: &mut [KvCache; 2],
     ) -> Result<Tensor> {
         let model = &self.models[lane.model];
-        let h = self.edited(lane, residuals, kinds)?;
+        let h = residuals.edited(self.crosscoder, lane.model, &lane.edits, kinds)?;
         let cache = &mut caches[lane.model];
         cache.truncate(0);
         let blocks = self.layer + 1..model.config().num_layers;
@@ -129,31 +95,6 @@ impl Pair<'_> {
         let positions: Vec<u32> = positions.iter().map(|&p| p as u32).collect();
         let positions = Tensor::new(positions, states.device())?;
         Ok(states.index_select(&positions, 0)?)
-    }
-
-    /// The residual that a lane's upper half reads.
-    fn edited(&self, lane: &Lane, residuals: &Residuals, kinds: &[TokenKind]) -> Result<Tensor> {
-        let own = &residuals.tensors[lane.model];
-        if lane.edits.is_empty() {
-            return Ok(own.clone());
-        }
-        let width = self.crosscoder.activation_dim();
-        let mut h = residuals.rows[lane.model].clone();
-        h.par_chunks_exact_mut(width)
-            .zip(kinds)
-            .enumerate()
-            .for_each(|(t, (row, &kind))| {
-                let of = |model: usize| residuals.rows[model].get(t * width..(t + 1) * width);
-                let token = Unedited {
-                    residual: [of(0), of(1)],
-                    active: residuals.active(t),
-                };
-                let acts = |at: At| at == At::Everywhere || kind == TokenKind::Template;
-                let edits = lane.edits.iter().filter(|(_, at)| acts(*at));
-                self.crosscoder
-                    .edit(edits.map(|(edit, _)| edit), &token, row);
-            });
-        Ok(Tensor::from_vec(h, own.shape(), own.device())?)
     }
 
     /// Logits of `count` positions from the `from`th, \[lanes\]\[count·V\]: one product per model for all its lanes, so that the head is

@@ -7,6 +7,7 @@ use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::EffectOptions;
+use crate::edited::At;
 
 const BASE: usize = 0;
 const CHAT: usize = 1;
@@ -14,14 +15,6 @@ const CHAT: usize = 1;
 /// Sets of the additive form: Δ_norm at least this, or |ν| of the activations at most these.
 const LEAST_DELTA_NORM: f64 = 0.7;
 const MOST_NU: [f64; 2] = [0.6, 0.3];
-
-/// Where an edit acts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum At {
-    Everywhere,
-    /// At template tokens.
-    Template,
-}
 
 /// A model that reads an edited residual. It starts from the model's own lower half, as the lanes of a prompt do.
 #[derive(Clone, Debug, PartialEq)]

@@ -11,9 +11,10 @@ use gemma::{Checkpoint, Model, Tokenizer};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
-use super::setups::{At, Lane};
+use super::setups::Lane;
 use super::*;
 use crate::Silent;
+use crate::edited::At;
 
 const LAYER: usize = 2;
 
