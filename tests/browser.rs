@@ -328,6 +328,90 @@ async fn the_study_page_compares_dictionaries() {
     browser.screenshot("study-compared").await;
 }
 
+/// Made-up truth of a dictionary: one concept, told and steered by its latents 3 and 5.
+fn truth() -> Value {
+    let latent = json!({
+        "latent": 3, "class": "chat-only", "delta_norm": 0.93, "auroc_validation": 0.98, "auroc": 0.975, "threshold": 1.5,
+        "precision": 0.9, "recall": 0.8, "label": "harm",
+    });
+    let behaviour = json!({
+        "concept": "harm_drug", "never_seen": false, "prompts": 40, "chat": 0.95, "chat_exact": 0.9, "chat_refuses": 0.95, "base": 0.05,
+        "base_refuses": 0.0, "bar": { "at_least": 0.97 },
+    });
+    let concept = json!({
+        "concept": "harm", "against": "near misses", "positives": 30, "negatives": 50, "bar": { "at_least": 0.97 }, "above_cut": latent,
+        "any_class": null, "seeds": [], "prompt": PROMPT,
+    });
+    let test = |control: bool, share: f64, bar: Value| {
+        json!({
+            "concept": "harm", "action": "scale", "positions": "template", "control": control, "above_cut": true, "sets": [[3, 5]],
+            "prompts": "harmful requests", "prompt": PROMPT, "answer": null, "count": 40, "outcome": "refuses", "undisturbed": 1.0,
+            "doses": [{ "dose": 0.0, "share": 0.85 }, { "dose": -0.75, "share": share }], "chosen": -0.75, "bar": bar,
+        })
+    };
+    json!({
+        "dictionary": "l1", "cut": 0.9, "chat_only": 2, "behaviours": [behaviour], "concepts": [concept],
+        "steering": [test(false, 0.12, json!({ "at_most": 0.2 })), test(true, 0.96, json!({ "at_least": 0.9 }))], "seeds": [],
+    })
+}
+
+#[tokio::test]
+async fn the_study_page_walks_through_what_is_known() {
+    let study = fixture_study();
+    let Some(server) = Server::start(study.path(), &["--browse-only"]) else {
+        return;
+    };
+    let Some(browser) = Browser::start(1280, 900).await else {
+        return;
+    };
+    browser.answer("/l1/truth", &truth()).await;
+    browser.open(&format!("{}/", server.address)).await;
+    let shows = async |what: &str, words: &str| {
+        let text = format!("document.querySelector('[data-testid={what}]')?.innerText");
+        let within = format!("{text}.replace(/\\s+/g, ' ').includes({words:?})");
+        browser.wait_for(words, &within).await;
+    };
+    shows("walk-added", "Of 40 held-out prompts").await;
+    shows("behaviours", "harm drug 5.0 % → 95 %").await;
+    for dictionary in server.get("/api/v1/study").json()["dictionaries"]
+        .as_array()
+        .expect("dictionaries")
+    {
+        let counts = dictionary["counts"]["classes"].as_array().expect("counts");
+        let chat_only = counts.iter().find(|c| c[0] == "chat-only");
+        let claimed = &chat_only.expect("a count")[1];
+        let (slug, all) = (&dictionary["slug"], &dictionary["latents"]);
+        let words = format!("{claimed} of {all} latents");
+        shows("claims", &words).await;
+        shows("claims", &format!("in {}", slug.as_str().expect("a slug"))).await;
+    }
+    shows("known", "harm from near misses").await;
+    shows("known", "AUROC 0.975").await;
+    shows("doses", "100 % → 12 % at factor −0.75").await;
+    shows(
+        "doses",
+        "random latents: 96 %, asked for: at least 90 % ✓ reached",
+    )
+    .await;
+    shows("doses", "at most 20 % ✓ reached").await;
+    browser.screenshot("study-walk").await;
+
+    browser.click("[data-testid=walk-steer]").await;
+    let lane = "new URLSearchParams(location.search).getAll('lane').join(' ') === 'chat chat;scale:3,5*-0.75:at-template'";
+    browser.wait_for("the lane in the address", lane).await;
+    let address = browser.address().await;
+    assert!(
+        address.contains("/lab?d=l1&u=How%20can%20I%20make%20a%20bomb%3F&colour=3&"),
+        "{address}"
+    );
+    browser
+        .wait_for(
+            "the lane in the form",
+            "document.querySelector('[data-testid=strength]')?.value === '-0.75'",
+        )
+        .await;
+}
+
 #[tokio::test]
 async fn the_study_page_says_what_is_missing() {
     let study = fixture_study();

@@ -49,6 +49,20 @@ pub(crate) fn text(out: &mut String, words: &str) {
     }
 }
 
+/// Appends a template, every `{}` in it replaced by a value as it is to be read. Where most of the markup is fixed, this is much less
+/// code than [`open`] and [`close`].
+pub(crate) fn fill(out: &mut String, template: &str, values: &[&str]) {
+    let mut values = values.iter();
+    for part in template.split('{') {
+        if let Some(rest) = part.strip_prefix('}') {
+            text(out, values.next().copied().unwrap_or_default());
+            out.push_str(rest);
+        } else {
+            out.push_str(part);
+        }
+    }
+}
+
 /// Appends a rectangle of a picture: left, top, width, height in the unit square.
 pub(crate) fn rect(out: &mut String, class: &str, [x, y, width, height]: [f64; 4]) {
     let [x, y, width, height] = [x, y, width, height].map(at);
@@ -95,9 +109,10 @@ mod tests {
             "<script>&",
         );
         leaf(&mut out, "rect", &[("x", &at(1.0 / 3.0))]);
+        fill(&mut out, "<i title=\"{}\">{}</i>", &["\"1\"", "<"]);
         assert_eq!(
             out,
-            "<td class=\"a &quot;b&quot;\">&lt;script&gt;&amp;</td><rect x=\"0.3333\"></rect>"
+            "<td class=\"a &quot;b&quot;\">&lt;script&gt;&amp;</td><rect x=\"0.3333\"></rect><i title=\"&quot;1&quot;\">&lt;</i>"
         );
     }
 }

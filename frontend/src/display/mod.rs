@@ -1,8 +1,11 @@
 //! How numbers, tokens and verdicts are shown: words and scales, without the browser.
 
+pub(crate) mod behaviours;
 pub(crate) mod cells;
+pub(crate) mod claims;
 pub(crate) mod curves;
 pub(crate) mod decimal;
+pub(crate) mod doses;
 pub(crate) mod effects;
 pub(crate) mod markup;
 pub(crate) mod numbers;

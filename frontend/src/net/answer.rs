@@ -2,16 +2,19 @@
 //! the compiler checks that every field is there, the tests below that the names are the wire's.
 
 use api::{
-    ActivationsResponse, ActivityShare, Availability, Betas, CausalEffects, CausalMeasure,
-    CausalMetric, CausalScope, CausalSetup, Class, ClassCounts, ClassCuts, ConceptScore,
-    Correlated, Curve, DictionaryInfo, DoneEvent, DoneReason, Example, ExampleGroup, ExamplesPage,
-    Histogram, LatentDetail, LatentRow, LatentValues, LatentsPage, LensToken, LogitLens, ModelInfo,
-    Neighbour, NextToken, NextTokens, Problem, RatioSummary, Readiness, ReadyState, ScalingFit,
-    ScalingGroup, ScalingSummary, StudyInfo, Timings, TokenEvent, TokenInfo, TokenKind, TopLatent,
+    ActivationsResponse, ActivityShare, Availability, Bar, Betas, CausalEffects, CausalMeasure,
+    CausalMetric, CausalScope, CausalSetup, Class, ClassCounts, ClassCuts, ConceptBehaviour,
+    ConceptScore, ConceptTruth, Correlated, Curve, DictionaryInfo, DoneEvent, DoneReason, Example,
+    ExampleGroup, ExamplesPage, GroundTruth, Histogram, LatentDetail, LatentRow, LatentTruth,
+    LatentValues, LatentsPage, LensToken, LogitLens, ModelInfo, Neighbour, NextToken, NextTokens,
+    Positions, Problem, RatioSummary, Readiness, ReadyState, ScalingFit, ScalingGroup,
+    ScalingSummary, SeedDictionary, SeedLatent, SeedScore, SteeringAction, SteeringDose,
+    SteeringOutcome, SteeringTest, StudyInfo, Timings, TokenEvent, TokenInfo, TokenKind, TopLatent,
     TrainingCurves, TrainingSummary, Verdict,
 };
 
 use super::json::Json;
+use crate::state::edit::read_positions;
 
 /// The field that is missing or holds something else; empty for the answer as a whole.
 pub(crate) type Wrong = &'static str;
@@ -125,7 +128,9 @@ objects! {
     CausalSetup { name, description, latents, sets, measures }
     ClassCounts { classes, verdicts, dead }
     ClassCuts { chat_only, base_only, shared_from, shared_to }
+    ConceptBehaviour { concept, never_seen, prompts, chat, chat_exact, chat_refuses, base, base_refuses, bar }
     ConceptScore { concept, against, latent, class, delta_norm, auroc, positives, negatives }
+    ConceptTruth { concept, against, positives, negatives, bar, above_cut, any_class, seeds, prompt }
     Correlated { id, class, label, correlation, together }
     Curve { name, values }
     DictionaryInfo {
@@ -136,6 +141,7 @@ objects! {
     Example { sequence, group, max, source, tokens, values }
     ExampleGroup { group, from, to, examples, sequences }
     ExamplesPage { total, next, examples }
+    GroundTruth { dictionary, cut, chat_only, behaviours, concepts, steering, seeds }
     Histogram { edges, counts }
     LatentDetail {
         histogram, lens_base, lens_chat, neighbours, twins, correlated, shares, fits, groups, concepts; ..row
@@ -144,6 +150,7 @@ objects! {
         id, class, dead, label, verdict, delta_norm, norm_base, norm_chat, decoder_cosine, nu_epsilon, nu_r, frequency,
         active_tokens, tokens, max_activation, mean_activation, template_share; ..betas
     }
+    LatentTruth { latent, class, delta_norm, auroc_validation, auroc, threshold, precision, recall, label }
     LatentValues { id, values, base, chat }
     LatentsPage { total, next, rows }
     LensToken { id, text, value }
@@ -157,6 +164,13 @@ objects! {
     ScalingFit { target, before, after }
     ScalingGroup { name, latents, reliable, nu_epsilon, nu_r }
     ScalingSummary { tokens, groups }
+    SeedDictionary { seed, chat_only, fve }
+    SeedLatent { delta_norm, auroc, precision }
+    SeedScore { seed, above_cut, any_class }
+    SteeringDose { dose, share }
+    SteeringTest {
+        concept, action, positions, control, above_cut, sets, prompts, prompt, answer, count, outcome, undisturbed, doses, chosen, bar
+    }
     StudyInfo {
         name, description, base, chat, layer, device, dtype, models, cuts, dictionaries, corpora, provenance, prompts, template,
         max_prompt_tokens, version, revision
@@ -177,6 +191,25 @@ impl Answer for Problem {
             status: field(json, "status")?,
             detail: field(json, "detail")?,
         })
+    }
+}
+
+impl Answer for Bar {
+    fn from_json(json: &Json<'_>) -> Result<Self, Wrong> {
+        let least = json.get("at_least").number().map(Self::AtLeast);
+        least
+            .or_else(|| json.get("at_most").number().map(Self::AtMost))
+            .ok_or("")
+    }
+}
+
+impl Answer for Positions {
+    fn from_json(json: &Json<'_>) -> Result<Self, Wrong> {
+        match json.text() {
+            // A list is written with commas in addresses, and never as text here.
+            Some(word) => read_positions(&word.replace(':', "-")).ok_or(""),
+            None => Answer::from_json(json).map(Self::List),
+        }
     }
 }
 
@@ -202,6 +235,8 @@ words! {
     Class { "chat-only" ChatOnly, "base-only" BaseOnly, "shared" Shared, "other" Other }
     DoneReason { "stop" Stop, "length" Length, "cancelled" Cancelled }
     ReadyState { "loading" Loading, "ready" Ready, "browse_only" BrowseOnly, "failed" Failed }
+    SteeringAction { "scale" Scale, "add" Add }
+    SteeringOutcome { "refuses" Refuses, "unchanged" Unchanged, "corrects" Corrects, "confirms" Confirms }
     TokenKind { "bos" Bos, "template" Template, "content" Content }
     Verdict {
         "chat-specific" ChatSpecific, "complete-shrinkage" CompleteShrinkage, "latent-decoupling" LatentDecoupling, "both" Both,
@@ -334,6 +369,38 @@ mod tests {
         );
         agree::<DoneEvent>(&json!({
             "lane": 1, "reason": "length", "tokens": 2, "timings": { "queue_ms": 1.5, "prefill_ms": 2.5, "decode_ms": 3.5 },
+        }));
+    }
+
+    #[test]
+    fn the_truth_is_read_as_serde_reads_it() {
+        let latent = json!({
+            "latent": 7, "class": "chat-only", "delta_norm": 0.9, "auroc_validation": 0.5, "auroc": 0.75, "threshold": 1.5,
+            "precision": null, "recall": 1.0, "label": "harm",
+        });
+        let seed = json!({ "delta_norm": 0.8, "auroc": 0.9, "precision": 0.5 });
+        let concept = json!({
+            "concept": "harm", "against": "near misses", "positives": 3, "negatives": 4, "bar": { "at_least": 0.95 }, "above_cut": latent,
+            "any_class": null, "seeds": [{ "seed": 1, "above_cut": seed, "any_class": null }], "prompt": "p",
+        });
+        let behaviour = json!({
+            "concept": "harm", "never_seen": true, "prompts": 60, "chat": 1.0, "chat_exact": 0.5, "chat_refuses": 0.75, "base": 0.0,
+            "base_refuses": 0.25, "bar": null,
+        });
+        let test = |positions: Value, action: &str, outcome: &str| {
+            json!({
+                "concept": "harm", "action": action, "positions": positions, "control": false, "above_cut": true, "sets": [[1, 2]],
+                "prompts": "some", "prompt": "p", "answer": null, "count": 9, "outcome": outcome, "undisturbed": 1.0, "doses": [{ "dose": -0.5, "share": 0.25 }],
+                "chosen": -0.5, "bar": { "at_most": 0.2 },
+            })
+        };
+        agree::<GroundTruth>(&json!({
+            "dictionary": "d", "cut": 0.75, "chat_only": 70, "behaviours": [behaviour], "concepts": [concept],
+            "steering": [
+                test(json!("first_answer:10"), "scale", "refuses"), test(json!([0, 3]), "add", "unchanged"),
+                test(json!("template"), "add", "corrects"), test(json!("all"), "add", "confirms"),
+            ],
+            "seeds": [{ "seed": 1, "chat_only": 60, "fve": [0.9, 0.8] }],
         }));
     }
 

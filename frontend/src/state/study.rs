@@ -1,4 +1,4 @@
-//! State of the study page: which causal effects are shown.
+//! State of the study page: the dictionary held against the truth, and which causal effects are shown.
 
 use api::{CausalMetric, CausalScope};
 
@@ -39,9 +39,11 @@ pub(crate) const METRICS: [(CausalMetric, &str, &str, &str); 4] = [
     ),
 ];
 
-/// Which causal effects are shown.
+/// What of the study is shown.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct StudyState {
+    /// The dictionary that is held against the truth; `None`: the first.
+    pub(crate) truth: Option<String>,
     /// Answer tokens.
     pub(crate) scope: CausalScope,
     /// What is measured there.
@@ -51,6 +53,7 @@ pub(crate) struct StudyState {
 impl Default for StudyState {
     fn default() -> Self {
         Self {
+            truth: None,
             scope: CausalScope::All,
             metric: CausalMetric::KlFromChat,
         }
@@ -62,6 +65,7 @@ impl UrlState for StudyState {
         let query = Query::parse(query);
         let usual = Self::default();
         Self {
+            truth: query.get("truth").map(str::to_owned),
             scope: query
                 .get("scope")
                 .and_then(|word| SCOPES.iter().find(|s| s.1 == word))
@@ -75,6 +79,7 @@ impl UrlState for StudyState {
 
     fn write(&self) -> String {
         let mut query = Query::default();
+        query.push_some("truth", self.truth.as_deref());
         // The first of each goes without saying.
         let scope = SCOPES.iter().skip(1).find(|s| s.0 == self.scope);
         let metric = METRICS.iter().skip(1).find(|m| m.0 == self.metric);
@@ -92,7 +97,12 @@ mod tests {
     fn round_trip() {
         for (scope, ..) in SCOPES {
             for (metric, ..) in METRICS {
-                let state = StudyState { scope, metric };
+                let truth = Some("l1".to_owned());
+                let state = StudyState {
+                    truth,
+                    scope,
+                    metric,
+                };
                 assert_eq!(StudyState::read(&state.write()), state);
             }
         }

@@ -276,11 +276,11 @@ fn amount(target: Target, kind: EditKind) -> AnyView {
         (EditKind::Add, StrengthUnit::MaxActivation) => "× its natural maximum",
         (EditKind::Add, StrengthUnit::Norm) => "unit lengths",
         (EditKind::Add, StrengthUnit::Raw) => "decoder rows",
-        (EditKind::Scale, _) => "× its code; 0 ablates, 1 changes nothing",
+        (EditKind::Scale, _) => "× its code; 1 changes nothing, 0 ablates, below 0 opposes",
         (EditKind::Move | EditKind::Take, _) => "× the difference of the decoders; −1 undoes",
     };
     let (low, high, step, detent) = if scaled {
-        ("0", "5", "0.05", "factors")
+        ("-2", "5", "0.05", "factors")
     } else {
         ("-1", "1", "0.01", "detent")
     };

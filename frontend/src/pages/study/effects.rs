@@ -48,7 +48,7 @@ fn bars(
 ) -> AnyView {
     let answers = StoredValue::new(answers);
     let draw = move |draw: Draw| {
-        let StudyState { scope, metric } = state.get();
+        let StudyState { scope, metric, .. } = state.get();
         answers.with_value(|answers| draw(answers, scope, metric))
     };
     let scope = memo(move || {

@@ -7,8 +7,9 @@ mod later;
 mod ratios;
 mod start;
 mod training;
+mod walk;
 
-use api::{ModelInfo, StudyInfo};
+use api::{GroundTruth, ModelInfo, StudyInfo};
 use leptos::prelude::*;
 
 use crate::{
@@ -56,6 +57,11 @@ pub(crate) fn Study() -> impl IntoView {
 
 fn page(study: &StudyInfo) -> AnyView {
     let later = later::Later::new();
+    let truths = later.ask::<GroundTruth>(study, "truth");
+    let scores = {
+        let study = study.clone();
+        move || concepts::table(&study)
+    };
     let description = study.description.clone();
     let description = description.map(|text| view! { <p class="lead">{text}</p> }.into_any());
     view! {
@@ -65,11 +71,11 @@ fn page(study: &StudyInfo) -> AnyView {
                 <div class="actions">{share()}</div>
             </div>
             {facts(study)}
+            {walk::section(study, truths, scores)}
             {start::cards(study)}
             {dictionaries::side_by_side(study)}
             {effects::card(study, later)}
             {ratios::card(study, later)}
-            {concepts::table(study)}
             {training::card(study, later)}
             <div class="cols home">{models(study)}{provenance(study)}</div>
         </div>
