@@ -3,11 +3,12 @@
 use rayon::prelude::*;
 
 use super::Settings;
-use super::entries::ByLatent;
+use super::entries::{ByLatent, Seen};
 use super::kernels::{add_scaled, dot, gate_gradient, vectorised};
 use super::parameters::{Parameters, Weight};
 use super::product::{MAX_BLOCK, Matrix, Write, multiply};
 use super::search::{Activity, Search};
+use super::tiles::{COLUMNS, Packed, tiles};
 use crate::{CodeNormalization, Kind};
 
 /// Latents per task.
@@ -54,69 +55,123 @@ impl Rows<'_> {
     }
 }
 
-/// Fills encoder, encoder bias and decoder gradients of latents that have codes in the batch, and returns the sum of squares of
-/// these. Rows of other latents are left as they were: the update treats them as zero.
-pub(super) fn sparse_gradients(inputs: &Inputs, sparse: &Sparse, out: &mut Parameters) -> f64 {
-    let width = inputs.parameters.decoder_bias.len();
-    let squares: Vec<f64> = out
-        .encoder
-        .par_chunks_mut(LATENTS * width)
-        .zip(out.decoder.par_chunks_mut(LATENTS * width))
-        .zip(out.encoder_bias.par_chunks_mut(LATENTS))
-        .enumerate()
-        .map(|(task, ((encoder, decoder), bias))| {
-            let latents = encoder
-                .chunks_exact_mut(width)
-                .zip(decoder.chunks_exact_mut(width))
-                .zip(bias);
-            let mut squares = 0.0;
-            for (i, ((encoder, decoder), bias)) in latents.enumerate() {
-                let j = task * LATENTS + i;
-                *bias = 0.0;
-                if sparse.codes.touches(j) {
-                    let mut rows = Rows {
-                        encoder,
-                        decoder,
-                        bias,
-                    };
-                    squares += vectorised(
-                        #[inline(always)]
-                        || latent_gradient(inputs, sparse, j, &mut rows),
-                    );
-                }
-            }
-            squares
-        })
-        .collect();
-    squares.iter().sum()
+/// Columns of activations and of both gradients by reconstruction.
+#[derive(Debug, Default)]
+pub(super) struct Columns {
+    x: Packed,
+    main: Packed,
+    auxiliary: Packed,
 }
 
-#[inline(always)]
-fn latent_gradient(inputs: &Inputs, sparse: &Sparse, j: usize, out: &mut Rows) -> f64 {
-    let width = out.encoder.len();
-    let dead = sparse.dead.get(j).copied().unwrap_or(false);
-    let by_reconstruction = if dead { sparse.auxiliary } else { inputs.main };
-    out.encoder.fill(0.0);
-    out.decoder.fill(0.0);
-    let mut sum = 0f32;
-    for code in sparse.codes.latent(j) {
-        let start = code.row as usize * width;
-        let from_x = inputs.x.get(start..start + width).unwrap_or_default();
-        let from_g = by_reconstruction
-            .get(start..start + width)
-            .unwrap_or_default();
-        let part = code.models.part(width);
-        add_scaled(out.encoder, code.df, from_x);
-        if let (Some(decoder), Some(g)) = (out.decoder.get_mut(part.clone()), from_g.get(part)) {
-            add_scaled(decoder, code.f, g);
+/// Fills encoder, encoder bias and decoder gradients of latents that have codes in the batch, and returns the sum of squares of
+/// these. Rows of other latents are left as they were: the update treats them as zero.
+pub(super) fn sparse_gradients(
+    inputs: &Inputs,
+    sparse: &Sparse,
+    columns: &mut Columns,
+    out: &mut Parameters,
+) -> f64 {
+    let width = inputs.parameters.decoder_bias.len();
+    let mut squares = bias_gradients(sparse, &mut out.encoder_bias);
+    let penalties = penalties(inputs, sparse);
+    let any_dead = sparse.dead.iter().any(|dead| *dead);
+    for tile in tiles(width) {
+        columns.x.take(inputs.x, width, &tile);
+        columns.main.take(inputs.main, width, &tile);
+        if any_dead {
+            columns.auxiliary.take(sparse.auxiliary, width, &tile);
         }
-        *out.bias += code.df;
-        sum += code.f;
+        let columns = &*columns;
+        let of_tasks: Vec<f64> = out
+            .encoder
+            .par_chunks_mut(LATENTS * width)
+            .zip(out.decoder.par_chunks_mut(LATENTS * width))
+            .enumerate()
+            .map(|(task, (encoder, decoder))| {
+                let rows = encoder
+                    .chunks_exact_mut(width)
+                    .zip(decoder.chunks_exact_mut(width));
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        let mut squares = 0.0;
+                        for (i, (encoder, decoder)) in rows.enumerate() {
+                            let j = task * LATENTS + i;
+                            let codes = sparse.codes.latent(j);
+                            if codes.is_empty() {
+                                continue;
+                            }
+                            let by_x = gather(codes, &columns.x, |code| code.df);
+                            let dead = sparse.dead.get(j).copied().unwrap_or(false);
+                            let by_reconstruction = if dead {
+                                &columns.auxiliary
+                            } else {
+                                &columns.main
+                            };
+                            let mut by_code = gather(codes, by_reconstruction, |code| {
+                                if code.models.has(tile.model) {
+                                    code.f
+                                } else {
+                                    0.0
+                                }
+                            });
+                            if let Some(penalty) = penalties.get(j) {
+                                let from = j * width;
+                                let row = inputs.parameters.decoder.get(from..from + width);
+                                let row = tile.of(row.unwrap_or_default());
+                                let factor = penalty.get(tile.model).copied().unwrap_or(0.0);
+                                add_scaled(&mut by_code, factor, row);
+                            }
+                            squares += f64::from(dot(&by_x, &by_x) + dot(&by_code, &by_code));
+                            let rows = tile.of_mut(encoder).iter_mut();
+                            let rows = rows
+                                .zip(tile.of_mut(decoder))
+                                .zip(by_x.iter().zip(&by_code));
+                            for ((encoder, decoder), (by_x, by_code)) in rows {
+                                (*encoder, *decoder) = (*by_x, *by_code);
+                            }
+                        }
+                        squares
+                    },
+                )
+            })
+            .collect();
+        squares += of_tasks.iter().sum::<f64>();
     }
-    if inputs.settings.kind == Kind::L1 {
-        add_weight_gradient(inputs, j, f64::from(sum), out.decoder);
+    squares
+}
+
+/// Fills the gradients by encoder bias; the sum of their squares.
+fn bias_gradients(sparse: &Sparse, out: &mut [f32]) -> f64 {
+    let mut squares = 0.0;
+    for (j, bias) in out.iter_mut().enumerate() {
+        *bias = sparse.codes.latent(j).iter().map(|code| code.df).sum();
+        squares += f64::from(*bias).powi(2);
     }
-    out.square()
+    squares
+}
+
+/// Per latent and model the factor of its decoder row in the penalty's gradient; nothing without a penalty.
+fn penalties(inputs: &Inputs, sparse: &Sparse) -> Vec<[f32; 2]> {
+    if inputs.settings.kind != Kind::L1 {
+        return Vec::new();
+    }
+    (0..inputs.weights.len())
+        .map(|j| {
+            let sum: f32 = sparse.codes.latent(j).iter().map(|code| code.f).sum();
+            penalty_factors(inputs, j, f64::from(sum))
+        })
+        .collect()
+}
+
+/// Σ factor·row over a latent's codes.
+#[inline(always)]
+fn gather(codes: &[Seen], rows: &Packed, factor: impl Fn(&Seen) -> f32) -> [f32; COLUMNS] {
+    let mut sums = [0.0; COLUMNS];
+    for code in codes {
+        add_scaled(&mut sums, factor(code), rows.row(code.row));
+    }
+    sums
 }
 
 /// As [`sparse_gradients`], of all latents by matrix products, for L1 while many codes are positive.
@@ -213,33 +268,42 @@ fn block_gradient(
     squares
 }
 
-/// Adds the penalty's gradient through the code weight, μ·(Σ_b f/B)·∂w/∂d, to a decoder row's; 0 for a zero norm.
+/// Factors of a latent's decoder rows in the penalty's gradient through the code weight, μ·(Σ_b f/B)·∂w/∂d; 0 for a zero norm.
+#[inline(always)]
+fn penalty_factors(inputs: &Inputs, j: usize, sum: f64) -> [f32; 2] {
+    let width = inputs.parameters.decoder_bias.len();
+    let rows = inputs.x.len() / width.max(1);
+    let factor = (inputs.settings.l1_penalty * sum / rows as f64) as f32;
+    let norms = inputs.weights.get(j).copied().unwrap_or_default().norms;
+    let both = norms[0].hypot(norms[1]);
+    let inverse = |x: f32| if x > 0.0 { 1.0 / x } else { 0.0 };
+    norms.map(|norm| {
+        factor
+            * match inputs.settings.code_normalization {
+                // L1 has one code for both models, whose weight is the sum of the norms under DECOUPLED too.
+                CodeNormalization::Crosscoder | CodeNormalization::Decoupled => inverse(norm),
+                CodeNormalization::Sae => inverse(both),
+                CodeNormalization::Mixed {
+                    alpha_sae,
+                    alpha_cc,
+                } => alpha_sae as f32 * inverse(both) + alpha_cc as f32 * inverse(norm),
+                CodeNormalization::None => 0.0,
+            }
+    })
+}
+
+/// Adds the penalty's gradient to a latent's decoder row.
 #[inline(always)]
 fn add_weight_gradient(inputs: &Inputs, j: usize, sum: f64, out: &mut [f32]) {
     let width = out.len();
-    let rows = inputs.x.len() / width.max(1);
-    let factor = (inputs.settings.l1_penalty * sum / rows as f64) as f32;
     let row = inputs
         .parameters
         .decoder
         .get(j * width..(j + 1) * width)
         .unwrap_or_default();
-    let norms = inputs.weights.get(j).copied().unwrap_or_default().norms;
-    let both = norms[0].hypot(norms[1]);
-    let inverse = |x: f32| if x > 0.0 { 1.0 / x } else { 0.0 };
-    let coefficient = |norm: f32| match inputs.settings.code_normalization {
-        // L1 has one code for both models, whose weight is the sum of the norms under DECOUPLED too.
-        CodeNormalization::Crosscoder | CodeNormalization::Decoupled => inverse(norm),
-        CodeNormalization::Sae => inverse(both),
-        CodeNormalization::Mixed {
-            alpha_sae,
-            alpha_cc,
-        } => alpha_sae as f32 * inverse(both) + alpha_cc as f32 * inverse(norm),
-        CodeNormalization::None => 0.0,
-    };
     let half = (width / 2).max(1);
     let models = out.chunks_exact_mut(half).zip(row.chunks_exact(half));
-    for ((out, row), norm) in models.zip(norms) {
-        add_scaled(out, factor * coefficient(norm), row);
+    for ((out, row), factor) in models.zip(penalty_factors(inputs, j, sum)) {
+        add_scaled(out, factor, row);
     }
 }

@@ -72,6 +72,13 @@ impl Entries {
         self.range(range)
     }
 
+    /// Number of codes of some tokens.
+    pub(super) fn count_of(&self, rows: Range<usize>) -> usize {
+        let last = self.offsets.len().saturating_sub(1);
+        let offset = |row: usize| self.offsets.get(row.min(last)).copied().unwrap_or(0);
+        offset(rows.end) - offset(rows.start)
+    }
+
     /// All codes.
     pub(super) fn all(&self) -> impl Iterator<Item = Code> + '_ {
         self.range(0..self.len())

@@ -251,7 +251,7 @@ impl Trainer {
                 auxiliary: &work.auxiliary.gradient,
                 dead: &work.is_dead,
             };
-            sparse_gradients(&inputs, &sparse, &mut work.gradients)
+            sparse_gradients(&inputs, &sparse, &mut work.columns, &mut work.gradients)
         };
         work.gradients.decoder_bias.copy_from_slice(bias_gradient);
         let bias: f64 = bias_gradient.iter().map(|&g| f64::from(g).powi(2)).sum();

@@ -4,10 +4,12 @@ use rayon::prelude::*;
 
 use super::Settings;
 use super::entries::Entries;
-use super::kernels::{add_moments, add_scaled, add_to, dot, set_scaled, vectorised};
+use super::kernels::{add_moments, add_to, dot, set_scaled, vectorised};
 use super::parameters::{Parameters, Weight};
 use super::product::{Matrix, Write, multiply};
 use super::search::Search;
+use super::sparse::{add_code_gradients, subtract};
+use super::tiles::Packed;
 use crate::Kind;
 
 /// Tokens per task. Partial sums are kept per task and added in order.
@@ -27,8 +29,6 @@ struct Partial {
     /// Σ ‖e_m‖, Σ ‖e_m‖² over tokens and models.
     norm: f64,
     square: f64,
-    /// Σ v of sparse codes.
-    sparsity: f64,
     /// Per column: Σ e, Σ e², Σ x, Σ x².
     columns: [Vec<f64>; 4],
     /// Per column: Σ of the gradient by reconstruction.
@@ -78,32 +78,16 @@ pub(super) struct Pass {
     /// Gradient of the loss by x̂.
     pub(super) gradient: Vec<f32>,
     partials: Vec<Partial>,
+    /// Columns of the decoder.
+    packed: Packed,
 }
 
 /// One task's slices.
 struct Task<'a> {
-    first_row: usize,
     x: &'a [f32],
-    error: &'a mut [f32],
+    error: &'a [f32],
     gradient: &'a mut [f32],
-    df: &'a mut [f32],
     partial: &'a mut Partial,
-}
-
-/// What all tasks read.
-struct Shared<'a> {
-    parameters: &'a Parameters,
-    weights: &'a [Weight],
-    /// Sparse codes; none if dense.
-    entries: Option<&'a Entries>,
-    /// Dense codes; none if sparse.
-    search: Option<&'a Search>,
-    /// Tokens of the batch.
-    rows: usize,
-    /// Weight of Σ v in the loss: the penalty's share of one token.
-    penalty: f32,
-    /// Whether the error is squared.
-    squared: bool,
 }
 
 impl Pass {
@@ -126,63 +110,82 @@ impl Pass {
     ) -> Sums {
         let width = parameters.decoder_bias.len();
         let rows = self.x.len() / width.max(1);
-        let l1 = settings.kind == Kind::L1;
-        let mut shared = Shared {
-            parameters,
-            weights,
-            entries: None,
-            search: None,
-            rows,
-            penalty: if l1 {
-                settings.l1_penalty as f32 / rows as f32
-            } else {
-                0.0
-            },
-            squared: settings.use_mse_loss,
-        };
-        match codes {
-            Codes::Dense(search) => {
-                shared.search = Some(search);
-                self.tasks(&shared, &mut []);
-            }
-            Codes::Sparse(entries) => {
-                // Codes are read by token while their gradients are written: the gradients are taken out for the time.
-                let mut df = std::mem::take(&mut entries.df);
-                shared.entries = Some(entries);
-                self.tasks(&shared, &mut df);
-                entries.df = df;
-            }
+        self.begin(&parameters.decoder_bias);
+        match &codes {
+            Codes::Dense(search) => subtract_dense(&mut self.error, search, parameters),
+            Codes::Sparse(entries) => subtract(
+                &mut self.error,
+                width,
+                entries,
+                &parameters.decoder,
+                &mut self.packed,
+            ),
         }
-        self.sum(rows, width)
+        self.differentiate(width, settings.use_mse_loss);
+        let mut sums = self.sum(rows, width);
+        if let Codes::Sparse(entries) = codes {
+            let penalty = match settings.kind {
+                Kind::L1 => settings.l1_penalty as f32 / rows as f32,
+                Kind::BatchTopK => 0.0,
+            };
+            // Codes are read by token while their gradients are written: the gradients are taken out for the time.
+            let mut df = std::mem::take(&mut entries.df);
+            let mut sparsity = 0.0;
+            for (df, code) in df.iter_mut().zip(entries.all()) {
+                let weight = weights.get(code.latent as usize);
+                let weight = weight.map_or(0.0, |w| w.of(code.models));
+                sparsity += f64::from(code.f * weight);
+                *df = penalty * weight;
+            }
+            sums.sparsity = sparsity / rows as f64;
+            add_code_gradients(
+                &mut df,
+                &self.gradient,
+                width,
+                entries,
+                &parameters.decoder,
+                &mut self.packed,
+            );
+            entries.df = df;
+        }
+        sums
     }
 
-    fn tasks(&mut self, shared: &Shared, df: &mut [f32]) {
-        let size = ROWS * shared.parameters.decoder_bias.len();
-        let offset = |row: usize| {
-            let offsets = shared.entries.map_or(&[][..], |e| &e.offsets);
-            offsets.get(row.min(shared.rows)).copied().unwrap_or(0)
-        };
-        let mut rest = df;
-        let mut tasks = Vec::with_capacity(self.partials.len());
-        let chunks = self
-            .x
-            .chunks(size)
-            .zip(self.error.chunks_mut(size))
-            .zip(self.gradient.chunks_mut(size))
-            .zip(&mut self.partials);
-        for (i, (((x, error), gradient), partial)) in chunks.enumerate() {
-            let first_row = i * ROWS;
-            let count = offset(first_row + ROWS) - offset(first_row);
-            tasks.push(Task {
-                first_row,
-                x,
-                error,
-                gradient,
-                df: rest.split_off_mut(..count).unwrap_or_default(),
-                partial,
+    /// error = x − bias
+    fn begin(&mut self, bias: &[f32]) {
+        let width = bias.len().max(1);
+        self.error
+            .par_chunks_mut(ROWS * width)
+            .zip(self.x.par_chunks(ROWS * width))
+            .for_each(|(error, x)| {
+                let rows = error.chunks_exact_mut(width).zip(x.chunks_exact(width));
+                for (error, x) in rows {
+                    for ((e, x), b) in error.iter_mut().zip(x).zip(bias) {
+                        *e = x - b;
+                    }
+                }
             });
-        }
-        tasks.into_par_iter().for_each(|task| task.run(shared));
+    }
+
+    /// Gradients by x̂ and the sums of every task, from the finished error.
+    fn differentiate(&mut self, width: usize, squared: bool) {
+        let size = ROWS * width.max(1);
+        // Every token and model has the same share in the mean.
+        let share = width as f32 / (2.0 * self.x.len() as f32);
+        self.x
+            .par_chunks(size)
+            .zip(self.error.par_chunks(size))
+            .zip(self.gradient.par_chunks_mut(size))
+            .zip(&mut self.partials)
+            .for_each(|(((x, error), gradient), partial)| {
+                let task = Task {
+                    x,
+                    error,
+                    gradient,
+                    partial,
+                };
+                task.run(width, share, squared);
+            });
     }
 
     fn sum(&self, rows: usize, width: usize) -> Sums {
@@ -200,7 +203,6 @@ impl Pass {
         let mut sums = Sums {
             l2: total(&|p| p.norm) / (2.0 * count),
             mse: total(&|p| p.square) / (2.0 * count),
-            sparsity: total(&|p| p.sparsity) / count,
             ..Sums::default()
         };
         let [e_sum, e_square, x_sum, x_square, gradient] = &columns;
@@ -227,11 +229,9 @@ impl Pass {
 }
 
 impl Task<'_> {
-    fn run(self, shared: &Shared) {
-        let bias = &shared.parameters.decoder_bias;
-        let width = bias.len();
+    fn run(self, width: usize, share: f32, squared: bool) {
         let partial = self.partial;
-        (partial.norm, partial.square, partial.sparsity) = (0.0, 0.0, 0.0);
+        (partial.norm, partial.square) = (0.0, 0.0);
         for column in partial.columns.iter_mut().chain([&mut partial.gradient]) {
             column.clear();
             column.resize(width, 0.0);
@@ -239,88 +239,27 @@ impl Task<'_> {
         let tokens = self
             .x
             .chunks_exact(width)
-            .zip(self.error.chunks_exact_mut(width));
-        for (x, error) in tokens {
-            for ((e, x), b) in error.iter_mut().zip(x).zip(bias) {
-                *e = x - b;
-            }
-        }
-        if let Some(search) = shared.search {
-            subtract_dense(self.error, self.first_row, search, shared.parameters);
-        }
-        let mut df = self.df;
-        let tokens = self
-            .x
-            .chunks_exact(width)
-            .zip(self.error.chunks_exact_mut(width))
+            .zip(self.error.chunks_exact(width))
             .zip(self.gradient.chunks_exact_mut(width));
-        for (i, ((x, error), gradient)) in tokens.enumerate() {
-            let row = self.first_row + i;
-            vectorised(
-                #[inline(always)]
-                || {
-                    if let Some(entries) = shared.entries {
-                        for code in entries.row(row) {
-                            let part = code.models.part(width);
-                            let decoder = shared.decoder_row(code.latent);
-                            if let (Some(error), Some(decoder)) =
-                                (error.get_mut(part.clone()), decoder.get(part))
-                            {
-                                add_scaled(error, -code.f, decoder);
-                            }
-                        }
-                    }
-                    shared.differentiate(error, gradient, partial);
+        vectorised(
+            #[inline(always)]
+            || {
+                for ((x, error), gradient) in tokens {
+                    partial.differentiate(error, gradient, share, squared);
                     let [error_sum, error_square, x_sum, x_square] = &mut partial.columns;
                     add_moments(error_sum, error_square, error);
                     add_moments(x_sum, x_square, x);
                     add_to(&mut partial.gradient, gradient);
-                },
-            );
-            if let Some(entries) = shared.entries {
-                let count = entries.row(row).count();
-                let df = df.split_off_mut(..count).unwrap_or_default();
-                vectorised(
-                    #[inline(always)]
-                    || {
-                        for (code, df) in entries.row(row).zip(df) {
-                            let part = code.models.part(width);
-                            let decoder = shared.decoder_row(code.latent);
-                            let w = shared
-                                .weights
-                                .get(code.latent as usize)
-                                .map_or(0.0, |w| w.of(code.models));
-                            partial.sparsity += f64::from(code.f * w);
-                            let (Some(gradient), Some(decoder)) =
-                                (gradient.get(part.clone()), decoder.get(part))
-                            else {
-                                continue;
-                            };
-                            *df = dot(gradient, decoder) + shared.penalty * w;
-                        }
-                    },
-                );
-            }
-        }
+                }
+            },
+        );
     }
 }
 
-impl Shared<'_> {
-    #[inline(always)]
-    fn decoder_row(&self, latent: u32) -> &[f32] {
-        let width = self.parameters.decoder_bias.len();
-        let start = latent as usize * width;
-        self.parameters
-            .decoder
-            .get(start..start + width)
-            .unwrap_or_default()
-    }
-
+impl Partial {
     /// Norms of a token's error, and the gradient of the loss by its reconstruction.
     #[inline(always)]
-    fn differentiate(&self, error: &[f32], gradient: &mut [f32], partial: &mut Partial) {
-        // Every token and model has the same share in the mean.
-        let share = 1.0 / (2.0 * self.rows as f32);
+    fn differentiate(&mut self, error: &[f32], gradient: &mut [f32], share: f32, squared: bool) {
         let half = (error.len() / 2).max(1);
         let models = error
             .chunks_exact(half)
@@ -328,9 +267,9 @@ impl Shared<'_> {
         for (error, gradient) in models {
             let square = dot(error, error);
             let norm = square.sqrt();
-            partial.norm += f64::from(norm);
-            partial.square += f64::from(square);
-            let factor = match (self.squared, norm > 0.0) {
+            self.norm += f64::from(norm);
+            self.square += f64::from(square);
+            let factor = match (squared, norm > 0.0) {
                 (true, _) => -2.0 * share,
                 (false, true) => -share / norm,
                 (false, false) => 0.0,
@@ -340,19 +279,23 @@ impl Shared<'_> {
     }
 }
 
-/// error −= codes·decoder, block by block, for the tokens from `first_row`.
-fn subtract_dense(error: &mut [f32], first_row: usize, search: &Search, parameters: &Parameters) {
-    let width = parameters.decoder_bias.len();
-    let rows = error.len() / width.max(1);
+/// error −= codes·decoder, some tokens per task, block by block.
+fn subtract_dense(error: &mut [f32], search: &Search, parameters: &Parameters) {
+    let width = parameters.decoder_bias.len().max(1);
     let latents = parameters.encoder_bias.len();
-    let decoders = parameters.decoder.chunks((search.block() * width).max(1));
-    for (codes, decoder) in search.tokens(first_row, rows, latents).zip(decoders) {
-        let block = decoder.len() / width.max(1);
-        multiply(
-            error,
-            Matrix::new(codes, block),
-            Matrix::new(decoder, width),
-            Write::Subtract,
-        );
-    }
+    error
+        .par_chunks_mut(ROWS * width)
+        .enumerate()
+        .for_each(|(task, error)| {
+            let rows = error.len() / width;
+            let decoders = parameters.decoder.chunks((search.block() * width).max(1));
+            for (codes, decoder) in search.tokens(task * ROWS, rows, latents).zip(decoders) {
+                multiply(
+                    error,
+                    Matrix::new(codes, decoder.len() / width),
+                    Matrix::new(decoder, width),
+                    Write::Subtract,
+                );
+            }
+        });
 }

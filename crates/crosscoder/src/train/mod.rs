@@ -21,8 +21,10 @@ mod resample;
 mod save;
 mod search;
 mod settings;
+mod sparse;
 #[cfg(test)]
 mod tests;
+mod tiles;
 mod trainer;
 mod update;
 mod validate;

@@ -1,6 +1,7 @@
 //! The trainer: one optimisation step after another over batches that the caller brings.
 
 use super::auxiliary::Auxiliary;
+use super::backward::Columns;
 use super::entries::{ByLatent, Entries};
 use super::evaluate::Evaluation;
 use super::forward::Pass;
@@ -51,6 +52,7 @@ pub(super) struct Work {
     pub(super) dense: bool,
     pub(super) auxiliary: Auxiliary,
     pub(super) by_latent: ByLatent,
+    pub(super) columns: Columns,
     pub(super) gradients: Parameters,
     pub(super) dead: Vec<u32>,
     pub(super) is_dead: Vec<bool>,
@@ -120,6 +122,7 @@ impl Trainer {
                 dense: false,
                 auxiliary: Auxiliary::default(),
                 by_latent: ByLatent::default(),
+                columns: Columns::default(),
                 gradients: zeros(),
                 dead: Vec::new(),
                 is_dead: vec![false; dict_size],

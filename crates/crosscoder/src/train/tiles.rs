@@ -1,0 +1,135 @@
+//! A few columns of a wide matrix at a time.
+//!
+//! Sparse codes read rows at random. Some columns of all rows, packed side by side, stay in the processor's cache meanwhile; whole rows
+//! of thousands of numbers do not.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+/// Columns of a tile: with as many, 8,192 rows take one megabyte.
+pub(super) const COLUMNS: usize = 32;
+/// Rows per task of packing.
+const ROWS: usize = 512;
+
+/// Some neighbouring columns of one model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tile {
+    pub(super) model: usize,
+    /// At most [`COLUMNS`] of them.
+    pub(super) columns: Range<usize>,
+}
+
+impl Tile {
+    /// The tile's part of a row of both models.
+    #[inline(always)]
+    pub(super) fn of<'a>(&self, row: &'a [f32]) -> &'a [f32] {
+        row.get(self.columns.clone()).unwrap_or_default()
+    }
+
+    /// As [`Tile::of`], to be written.
+    #[inline(always)]
+    pub(super) fn of_mut<'a>(&self, row: &'a mut [f32]) -> &'a mut [f32] {
+        row.get_mut(self.columns.clone()).unwrap_or_default()
+    }
+}
+
+/// The tiles of rows of `width` numbers: base's half, then chat's. None has columns of both.
+pub(super) fn tiles(width: usize) -> impl Iterator<Item = Tile> {
+    let half = width / 2;
+    let firsts = move |model| (0..half).step_by(COLUMNS).map(move |first| (model, first));
+    (0..2).flat_map(firsts).map(move |(model, first)| Tile {
+        model,
+        columns: model * half + first..model * half + half.min(first + COLUMNS),
+    })
+}
+
+/// A tile's columns of every row, and zeros up to [`COLUMNS`].
+#[derive(Debug, Default)]
+pub(super) struct Packed {
+    rows: Vec<[f32; COLUMNS]>,
+}
+
+impl Packed {
+    /// Takes the tile's columns of a matrix [rows, width].
+    pub(super) fn take(&mut self, matrix: &[f32], width: usize, tile: &Tile) {
+        self.rows
+            .resize(matrix.len() / width.max(1), [0.0; COLUMNS]);
+        self.rows
+            .par_chunks_mut(ROWS)
+            .zip(matrix.par_chunks(ROWS * width.max(1)))
+            .for_each(|(packed, rows)| {
+                for (packed, row) in packed.iter_mut().zip(rows.chunks_exact(width.max(1))) {
+                    *packed = padded(tile.of(row));
+                }
+            });
+    }
+
+    /// One row; zeros where there is none.
+    #[inline(always)]
+    pub(super) fn row(&self, row: u32) -> &[f32; COLUMNS] {
+        const NONE: [f32; COLUMNS] = [0.0; COLUMNS];
+        self.rows.get(row as usize).unwrap_or(&NONE)
+    }
+}
+
+/// Some numbers, and zeros up to [`COLUMNS`].
+#[inline(always)]
+pub(super) fn padded(values: &[f32]) -> [f32; COLUMNS] {
+    let mut padded = [0.0; COLUMNS];
+    for (slot, value) in padded.iter_mut().zip(values) {
+        *slot = *value;
+    }
+    padded
+}
+
+/// Inner product of two padded tiles, halves added to halves.
+#[inline(always)]
+pub(super) fn dot_tiles(a: &[f32; COLUMNS], b: &[f32; COLUMNS]) -> f32 {
+    let mut sums = [0f32; 8];
+    let parts = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0);
+    for (a, b) in parts {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
+    }
+    let [a, b, c, d, e, f, g, h] = sums;
+    ((a + e) + (b + f)) + ((c + g) + (d + h))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_cover_every_column_once_and_keep_models_apart() {
+        for half in [1, 5, COLUMNS, COLUMNS + 1, 3 * COLUMNS - 1] {
+            let mut columns = Vec::new();
+            for tile in tiles(2 * half) {
+                assert!((1..=COLUMNS).contains(&tile.columns.len()), "{tile:?}");
+                for column in tile.columns {
+                    assert_eq!(usize::from(column >= half), tile.model);
+                    columns.push(column);
+                }
+            }
+            assert_eq!(columns, (0..2 * half).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_narrow_tile_after_a_wide_one_is_padded_with_zeros() {
+        let width = 2 * (COLUMNS + 1);
+        let matrix: Vec<f32> = (0..3 * width).map(|i| 1.0 + i as f32).collect();
+        let mut packed = Packed::default();
+        for tile in tiles(width) {
+            packed.take(&matrix, width, &tile);
+            for row in 0..3 {
+                let from = row as usize * width;
+                let wanted = tile.of(&matrix[from..from + width]);
+                assert_eq!(&packed.row(row)[..wanted.len()], wanted);
+                assert!(packed.row(row)[wanted.len()..].iter().all(|x| *x == 0.0));
+            }
+        }
+        assert_eq!(packed.row(3), &[0.0; COLUMNS]);
+    }
+}
