@@ -97,12 +97,22 @@ pub(super) fn write(
     metadata: Option<HashMap<String, String>>,
 ) -> Result<()> {
     let temporary = temporary(path)?;
+    // The library writes a file that only its owner may read; others get what they get of any new file.
+    let permissions = std::fs::File::create(&temporary)
+        .and_then(|file| file.metadata())
+        .map(|facts| facts.permissions());
     safetensors::serialize_to_file(tensors, metadata, &temporary).map_err(|e| {
         Error::Malformed {
             path: temporary.clone(),
             detail: format!("the weights cannot be written: {e}; check space and permissions"),
         }
     })?;
+    permissions
+        .and_then(|permissions| std::fs::set_permissions(&temporary, permissions))
+        .map_err(|source| Error::Io {
+            path: temporary.clone(),
+            source,
+        })?;
     rename(&temporary, path)
 }
 

@@ -41,8 +41,18 @@ pub(super) fn save(
     let temporary = dir.join("model.safetensors.tmp");
     // Python's loaders ask for this entry.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    // The library writes a file that only its owner may read; others get what they get of any new file.
+    let fault = |source| Error::Write {
+        path: temporary.clone(),
+        source,
+    };
+    let permissions = std::fs::File::create(&temporary)
+        .and_then(|file| file.metadata())
+        .map_err(fault)?
+        .permissions();
     safetensors::serialize_to_file(tensors, Some(metadata), &temporary)
         .map_err(candle_core::Error::from)?;
+    std::fs::set_permissions(&temporary, permissions).map_err(fault)?;
     std::fs::rename(&temporary, &path).map_err(|source| Error::Write { path, source })?;
     config.write(dir.join("config.json"), name)
 }
