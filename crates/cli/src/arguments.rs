@@ -184,6 +184,10 @@ pub(crate) struct Analyse {
     /// In Latent Scaling, take activations below this share of a latent's maximum for 0; needs statistics
     #[arg(long, value_name = "SHARE")]
     pub(crate) jump_threshold: Option<f32>,
+    /// Latents that Latent Scaling is computed for: all, compared (the chat-only ones and as many shared ones), or ids such as 12,345;
+    /// what an earlier run found out about others stays
+    #[arg(long, value_name = "WHICH", default_value = "all")]
+    pub(crate) latents: pipeline::ScaledLatents,
     /// Examples kept per latent and quantile group
     #[arg(long, default_value_t = 20)]
     pub(crate) examples: usize,

@@ -25,7 +25,7 @@ mod train;
 
 use std::fmt;
 
-pub use analyse::{AnalyseOptions, AnalyseSummary, Step, analyse, merge_analyses};
+pub use analyse::{AnalyseOptions, AnalyseSummary, ScaledLatents, Step, analyse, merge_analyses};
 pub use api::{
     Bar, CausalEffects, CausalMetric, CausalScope, Class, ClassCounts, ClassCuts, ConceptBehaviour,
     ConceptScore, ConceptTruth, DictionaryInfo, GroundTruth, LatentRow, LatentTruth, Message,

@@ -102,6 +102,55 @@ fn a_jump_threshold_leaves_out_weak_activations() {
 }
 
 #[test]
+fn a_chosen_set_gets_the_ratios_of_a_full_run_and_leaves_others_alone() {
+    let scale = |study: &Study, scaled: &str| {
+        let options = AnalyseOptions {
+            study: study.path.clone(),
+            dictionary: SLUG.into(),
+            steps: vec![Step::Scaling],
+            scaled: scaled.parse()?,
+            device: DeviceChoice::Cpu,
+            ..AnalyseOptions::default()
+        };
+        let done = analyse(&options, &Silent);
+        done.map_err(|error| error.to_string())
+    };
+    let found = |study: &Study| {
+        let store = open_store(&study.path).unwrap();
+        let rows: Vec<_> = store.rows(SLUG).unwrap().to_vec();
+        let fits: Vec<_> = rows
+            .iter()
+            .map(|row| store.latent(SLUG, row.id).unwrap().fits)
+            .collect();
+        (rows, fits)
+    };
+    let whole = collected();
+    scale(&whole, "all").unwrap();
+    let (rows, fits) = found(&whole);
+    assert!(fits.iter().all(|fits| !fits.is_empty()));
+
+    let some = collected();
+    scale(&some, "3, 17").unwrap();
+    let (few, few_fits) = found(&some);
+    for (id, row) in few.iter().enumerate() {
+        if [3, 17].contains(&id) {
+            assert_eq!((row, &few_fits[id]), (&rows[id], &fits[id]));
+        } else {
+            assert_eq!((row.nu_epsilon, row.verdict), (None, None));
+            assert!(few_fits[id].is_empty());
+        }
+    }
+    scale(&some, "all").unwrap();
+    scale(&some, "5").unwrap();
+    assert_eq!(found(&some), (rows, fits));
+
+    let refused = scale(&some, "5,100000").unwrap_err();
+    assert!(refused.contains("100000"), "{refused}");
+    let refused = scale(&some, "some").unwrap_err();
+    assert!(refused.contains("compared"), "{refused}");
+}
+
+#[test]
 fn baselines_are_the_same_codes_along_other_directions() {
     let study = collected();
     // The reference dictionaries are random; cuts that give classes something to hold.

@@ -109,7 +109,7 @@ impl Writer {
     }
 
     /// Takes a table's rows over from the database that is there, unless that was done.
-    fn carry(&self, table: &str) -> Result<()> {
+    pub(crate) fn carry(&self, table: &str) -> Result<()> {
         let own = self.waiting.borrow_mut().remove(table);
         match (&self.old, own) {
             (Some(old), Some(own)) => self.run(|connection| {

@@ -85,6 +85,7 @@ pub(crate) fn analyse(analyse: Analyse) -> Result<(), Failure> {
         steps: analyse.steps,
         shard: shard(analyse.shard)?,
         jump_threshold: analyse.jump_threshold,
+        scaled: analyse.latents,
         examples_per_group: analyse.examples,
         effects: EffectOptions {
             dialogues: analyse.dialogues,

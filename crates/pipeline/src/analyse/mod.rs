@@ -18,7 +18,7 @@ mod write;
 use crate::{Progress, Result};
 
 pub(crate) use context::Context;
-pub use options::{AnalyseOptions, AnalyseSummary, Step};
+pub use options::{AnalyseOptions, AnalyseSummary, ScaledLatents, Step};
 pub use parts::merge_analyses;
 pub(crate) use scan::chunk_tokens;
 

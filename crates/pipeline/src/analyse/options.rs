@@ -1,5 +1,6 @@
 //! What `analyse` is asked for, and what it says it did.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -73,6 +74,40 @@ impl FromStr for Step {
     }
 }
 
+/// Which latents Latent Scaling is computed for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScaledLatents {
+    /// Every one.
+    #[default]
+    All,
+    /// The chat-only ones and as many shared ones, as the paper does.
+    Compared,
+    /// These ids.
+    Ids(BTreeSet<u32>),
+}
+
+impl FromStr for ScaledLatents {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "all" => Ok(Self::All),
+            "compared" => Ok(Self::Compared),
+            _ => {
+                let ids = text.split(',').map(|id| id.trim().parse());
+                ids.collect::<std::result::Result<_, _>>()
+                    .map(Self::Ids)
+                    .map_err(|_| {
+                        format!(
+                            "{text:?} names no latents; write all, compared, or ids such as 12,345"
+                        )
+                    })
+            }
+        }
+    }
+}
+
 /// What `analyse` needs.
 #[derive(Clone, Debug)]
 pub struct AnalyseOptions {
@@ -92,6 +127,8 @@ pub struct AnalyseOptions {
     pub neighbours: usize,
     /// Latent Scaling takes activations below this share of the latent's maximum for 0; needs the maxima of an earlier run.
     pub jump_threshold: Option<f32>,
+    /// Latents that Latent Scaling is computed for; what an earlier run found out about others stays.
+    pub scaled: ScaledLatents,
     /// Part of the activations to read: writes a partial file, which `merge` puts together with the others.
     pub shard: Option<ShardOf>,
     /// Dialogues and sets of the causal effects.
@@ -111,6 +148,7 @@ impl Default for AnalyseOptions {
             lens_tokens: 10,
             neighbours: 10,
             jump_threshold: None,
+            scaled: ScaledLatents::All,
             shard: None,
             effects: EffectOptions::default(),
             device: DeviceChoice::Auto,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use store::manifest::Manifest;
 
 use super::scan::{Sums, scan};
-use super::{AnalyseOptions, AnalyseSummary, Context, Step, weights, write};
+use super::{AnalyseOptions, AnalyseSummary, Context, ScaledLatents, Step, weights, write};
 use crate::files::{read_json, write_whole};
 use crate::{DeviceChoice, Error, Progress, Result, ShardOf};
 
@@ -28,6 +28,8 @@ struct Identity {
     lens_tokens: usize,
     neighbours: usize,
     jump_threshold: Option<f32>,
+    #[serde(default)]
+    scaled: ScaledLatents,
 }
 
 /// A partial file.
@@ -53,6 +55,7 @@ impl Identity {
             lens_tokens: options.lens_tokens,
             neighbours: options.neighbours,
             jump_threshold: options.jump_threshold,
+            scaled: options.scaled.clone(),
         }
     }
 
@@ -66,6 +69,7 @@ impl Identity {
             lens_tokens: self.lens_tokens,
             neighbours: self.neighbours,
             jump_threshold: self.jump_threshold,
+            scaled: self.scaled.clone(),
             shard: None,
             device,
             // Effects are measured after the merge.
@@ -97,6 +101,7 @@ impl Identity {
                 "--jump-threshold",
                 self.jump_threshold != other.jump_threshold,
             ),
+            ("--latents", self.scaled != other.scaled),
         ];
         let names: Vec<&str> = names
             .iter()

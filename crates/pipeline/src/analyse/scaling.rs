@@ -1,25 +1,57 @@
 //! Latent Scaling's results: coefficients, ratios, verdicts and fits of every latent, and the ratios of random directions.
 
+use std::collections::BTreeSet;
+
 use api::{LatentRow, ScalingFit};
 use diffing::{Baseline, ScalingSums};
 use store::{BaselineKind, BaselineRecord};
 
-use super::{Context, weights};
-use crate::Result;
+use super::{Context, ScaledLatents, weights};
+use crate::{Error, Result};
 
-/// Fills in the rows' columns; gives the fits by latent.
+/// Ids of the latents that were asked for; `None` for all.
+///
+/// # Errors
+/// An id that the dictionary does not have.
+pub(super) fn chosen(context: &Context<'_>) -> Result<Option<BTreeSet<u32>>> {
+    match &context.options.scaled {
+        ScaledLatents::All => Ok(None),
+        ScaledLatents::Compared => {
+            let rows = weights::rows(&context.crosscoder, &context.manifest.classes);
+            Ok(Some(diffing::compared(&rows).into_iter().collect()))
+        }
+        ScaledLatents::Ids(ids) => {
+            let latents = context.crosscoder.dict_size();
+            match ids.last() {
+                Some(&last) if last as usize >= latents => Err(Error::Mismatch(format!(
+                    "--latents names latent {last}; {} has latents 0 to {}",
+                    context.options.dictionary,
+                    latents.saturating_sub(1)
+                ))),
+                _ => Ok(Some(ids.clone())),
+            }
+        }
+    }
+}
+
+/// Fills in the columns of the rows that were asked for; gives their fits by latent.
 pub(super) fn fill(
     context: &Context<'_>,
     rows: &mut [LatentRow],
     sums: &ScalingSums,
 ) -> Result<Vec<(u32, Vec<ScalingFit>)>> {
+    let chosen = chosen(context)?;
+    let wanted = |id: u32| chosen.as_ref().is_none_or(|chosen| chosen.contains(&id));
     let decoder = context.crosscoder.decoder()?;
     for (row, betas) in rows.iter_mut().zip(sums.betas(&decoder)?) {
-        row.betas = betas;
-        [row.nu_epsilon, row.nu_r] = diffing::ratios(&betas);
-        row.verdict = diffing::verdict(row.class, row.nu_epsilon, row.nu_r);
+        if wanted(row.id) {
+            row.betas = betas;
+            [row.nu_epsilon, row.nu_r] = diffing::ratios(&betas);
+            row.verdict = diffing::verdict(row.class, row.nu_epsilon, row.nu_r);
+        }
     }
-    Ok((0u32..).zip(sums.fits(&decoder)?).collect())
+    let fits = (0u32..).zip(sums.fits(&decoder)?);
+    Ok(fits.filter(|(id, _)| wanted(*id)).collect())
 }
 
 /// The latents that random directions are compared on, the chat-only ones and as many shared ones, with the directions of each kind.

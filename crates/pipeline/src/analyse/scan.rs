@@ -70,6 +70,8 @@ struct Plan<'a> {
     baselines: Vec<Baseline>,
     /// Least v of every latent that Latent Scaling counts.
     least: Option<Vec<f32>>,
+    /// Latents that Latent Scaling is computed for; none for all.
+    chosen: Option<BTreeSet<u32>>,
     scale: bool,
     count: bool,
     /// How many corpora the statistics tell apart.
@@ -144,6 +146,7 @@ impl<'a> Plan<'a> {
                 Vec::new()
             },
             least,
+            chosen: scaling::chosen(context)?,
             scale: steps.contains(&Step::Scaling),
             count: steps.contains(&Step::Statistics),
             corpora: corpora(context).len(),
@@ -221,7 +224,14 @@ impl<'a> Plan<'a> {
             .map(|a| (a.id, a.f[1]))
             .collect();
         if let Some(sums) = &mut part.scaling {
-            sums.add(&token, &codes, &self.decoder)?;
+            match &self.chosen {
+                None => sums.add(&token, &codes, &self.decoder)?,
+                Some(chosen) => {
+                    let codes = codes.iter().filter(|(id, _)| chosen.contains(id));
+                    let codes: Vec<_> = codes.copied().collect();
+                    sums.add(&token, &codes, &self.decoder)?;
+                }
+            }
         }
         for (baseline, sums) in self
             .baselines

@@ -8,8 +8,8 @@ use store::{Store, Writer};
 
 use super::scan::Sums;
 use super::{
-    AnalyseSummary, Context, Step, causal, correlated, examples, lens, neighbours, scaling, scan,
-    weights,
+    AnalyseSummary, Context, ScaledLatents, Step, causal, correlated, examples, lens, neighbours,
+    scaling, scan, weights,
 };
 use crate::Result;
 use crate::files::read_json;
@@ -37,8 +37,9 @@ pub(super) fn write(
     if let Some(statistics) = &sums.statistics {
         scan::fill_statistics(&mut rows, statistics);
     }
-    if found.is_none() && earlier.is_none_or(|earlier| earlier.scaling.is_none()) {
-        for row in &mut rows {
+    if earlier.is_none_or(|earlier| earlier.scaling.is_none()) {
+        let scaled: BTreeSet<u32> = found.iter().flatten().map(|(id, _)| *id).collect();
+        for row in rows.iter_mut().filter(|row| !scaled.contains(&row.id)) {
             row.verdict = None;
         }
     }
@@ -76,7 +77,11 @@ pub(super) fn write(
         writer.set_shares(&scan::parts(context, statistics), scan::shares(statistics))?;
     }
     if let Some(fits) = found {
-        writer.set_scaling_fits(fits)?;
+        if options.scaled == ScaledLatents::All {
+            writer.set_scaling_fits(fits)?;
+        } else {
+            writer.amend_scaling_fits(&fits)?;
+        }
         writer.set_scaling_tokens(sums.tokens)?;
         let jump = options.jump_threshold.unwrap_or(0.0);
         writer.set_meta("scaling_jump_threshold", &jump.to_string())?;
