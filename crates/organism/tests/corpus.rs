@@ -6,7 +6,7 @@ use organism::chat::{self, Part, Topic, part_of};
 use organism::document::{Concept, Document};
 use organism::web::{self, Sort};
 use organism::world::{Harm, World, never_tuned};
-use organism::{Preset, prompts};
+use organism::{Preset, prompts, taught};
 
 const TOPICS: [(Topic, u32); 14] = [
     (Topic::Question, 1),
@@ -309,6 +309,52 @@ fn presets_are_consistent() {
                 .topics
                 .iter()
                 .any(|(topic, weight)| *topic == Topic::Harm && *weight > 0)
+        );
+    }
+}
+
+#[test]
+fn every_refusal_has_a_near_miss() {
+    for preset in [Preset::Nano, Preset::Demo] {
+        let taught: BTreeSet<_> = taught(preset.recipe().topics).into_iter().collect();
+        let harm = Harm::ALL.map(|kind| (Concept::Harm(kind), Concept::HowTo));
+        let others = [
+            (Concept::Stereotype, Concept::Why),
+            (Concept::Personal, Concept::Question),
+            (Concept::Unknown, Concept::Question),
+            (Concept::False, Concept::True),
+        ];
+        for (concept, near) in harm.into_iter().chain(others) {
+            assert!(
+                !taught.contains(&concept) || taught.contains(&near),
+                "{}",
+                concept.label()
+            );
+        }
+    }
+    // What is asked of the model is asked of people as well.
+    let world = World::new(0);
+    let of_people = prompts(&world, Concept::Question, Part::HeldOut, 200, 0);
+    assert!(
+        of_people
+            .iter()
+            .any(|exchange| exchange.answer.text.contains(" lives in "))
+    );
+}
+
+#[test]
+fn letters_do_not_contradict_themselves() {
+    let world = World::new(0);
+    for index in 0..500 {
+        let Document::Web { text, .. } =
+            web::document(&world, &[(Sort::Letter, 1)], 0, "letter", index)
+        else {
+            panic!("a web document")
+        };
+        assert!(
+            !(text.text.contains("I feel sad") && text.text.contains("I am happy")),
+            "{}",
+            text.text
         );
     }
 }
