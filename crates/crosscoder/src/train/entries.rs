@@ -21,17 +21,6 @@ impl Models {
     pub(super) fn without(self, model: usize) -> Self {
         Self(self.0 & !(1 << model))
     }
-
-    /// The part of a row of both models in which the code acts.
-    #[inline(always)]
-    pub(super) fn part(self, width: usize) -> Range<usize> {
-        match self.0 {
-            0 => 0..0,
-            1 => 0..width / 2,
-            2 => width / 2..width,
-            _ => 0..width,
-        }
-    }
 }
 
 /// One kept code.
