@@ -158,7 +158,11 @@ pub(crate) fn picture((of, control): Pair<'_>) -> String {
         }
     }
     out.push_str("</div></div><div class=\"ticks\">");
-    for dose in [low, high, 0.0, neutral(of.action), of.chosen.into()] {
+    let named = [low, high, 0.0, neutral(of.action), of.chosen.into()];
+    for (i, &dose) in named.iter().enumerate() {
+        if named.iter().take(i).any(|before| *before == dose) {
+            continue;
+        }
         let x = place(dose);
         // A label too near to an end would lie on the end's own.
         let (ends, near) = (dose == low || dose == high, !(0.12..=0.88).contains(&x));
@@ -282,7 +286,7 @@ mod tests {
         let picture = picture(pairs(&tests)[0]);
         assert!(
             picture.contains(
-                "<polyline class=\"steered\" points=\"0.0000,0.9500 0.5000,0.1000 1.0000,0.0000\">"
+                "<polyline class=\"steered\" points=\"0.0000,0.9500 0.5000,0.1000 1.0000,0.0000\"/>"
             ),
             "{picture}"
         );
@@ -292,6 +296,7 @@ mod tests {
         );
         assert!(picture.contains("class=\"asked\" d=\"M0 0.8000H1\""));
         assert!(picture.contains("class=\"end\" style=\"left:100.00%\">1<"));
+        assert_eq!(picture.matches("<span class=\"end\"").count(), 1);
     }
 
     #[test]
