@@ -306,7 +306,7 @@ impl Preset {
                     tokens: 240_000,
                     latents: 2048,
                     k: 20,
-                    penalty: Some(0.061),
+                    penalty: Some(0.057),
                     steps: 6_000,
                     batch: 1024,
                     rate: 3e-3,
