@@ -313,7 +313,7 @@ impl Preset {
                     initial_norm: 0.05,
                     further_seeds: 2,
                 },
-                examples: 6,
+                examples: 5,
                 prompts: 60,
                 least_recall: 0.93,
                 least_verdicts: 0.95,
