@@ -127,7 +127,8 @@ pub struct AnalyseOptions {
     pub neighbours: usize,
     /// Latent Scaling takes activations below this share of the latent's maximum for 0; needs the maxima of an earlier run.
     pub jump_threshold: Option<f32>,
-    /// Latents that Latent Scaling is computed for; what an earlier run found out about others stays.
+    /// Latents that Latent Scaling is computed for; what an earlier run found out about others stays, and a chat-only one without ratios
+    /// reads as unreliable.
     pub scaled: ScaledLatents,
     /// Part of the activations to read: writes a partial file, which `merge` puts together with the others.
     pub shard: Option<ShardOf>,
