@@ -23,7 +23,7 @@ pub(crate) enum History {
     Replace,
 }
 
-/// Path and query of the address.
+/// Path, from the page's base, and query of the address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
     path: String,
@@ -34,8 +34,14 @@ impl Address {
     /// What the address bar says.
     pub(crate) fn read() -> Self {
         let location = window().location();
+        let path = location.pathname().unwrap_or_default();
+        let base = document().query_selector("base").ok().flatten();
+        let base = base.and_then(|base| base.get_attribute("href"));
         Self {
-            path: location.pathname().unwrap_or_default(),
+            path: path
+                .strip_prefix(&base.unwrap_or_default())
+                .unwrap_or(&path)
+                .to_owned(),
             query: location.search().unwrap_or_default(),
         }
     }

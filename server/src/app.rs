@@ -8,6 +8,7 @@ use store::Store;
 
 use crate::{
     Error, Options, Result,
+    hosting::{address::PublicUrl, clients::Clients},
     metrics::Requests,
     problem::{Answer, Problem},
     study::{Models, Study},
@@ -25,6 +26,8 @@ struct Shared {
     /// Why there are no models; empty when there are.
     absent: String,
     requests: Requests,
+    public: Option<PublicUrl>,
+    clients: Clients,
 }
 
 impl App {
@@ -83,6 +86,8 @@ impl App {
             engine,
             absent,
             requests: Requests::default(),
+            public: options.public_url.clone(),
+            clients: Clients::new(options.clients.clone()),
         })))
     }
 
@@ -155,6 +160,16 @@ impl App {
     /// Hash that names the state of the study's data.
     pub(crate) fn revision(&self) -> &str {
         &self.0.info.revision
+    }
+
+    /// The address by which readers know this server.
+    pub(crate) fn public(&self) -> Option<&PublicUrl> {
+        self.0.public.as_ref()
+    }
+
+    /// What each client is doing.
+    pub(crate) fn clients(&self) -> &Clients {
+        &self.0.clients
     }
 
     /// Request counters.

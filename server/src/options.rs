@@ -7,6 +7,8 @@ use std::{
 
 use engine::{DeviceChoice, Limits, Precision};
 
+use crate::hosting::{address::PublicUrl, clients::ClientLimits};
+
 /// What a server is started with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
@@ -22,6 +24,10 @@ pub struct Options {
     pub browse_only: bool,
     /// Bounds on requests.
     pub limits: Limits,
+    /// The address by which readers know this server; without it links name the host that was asked for.
+    pub public_url: Option<PublicUrl>,
+    /// Bounds on what one client may ask of the models.
+    pub clients: ClientLimits,
 }
 
 impl Default for Options {
@@ -33,6 +39,8 @@ impl Default for Options {
             precision: Precision::default(),
             browse_only: false,
             limits: Limits::default(),
+            public_url: None,
+            clients: ClientLimits::default(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Error answers: `application/problem+json` (RFC 9457) for every 4xx and 5xx.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -16,7 +18,7 @@ const RETRY_ABSENT: u64 = 60;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
     pub body: api::Problem,
-    /// Seconds for `Retry-After`, with 503.
+    /// Seconds for `Retry-After`, with 429 and 503.
     pub retry_after: Option<u64>,
 }
 
@@ -120,6 +122,13 @@ impl Problem {
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
         let title = "A value cannot be used";
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", title, detail)
+    }
+
+    /// 429: this client asks for more than the server gives one client.
+    pub(crate) fn too_many(detail: impl Into<String>, wait: Duration) -> Self {
+        let title = "Too many requests";
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many", title, detail).retry(seconds)
     }
 
     /// 500: a fault of ours. The detail is for the reader; what lies behind it is in the log.

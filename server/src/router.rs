@@ -12,7 +12,9 @@ use axum::{
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer, trace::TraceLayer};
 
 use crate::{
-    App, caching, metrics,
+    App, caching,
+    hosting::{address::PublicUrl, clients, prefix, previews},
+    metrics,
     problem::Problem,
     routes::{activations, dictionaries, effects, generate, healthz, openapi, readyz, study},
     security, site,
@@ -57,12 +59,16 @@ pub fn router(app: App) -> Router {
     let prompts = Router::new()
         .route("/activations", post(activations::post))
         .route("/effects", post(effects::post))
-        .route("/generate", post(generate::post));
-    Router::new()
+        .route("/generate", post(generate::post))
+        .route_layer(from_fn_with_state(app.clients().clone(), clients::limit));
+    let prefix = app.public().map_or("", PublicUrl::prefix).to_owned();
+    let rooted = Router::new()
         .nest("/api/v1", data.merge(prompts))
         .route("/healthz", get(healthz::get))
         .route("/readyz", get(readyz::get))
         .route("/metrics", get(crate::routes::metrics::get))
+        .route("/previews/study.png", get(previews::study_picture))
+        .route("/previews/{dict}/{id}", get(previews::latent_picture))
         .fallback(site::fallback)
         .method_not_allowed_fallback(wrong_method)
         .layer(CompressionLayer::new())
@@ -70,7 +76,11 @@ pub fn router(app: App) -> Router {
         .layer(from_fn(security::headers))
         .layer(from_fn_with_state(app.clone(), metrics::count))
         .layer(TraceLayer::new_for_http())
-        .with_state(app)
+        .with_state(app);
+    // Routes are looked up below this layer, so that it may change the address.
+    Router::new()
+        .fallback_service(rooted)
+        .layer(from_fn_with_state(prefix, prefix::strip))
 }
 
 async fn wrong_method(request: Request) -> Problem {

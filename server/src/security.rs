@@ -14,9 +14,15 @@ use crate::site;
 
 /// Adds the headers to every answer.
 pub(crate) async fn headers(request: Request, next: Next) -> Response {
-    static HEADERS: LazyLock<HeaderMap> = LazyLock::new(all);
+    static HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| all(Framing::Refused));
+    static EMBEDDED: LazyLock<HeaderMap> = LazyLock::new(|| all(Framing::Allowed));
+    let headers = if is_embedded(&request) {
+        &EMBEDDED
+    } else {
+        &HEADERS
+    };
     let mut response = next.run(request).await;
-    for (name, value) in HEADERS.iter() {
+    for (name, value) in headers.iter() {
         response
             .headers_mut()
             .entry(name)
@@ -25,10 +31,22 @@ pub(crate) async fn headers(request: Request, next: Next) -> Response {
     response
 }
 
-fn all() -> HeaderMap {
-    let plain: [(HeaderName, &str); 4] = [
+/// Whether other sites may show a page inside theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    Refused,
+    Allowed,
+}
+
+/// Whether a page is asked for in the form made for other sites: it has nothing that a click could be stolen for.
+fn is_embedded(request: &Request) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    query.split('&').any(|pair| pair == "embed=true")
+}
+
+fn all(framing: Framing) -> HeaderMap {
+    let plain: [(HeaderName, &str); 3] = [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "same-origin"),
         (
             HeaderName::from_static("cross-origin-resource-policy"),
@@ -39,7 +57,10 @@ fn all() -> HeaderMap {
         .into_iter()
         .map(|(name, value)| (name, HeaderValue::from_static(value)))
         .collect();
-    let policy = content_security_policy(&site::index().unwrap_or_default());
+    if framing == Framing::Refused {
+        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    }
+    let policy = content_security_policy(&site::index().unwrap_or_default(), framing);
     if let Ok(policy) = HeaderValue::from_str(&policy) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
@@ -47,15 +68,19 @@ fn all() -> HeaderMap {
 }
 
 /// Everything from this server alone; inline scripts only those that the page was built with, named by their hashes.
-fn content_security_policy(page: &str) -> String {
+fn content_security_policy(page: &str, framing: Framing) -> String {
     let mut scripts = String::from("'self' 'wasm-unsafe-eval'");
     for script in inline_scripts(page) {
         let hash = base64(&Sha256::digest(script.as_bytes()));
         let _ = write!(scripts, " 'sha256-{hash}'");
     }
+    let ancestors = match framing {
+        Framing::Refused => "'none'",
+        Framing::Allowed => "*",
+    };
     format!(
-        "default-src 'self'; script-src {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
-         connect-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+        "default-src 'self'; script-src {scripts}; style-src 'self'; img-src 'self' data:; \
+         connect-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors {ancestors}"
     )
 }
 
@@ -114,8 +139,9 @@ mod tests {
     fn inline_scripts_are_named_by_hash_and_others_left_to_self() {
         let page = "<script type=\"module\">alert(1)</script><script src=\"/a.js\"></script>";
         assert_eq!(inline_scripts(page), ["alert(1)"]);
-        let policy = content_security_policy(page);
+        let policy = content_security_policy(page, Framing::Refused);
         assert_eq!(policy.matches("'sha256-").count(), 1);
-        assert!(!policy.contains("script-src 'self' 'unsafe-inline'"));
+        assert!(!policy.contains("unsafe-inline"));
+        assert!(policy.contains("frame-ancestors 'none'"));
     }
 }

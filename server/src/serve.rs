@@ -61,7 +61,11 @@ async fn run(
         worker.shutdown();
         ending.send_replace(true);
     };
-    let server = axum::serve(listener, router(app)).with_graceful_shutdown(graceful);
+    let server = axum::serve(
+        listener,
+        router(app).into_make_service_with_connect_info::<SocketAddr>(),
+    )
+    .with_graceful_shutdown(graceful);
     let deadline = async move {
         if ended.wait_for(|ended| *ended).await.is_ok() {
             tokio::time::sleep(grace).await;

@@ -1,13 +1,13 @@
 //! The explorer's files, embedded in the program, and the page that stands in for them when they were not built.
 
 use axum::{
-    extract::Request,
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue, Method, header},
     response::{Html, IntoResponse, Response},
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use crate::{caching, problem::Problem};
+use crate::{App, caching, hosting::head, problem::Problem};
 
 /// What Trunk built.
 #[derive(RustEmbed)]
@@ -41,7 +41,7 @@ const FILE_ENDINGS: &[&str] = &[
 ];
 
 /// Any address that no route has.
-pub(crate) async fn fallback(request: Request) -> Response {
+pub(crate) async fn fallback(State(app): State<App>, request: Request) -> Response {
     let path = request.uri().path();
     if path == "/api" || path.starts_with("/api/") {
         return Problem::unknown_route(path).into_response();
@@ -53,13 +53,27 @@ pub(crate) async fn fallback(request: Request) -> Response {
     }
     let headers = request.headers();
     let name = path.trim_start_matches('/');
-    if let Some(response) = find(name, headers) {
+    if name != INDEX
+        && let Some(response) = find(name, headers)
+    {
         return response;
     }
     if ending(name).is_some_and(|e| FILE_ENDINGS.contains(&e)) {
         return Problem::unknown_route(path).into_response();
     }
-    find(INDEX, headers).unwrap_or_else(|| Html(NOT_BUILT).into_response())
+    let Some(page) = index() else {
+        return Html(NOT_BUILT).into_response();
+    };
+    let page = head::of(&app, &page, request.uri(), headers).await;
+    let tag = caching::etag(&caching::digest(page.as_bytes()));
+    let kept = [
+        (header::CACHE_CONTROL, "no-cache".to_owned()),
+        (header::ETAG, tag),
+    ];
+    caching::unless_known(
+        headers.get(header::IF_NONE_MATCH),
+        (kept, Html(page)).into_response(),
+    )
 }
 
 /// A file of the explorer as the client wants it: the copy compressed at build time (`name.br`) where there is one, else as it is.

@@ -42,6 +42,12 @@ impl Browser {
         let (chromium, mut handler) = Chromium::launch(config).await.expect("Chromium starts");
         tokio::spawn(async move { while handler.next().await.is_some() {} });
         let page = chromium.new_page("about:blank").await.expect("a page");
+        page.evaluate_on_new_document(
+            "window.refused = []; addEventListener('securitypolicyviolation', e => \
+             refused.push(`${e.effectiveDirective} ${e.blockedURI} ${e.sourceFile}:${e.lineNumber}`));",
+        )
+        .await
+        .expect("the script is taken");
         Some(Self {
             _chromium: chromium,
             page,
@@ -52,7 +58,7 @@ impl Browser {
     /// From the next page on, answers GETs of paths that end in `end` with `json` instead of asking the server.
     pub async fn answer(&self, end: &str, json: &serde_json::Value) {
         let script = format!(
-            "(fetch => {{ window.fetch = (to, ...rest) => new URL(to, location).pathname.endsWith({end:?}) \
+            "(fetch => {{ window.fetch = (to, ...rest) => new URL(to, document.baseURI).pathname.endsWith({end:?}) \
              ? Promise.resolve(Response.json({json})) : fetch(to, ...rest); }})(window.fetch.bind(window))"
         );
         self.page
@@ -80,6 +86,12 @@ impl Browser {
             .expect("the script runs")
             .into_value()
             .expect("a text")
+    }
+
+    /// What the content-security policy refused on this page, each once, one a line.
+    pub async fn refused(&self) -> String {
+        self.evaluate("[...new Set(window.refused)].join('\\n')")
+            .await
     }
 
     /// Waits until an expression is true; says what the page showed when it never is.

@@ -203,6 +203,17 @@ impl Server {
         self.post_raw(path, "application/json", body.to_string().as_bytes())
     }
 
+    /// POST of JSON with a header.
+    pub fn post_with(&self, path: &str, body: &Value, header: &str, value: &str) -> Answer {
+        Self::answer(
+            Self::agent()
+                .post(format!("{}{path}", self.address))
+                .header("content-type", "application/json")
+                .header(header, value)
+                .send(body.to_string()),
+        )
+    }
+
     /// POST of any bytes.
     pub fn post_raw(&self, path: &str, content_type: &str, body: &[u8]) -> Answer {
         Self::answer(

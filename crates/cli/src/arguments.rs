@@ -1,9 +1,11 @@
 //! The command line, as clap reads it; its doc comments are the manual.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use server::PublicUrl;
 
 use crate::commands::train::Train;
 
@@ -55,6 +57,18 @@ pub(crate) struct Limits {
     /// Longest prompt, in tokens (no more than the models' own limit)
     #[arg(long, default_value_t = 4096)]
     pub(crate) max_prompt_tokens: usize,
+    /// Address by which readers know this server, with its path if a reverse proxy gives it one: https://example.org/stereoscope
+    #[arg(long, env = "STEREOSCOPE_PUBLIC_URL", value_name = "URL")]
+    pub(crate) public_url: Option<PublicUrl>,
+    /// Requests a minute that one client may put to the models; as many as it likes by default
+    #[arg(long, value_name = "N")]
+    pub(crate) client_per_minute: Option<NonZeroU32>,
+    /// Requests to the models that one client may have running; as many as it likes by default
+    #[arg(long, value_name = "N")]
+    pub(crate) client_at_once: Option<NonZeroU32>,
+    /// Tell clients apart by the last entry of X-Forwarded-For, which the reverse proxy in front has to write
+    #[arg(long)]
+    pub(crate) behind_proxy: bool,
 }
 
 #[derive(Debug, Args)]

@@ -69,8 +69,8 @@ pub(crate) fn picture(behaviours: &[ConceptBehaviour]) -> String {
         let asked = of.bar.map(|bar| format!("asked for: {}", bar_words(bar)));
         fill(
             &mut out,
-            "<li data-concept=\"{}\"><span>{}</span><span class=\"two-bars\" aria-hidden=\"true\"><b class=\"base\" style=\"width:{}\"></b>\
-             <b class=\"chat\" style=\"width:{}\"></b></span><span class=\"num{}\" title=\"{}\">{} → {}</span></li>",
+            "<li data-concept=\"{}\"><span>{}</span><span class=\"two-bars\" aria-hidden=\"true\"><b class=\"base\" data-style=\"width:{}\"></b>\
+             <b class=\"chat\" data-style=\"width:{}\"></b></span><span class=\"num{}\" title=\"{}\">{} → {}</span></li>",
             &[
                 &of.concept,
                 &title(of),
@@ -142,7 +142,7 @@ mod tests {
     fn both_models_have_a_bar_and_a_number() {
         let picture = picture(&behaviours());
         assert!(
-            picture.contains("class=\"base\" style=\"width:0.00%\""),
+            picture.contains("class=\"base\" data-style=\"width:0.00%\""),
             "{picture}"
         );
         assert!(

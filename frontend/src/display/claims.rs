@@ -90,7 +90,7 @@ pub(crate) fn picture(claims: &[Claims<'_>]) -> String {
             let words = format!("{number} of {}: {}", count(all), verdict_name(verdict));
             fill(
                 &mut out,
-                "<a class=\"v {}\" href=\"{}&verdict={}\" style=\"width:{}\" aria-label=\"{}\" title=\"{}\" data-count=\"{}\"><span>{}</span></a>",
+                "<a class=\"v {}\" href=\"{}&verdict={}\" data-style=\"width:{}\" aria-label=\"{}\" title=\"{}\" data-count=\"{}\"><span>{}</span></a>",
                 &[
                     word,
                     &of.href(),
@@ -148,7 +148,8 @@ mod tests {
         let picture = picture(&[claims()]);
         assert_eq!(picture.matches("<a ").count(), 4);
         assert!(
-            picture.contains("href=\"/d/l1?class=chat-only&verdict=both\" style=\"width:86.00%\""),
+            picture
+                .contains("href=\"d/l1?class=chat-only&verdict=both\" data-style=\"width:86.00%\""),
             "{picture}"
         );
         // Two per cent have no room for a number; the title has it.

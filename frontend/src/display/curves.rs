@@ -198,7 +198,7 @@ impl Training {
             let ticks = ticks(low, high);
             for &value in &ticks {
                 let style = format!("bottom:{}", share(height(value)));
-                worded(&mut out, "span", &[("style", &style)], &tick(value));
+                worded(&mut out, "span", &[("data-style", &style)], &tick(value));
             }
             close(&mut out, "div");
             let view = [("viewBox", "0 0 1 1"), ("preserveAspectRatio", "none")];
@@ -244,7 +244,7 @@ impl Training {
             worded(
                 &mut out,
                 "span",
-                &[("class", class), ("style", &style)],
+                &[("class", class), ("data-style", &style)],
                 &words,
             );
         }

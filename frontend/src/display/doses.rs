@@ -128,8 +128,8 @@ pub(crate) fn picture((of, control): Pair<'_>) -> String {
     );
     let place = |dose: f64| (dose - low) / (high - low).max(f64::MIN_POSITIVE);
     let mut out = String::from(
-        "<div class=\"plot\"><div class=\"counts\"><span style=\"bottom:0\">0 %</span><span style=\"bottom:50%\">50 %</span>\
-         <span style=\"bottom:100%\">100 %</span></div><div class=\"area\"><svg viewBox=\"0 0 1 1\" preserveAspectRatio=\"none\">\
+        "<div class=\"plot\"><div class=\"counts\"><span data-style=\"bottom:0\">0 %</span><span data-style=\"bottom:50%\">50 %</span>\
+         <span data-style=\"bottom:100%\">100 %</span></div><div class=\"area\"><svg viewBox=\"0 0 1 1\" preserveAspectRatio=\"none\">\
          <path class=\"grid\" d=\"M0 0H1M0 .5H1M0 1H1\"/>",
     );
     if let Some(api::Bar::AtLeast(bar) | api::Bar::AtMost(bar)) = of.bar {
@@ -149,7 +149,7 @@ pub(crate) fn picture((of, control): Pair<'_>) -> String {
     out.push_str("</svg>");
     for (class, points) in lines {
         for &(dose, value) in points {
-            let template = "<i class=\"{}\" style=\"left:{};bottom:{}\"></i>";
+            let template = "<i class=\"{}\" data-style=\"left:{};bottom:{}\"></i>";
             fill(
                 &mut out,
                 template,
@@ -172,7 +172,7 @@ pub(crate) fn picture((of, control): Pair<'_>) -> String {
                 1.0 => ("end", tick(dose)),
                 _ => ("", tick(dose)),
             };
-            let template = "<span class=\"{}\" style=\"left:{}\">{}</span>";
+            let template = "<span class=\"{}\" data-style=\"left:{}\">{}</span>";
             fill(&mut out, template, &[class, &share(x), &words]);
         }
     }
@@ -295,7 +295,7 @@ mod tests {
                 .contains("<polyline class=\"control\" points=\"0.0000,0.0250 1.0000,0.0000\"/>")
         );
         assert!(picture.contains("class=\"asked\" d=\"M0 0.8000H1\""));
-        assert!(picture.contains("class=\"end\" style=\"left:100.00%\">1<"));
+        assert!(picture.contains("class=\"end\" data-style=\"left:100.00%\">1<"));
         assert_eq!(picture.matches("<span class=\"end\"").count(), 1);
     }
 

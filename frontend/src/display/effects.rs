@@ -133,11 +133,11 @@ pub(crate) fn picture(results: &Results, scope: CausalScope, metric: CausalMetri
                 &[("class", "track"), ("aria-hidden", "true")],
             );
             let bar_style = format!("width:{}", place(mean));
-            leaf(&mut out, "b", &[("style", &bar_style)]);
+            leaf(&mut out, "b", &[("data-style", &bar_style)]);
             if half > 0.0 {
                 let width = share(((mean + half - low) / end).clamp(0.0, 1.0));
                 let style = format!("left:{};width:{width}", place(low));
-                leaf(&mut out, "u", &[("style", &style)]);
+                leaf(&mut out, "u", &[("data-style", &style)]);
             }
             close(&mut out, "span");
             worded(
@@ -262,14 +262,17 @@ mod tests {
     #[test]
     fn bars_have_lengths_intervals_and_words() {
         let picture = picture(&results(), CausalScope::All, CausalMetric::KlFromChat);
-        assert!(picture.contains("<b style=\"width:90.00%\">"), "{picture}");
         assert!(
-            picture.contains("<u style=\"left:80.00%;width:20.00%\">"),
+            picture.contains("<b data-style=\"width:90.00%\">"),
+            "{picture}"
+        );
+        assert!(
+            picture.contains("<u data-style=\"left:80.00%;width:20.00%\">"),
             "{picture}"
         );
         // An interval that reaches below zero is cut there.
         assert!(
-            picture.contains("<u style=\"left:0.00%;width:15.00%\">"),
+            picture.contains("<u data-style=\"left:0.00%;width:15.00%\">"),
             "{picture}"
         );
         assert!(picture.contains("0.2000 ± 0.1000") && picture.contains("moves &lt;some&gt;"));

@@ -110,7 +110,7 @@ pub(crate) fn picture(summary: &ScalingSummary, ratio: Ratio) -> String {
             let left = share(place(edges, at));
             let width = share(place(edges, to) - place(edges, at));
             let style = format!("left:{left};width:{width}");
-            leaf(&mut out, "u", &[("class", class), ("style", &style)]);
+            leaf(&mut out, "u", &[("class", class), ("data-style", &style)]);
         };
         if edges.len() > 1 {
             line("cut", ratio.cut(), ratio.cut());
@@ -144,7 +144,7 @@ fn axis(out: &mut String, edges: &[f64]) {
     open(out, "span", &[]);
     for value in [0.0, 0.5, 1.0, 1.5, 2.0] {
         let style = format!("left:{}", share(place(edges, value)));
-        worded(out, "i", &[("style", &style)], &tick(value));
+        worded(out, "i", &[("data-style", &style)], &tick(value));
     }
     close(out, "span");
     close(out, "li");
@@ -237,7 +237,7 @@ mod tests {
             "{picture}"
         );
         assert!(
-            picture.contains("class=\"cut\" style=\"left:14.29%;width:0.00%\""),
+            picture.contains("class=\"cut\" data-style=\"left:14.29%;width:0.00%\""),
             "{picture}"
         );
         assert!(picture.contains("0.20 (0.10–0.30)") && picture.contains("5 of 6"));

@@ -63,7 +63,7 @@ pub(crate) fn activity(shares: &[ActivityShare]) -> String {
             &[("class", "meter"), ("aria-hidden", "true")],
         );
         let style = format!("width:{}", share(length));
-        leaf(&mut out, "b", &[("style", &style)]);
+        leaf(&mut out, "b", &[("data-style", &style)]);
         close(&mut out, "span");
         worded(&mut out, "span", &[("class", "rate")], &percent(rate));
         close(&mut out, "td");

@@ -11,8 +11,8 @@ use crate::{
     state::query::{Query, encode},
 };
 
-/// Where every route of the interface begins.
-const ROOT: &str = "/api/v1";
+/// Where every route of the interface begins, from the page's base.
+const ROOT: &str = "api/v1";
 
 /// A GET, or a POST where there is a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Request {
     /// The document with every definition.
     pub(crate) fn method() -> Self {
         Self {
-            path: "/method.html".into(),
+            path: "method.html".into(),
             body: None,
         }
     }
@@ -70,7 +70,7 @@ impl Request {
     /// The state of the models.
     pub(crate) fn readiness() -> Self {
         Self {
-            path: "/readyz".into(),
+            path: "readyz".into(),
             body: None,
         }
     }
@@ -179,19 +179,19 @@ mod tests {
     fn paths_are_encoded() {
         assert_eq!(
             Request::latent("a/b c", 7).path,
-            "/api/v1/dictionaries/a%2Fb%20c/latents/7"
+            "api/v1/dictionaries/a%2Fb%20c/latents/7"
         );
         assert_eq!(
             Request::examples("d", 7, None, None).path,
-            "/api/v1/dictionaries/d/latents/7/examples"
+            "api/v1/dictionaries/d/latents/7/examples"
         );
         assert_eq!(
             Request::examples("d", 7, Some(4), Some("x=")).path,
-            "/api/v1/dictionaries/d/latents/7/examples?group=4&cursor=x%3D"
+            "api/v1/dictionaries/d/latents/7/examples?group=4&cursor=x%3D"
         );
         assert_eq!(
             Request::latents("d", "limit=100").path,
-            "/api/v1/dictionaries/d/latents?limit=100"
+            "api/v1/dictionaries/d/latents?limit=100"
         );
     }
 }

@@ -12,7 +12,7 @@ pub(crate) fn Missing() -> impl IntoView {
         <section class="lost" data-testid="missing">
             <h1>"There is no such page"</h1>
             <p class="quiet">"The address leads nowhere in this study. It may be mistyped, or come from another study."</p>
-            <p><a class="button" href="/">"To the study"</a></p>
+            <p><a class="button" href="./">"To the study"</a></p>
         </section>
     }.into_any()
 }

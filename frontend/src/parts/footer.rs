@@ -16,7 +16,7 @@ pub(crate) fn Footer() -> impl IntoView {
             view! {
                 <span>"Stereoscope " {study.version.clone()}</span>
                 <span>"study revision " <code>{revision}</code></span>
-                <a rel="external" href="/api/v1/openapi.json">"HTTP interface"</a>
+                <a rel="external" href="api/v1/openapi.json">"HTTP interface"</a>
             }
             .into_any(),
         )

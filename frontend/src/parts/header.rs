@@ -24,7 +24,7 @@ pub(crate) fn Header() -> impl IntoView {
                 .and_then(|s| s.dictionaries.first().map(|d| d.slug.clone()))
         };
         let slug = place.read().dictionary().map(str::to_owned).or_else(first);
-        slug.map_or_else(|| "/".into(), |slug| latents_path(&slug))
+        slug.map_or_else(|| "./".into(), |slug| latents_path(&slug))
     };
     let link = move |words: &'static str, href: Signal<String>, here: fn(&Place) -> bool| {
         view! { <a href=href aria-current=move || here(&place.read()).then_some("page")>{words}</a> }.into_any()
@@ -36,7 +36,7 @@ pub(crate) fn Header() -> impl IntoView {
     };
     view! {
         <header class="bar">
-            <a class="brand" href="/" aria-label="Stereoscope: the study">
+            <a class="brand" href="./" aria-label="Stereoscope: the study">
                 <svg viewBox="0 0 34 20" aria-hidden="true">
                     <circle class="left" cx="11" cy="10" r="8.5" />
                     <circle class="right" cx="23" cy="10" r="8.5" />
@@ -44,10 +44,10 @@ pub(crate) fn Header() -> impl IntoView {
                 <span>"Stereoscope"</span>
             </a>
             <nav aria-label="Pages">
-                {link("Study", Signal::stored("/".to_owned()), |place| *place == Place::Study)}
+                {link("Study", Signal::stored("./".to_owned()), |place| *place == Place::Study)}
                 {link("Latents", Signal::derive(latents), |place| place.dictionary().is_some())}
-                {link("Lab", Signal::stored("/lab".to_owned()), |place| *place == Place::Lab)}
-                {link("Method", Signal::stored("/method".to_owned()), |place| *place == Place::Method)}
+                {link("Lab", Signal::stored("lab".to_owned()), |place| *place == Place::Lab)}
+                {link("Method", Signal::stored("method".to_owned()), |place| *place == Place::Method)}
             </nav>
             <div class="right">
                 <ModelsChip />

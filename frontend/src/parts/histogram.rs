@@ -133,7 +133,12 @@ fn label(out: &mut String, side: &str, share: f64, words: &str) {
         ""
     };
     let style = format!("{side}:{}", decimal::share(share));
-    worded(out, "span", &[("class", edge), ("style", &style)], words);
+    worded(
+        out,
+        "span",
+        &[("class", edge), ("data-style", &style)],
+        words,
+    );
 }
 
 /// The classes' bands, the grid, and the bars, each with the ground above it that answers to the pointer.

@@ -60,12 +60,12 @@ impl Place {
     }
 }
 
-/// The path of a dictionary's table.
+/// The address of a dictionary's table, from the page's base.
 pub(crate) fn latents_path(dictionary: &str) -> String {
-    format!("/d/{}", encode(dictionary))
+    format!("d/{}", encode(dictionary))
 }
 
-/// The path of a latent.
+/// The address of a latent, from the page's base.
 pub(crate) fn latent_path(dictionary: &str, id: u32) -> String {
     format!("{}/l/{id}", latents_path(dictionary))
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use server::Options;
+use server::{ClientLimits, Options};
 use tokio::runtime::Runtime;
 
 use super::device;
@@ -46,9 +46,18 @@ fn open(study: PathBuf, limits: &Limits) -> Result<(), Failure> {
     options.browse_only = limits.browse_only;
     options.limits.queue = limits.queue;
     options.limits.prompt_tokens = limits.max_prompt_tokens;
+    options.public_url.clone_from(&limits.public_url);
+    options.clients = ClientLimits {
+        per_minute: limits.client_per_minute,
+        at_once: limits.client_at_once,
+        forwarded: limits.behind_proxy,
+    };
     let runtime = Runtime::new()?;
     let result = runtime.block_on(server::serve(options, |started| {
         println!("Stereoscope is open at http://{}", started.addr);
+        if let Some(url) = &limits.public_url {
+            println!("readers come by {url}");
+        }
         if let Some(why) = &started.without_models {
             println!("without models: {why}");
         }

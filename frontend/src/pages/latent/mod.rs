@@ -73,7 +73,7 @@ impl Page {
             steered: LaneForm::adding(id.into_iter().collect(), 1.0),
             ..LabState::default()
         };
-        lab.href("/lab")
+        lab.href("lab")
     }
 
     /// Where this latent stands in the table that led here: its row on the page, and the page.

@@ -57,7 +57,7 @@ fn prompt(study: &StudyInfo) -> AnyView {
             steered: LaneForm::adding(best.into_iter().collect(), 0.0),
             ..LabState::default()
         };
-        goto(&state.href("/lab"));
+        goto(&state.href("lab"));
     };
     let form = PromptBox {
         text,

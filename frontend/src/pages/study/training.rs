@@ -7,6 +7,7 @@ use leptos::{
     ev::{KeyboardEvent, PointerEvent},
     html,
     prelude::*,
+    web_sys::HtmlElement,
 };
 
 use super::later::{Later, shown};
@@ -50,7 +51,8 @@ fn column(slug: String, training: Training) -> AnyView {
         at.set(Some(i));
         if let Some(cursor) = cursor.get_untracked() {
             // The cursor is placed by its style, which follows the signal only later.
-            let _ = cursor.set_attribute("style", &format!("left:{}", share(read.place(i))));
+            let placed = HtmlElement::style(&cursor);
+            let _ = placed.set_property("left", &share(read.place(i)));
             explorer.show_tip(Tip::new(read.step(i), "", read.values(i)), &cursor);
         }
     });

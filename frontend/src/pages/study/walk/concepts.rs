@@ -69,7 +69,7 @@ fn row(slug: &str, of: &ConceptTruth) -> String {
         fill(
             &mut out,
             "<a href=\"{}\" class=\"open\"><span class=\"mark {}\"><i aria-hidden=\"true\"></i><span class=\"unseen\">{}</span></span>\
-             <span class=\"mono\">{}</span></a><span class=\"small\"><span class=\"meter\" aria-hidden=\"true\"><b style=\"width:{}\"></b></span> \
+             <span class=\"mono\">{}</span></a><span class=\"small\"><span class=\"meter\" aria-hidden=\"true\"><b data-style=\"width:{}\"></b></span> \
              <span class=\"{}\" title=\"{}\">AUROC {}</span> <span class=\"quiet\">{}</span></span>",
             &[
                 &state.href(&latent_path(slug, best.latent)),
@@ -87,7 +87,7 @@ fn row(slug: &str, of: &ConceptTruth) -> String {
     if let Some(prompt) = &of.prompt {
         lab.prompt = PromptForm::user(prompt);
         let template = "<a href=\"{}\" class=\"try\">{}</a>";
-        fill(&mut out, template, &[&lab.href("/lab"), prompt]);
+        fill(&mut out, template, &[&lab.href("lab"), prompt]);
     }
     out.push_str("</li>");
     out

@@ -74,7 +74,7 @@ fn figure(slug: &str, truth: &GroundTruth, pair: Pair<'_>) -> String {
         fill(
             &mut out,
             "<a class=\"button\" href=\"{}\" data-testid=\"walk-steer\">Steer with this</a>",
-            &[&state.href("/lab")],
+            &[&state.href("lab")],
         );
     }
     out.push_str("</figure>");
