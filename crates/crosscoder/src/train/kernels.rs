@@ -5,8 +5,13 @@
 #[inline(always)]
 pub(super) fn vectorised<R>(run: impl FnOnce() -> R) -> R {
     #[cfg(target_arch = "x86_64")]
-    if let Some(wide) = pulp::x86::V3::try_new() {
-        return pulp::Simd::vectorize(wide, run);
+    {
+        if let Some(widest) = pulp::x86::V4::try_new() {
+            return pulp::Simd::vectorize(widest, run);
+        }
+        if let Some(wide) = pulp::x86::V3::try_new() {
+            return pulp::Simd::vectorize(wide, run);
+        }
     }
     run()
 }

@@ -76,6 +76,9 @@ impl Packed {
 /// Some numbers, and zeros up to [`COLUMNS`].
 #[inline(always)]
 pub(super) fn padded(values: &[f32]) -> [f32; COLUMNS] {
+    if let Ok(whole) = values.try_into() {
+        return whole;
+    }
     let mut padded = [0.0; COLUMNS];
     for (slot, value) in padded.iter_mut().zip(values) {
         *slot = *value;
