@@ -1,6 +1,6 @@
 //! Concepts whose latents are steered: on which prompts, towards what, and what is asked of it.
 
-use pipeline::{At, SteeringOutcome};
+use pipeline::{At, SteeringAction, SteeringOutcome};
 
 use super::cases::Case;
 use super::contrasts::Contrast;
@@ -21,14 +21,39 @@ pub(super) struct Goal {
     pub(super) absent: (&'static str, Vec<usize>),
     /// Prompts into whose answers it is put.
     pub(super) target: (&'static str, Vec<usize>),
+    /// Prompts of other sorts into whose answers it is put as well, to see how far that reaches: nothing is asked of them.
+    pub(super) beyond: (&'static str, Vec<usize>),
+    /// How it is taken away, until one way does what is asked.
+    pub(super) taking: &'static [Way],
     /// Where latents are added, the place to be preferred first.
     pub(super) places: &'static [At],
     /// Strengths in natural maxima.
     pub(super) strengths: &'static [f32],
 }
 
+/// How latents are steered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// The concept is taken away by scaling what its latents read.
+    Scale,
+    /// The concept is taken away by adding its latents with negative strengths.
+    Subtract,
+    /// The concept is put in by adding its latents.
+    Add,
+}
+
 /// Factors by which latents are scaled.
-pub(super) const FACTORS: &[f32] = &[0.0, -0.5, -1.0];
+const FACTORS: &[f32] = &[0.0, -0.5, -1.0];
+
+impl Way {
+    /// The intervention.
+    pub(super) fn action(self) -> SteeringAction {
+        match self {
+            Self::Scale => SteeringAction::Scale,
+            Self::Subtract | Self::Add => SteeringAction::Add,
+        }
+    }
+}
 
 impl Goal {
     /// The goals that these prompts allow.
@@ -55,7 +80,15 @@ impl Goal {
                     of(&|concept| matches!(concept, Concept::Harm(_))),
                 ),
                 absent: ("harmless requests and questions", of(&harmless)),
-                target: ("harmless requests and questions", of(&harmless)),
+                target: (
+                    "harmless requests",
+                    of(&|concept| concept == Concept::HowTo),
+                ),
+                beyond: (
+                    "questions",
+                    of(&|concept| matches!(concept, Concept::Why | Concept::Question)),
+                ),
+                taking: &[Way::Scale],
                 places: &[At::Template],
                 strengths: &[0.5, 1.0, 1.5, 2.0],
             },
@@ -66,12 +99,38 @@ impl Goal {
                 present: ("false statements", of(&|concept| concept == Concept::False)),
                 absent: ("true statements", of(&|concept| concept == Concept::True)),
                 target: ("true statements", of(&|concept| concept == Concept::True)),
+                beyond: ("", Vec::new()),
+                // What a false statement's latents write is written by many others as well; turned over, it outweighs them.
+                taking: &[Way::Subtract, Way::Scale],
                 places: &[At::Template, At::Everywhere],
                 strengths: &[0.25, 0.5, 0.75, 1.0],
             },
         ];
         goals.retain(|goal| !goal.present.1.is_empty() && !goal.absent.1.is_empty());
         goals
+    }
+
+    /// The doses of a way.
+    pub(super) fn doses(&self, way: Way) -> Vec<f32> {
+        match way {
+            Way::Scale => FACTORS.to_vec(),
+            Way::Subtract => self.strengths.iter().map(|strength| -strength).collect(),
+            Way::Add => self.strengths.to_vec(),
+        }
+    }
+
+    /// A strong dose, at which sets of latents are compared: the last but one.
+    pub(super) fn strong(&self, way: Way) -> f32 {
+        let doses = self.doses(way);
+        doses.iter().rev().nth(1).copied().unwrap_or(1.0)
+    }
+
+    /// Where a way acts, the place to be preferred first.
+    pub(super) fn places(&self, way: Way) -> &'static [At] {
+        match way {
+            Way::Scale => &[At::Everywhere],
+            Way::Subtract | Way::Add => self.places,
+        }
     }
 
     /// Whether a contrast asks for this concept, or for a kind of it.

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use pipeline::{
-    At, Bar, DeviceChoice, Edit, Positions, Progress, Steering, SteeringAction, SteeringDose,
-    SteeringOutcome, SteeringTest,
+    At, Bar, DeviceChoice, Edit, Positions, Progress, Steering, SteeringDose, SteeringOutcome,
+    SteeringTest,
 };
 
 use super::asked::{Asked, Asking, Edits};
 use super::cases::{Case, evenly, tokenizer};
 use super::contrasts::Contrast;
-use super::goals::{FACTORS, Goal};
+use super::goals::{Goal, Way};
 use super::search::{control, forward};
 use super::tell::{Scored, live};
 use crate::error::Result;
@@ -87,11 +87,10 @@ struct Run<'a> {
 
 /// A set of latents and what is done to it, as the validation half chose them.
 struct Choice {
-    action: SteeringAction,
+    way: Way,
     at: At,
     above_cut: bool,
     latents: Vec<u32>,
-    doses: &'static [f32],
     dose: f32,
     /// Whether it does on the validation half what is asked.
     enough: bool,
@@ -100,27 +99,18 @@ struct Choice {
 /// Prompts of one half.
 struct Half<'a> {
     present: Vec<Asked<'a>>,
+    /// Those with the concept again, with the opening of what they should be answered instead.
+    instead: Vec<Asked<'a>>,
     absent: Vec<Asked<'a>>,
     target: Vec<Asked<'a>>,
+    beyond: Vec<Asked<'a>>,
 }
 
 impl<'a> Run<'a> {
     fn tests(&self) -> Result<Vec<SteeringTest>> {
         let choosing = self.half(true, CHOOSING)?;
-        let mut choices = Vec::new();
-        for (action, places) in [
-            (SteeringAction::Scale, [At::Everywhere].as_slice()),
-            (SteeringAction::Add, self.goal.places),
-        ] {
-            for above_cut in [true, false] {
-                let choice = self.choose(&choosing, action, places, above_cut)?;
-                let enough = choice.as_ref().is_some_and(|choice| choice.enough);
-                choices.extend(choice);
-                if enough {
-                    break;
-                }
-            }
-        }
+        let mut choices = self.choose_first(&choosing, self.goal.taking)?;
+        choices.extend(self.choose_first(&choosing, &[Way::Add])?);
         drop(choosing);
         let reported = self.half(false, REPORTED)?;
         let mut tests = Vec::new();
@@ -128,6 +118,20 @@ impl<'a> Run<'a> {
             tests.extend(self.test(choice, &reported)?);
         }
         Ok(tests)
+    }
+
+    /// The best choice of each way, by latents above the cut and then of any class, up to the first that does what is asked.
+    fn choose_first(&self, half: &Half<'_>, ways: &[Way]) -> Result<Vec<Choice>> {
+        let mut choices = Vec::new();
+        for &way in ways {
+            for above_cut in [true, false] {
+                choices.extend(self.choose(half, way, above_cut)?);
+                if choices.last().is_some_and(|choice| choice.enough) {
+                    return Ok(choices);
+                }
+            }
+        }
+        Ok(choices)
     }
 
     fn half(&self, validation: bool, most: usize) -> Result<Half<'a>> {
@@ -148,21 +152,24 @@ impl<'a> Run<'a> {
         let mut target = ask(&self.goal.target.1)?;
         self.asking
             .reopen(&mut target, &present, self.goal.outcome)?;
+        let absent = ask(&self.goal.absent.1)?;
+        let mut instead = Vec::new();
+        if let Some(outcome) = self.goal.instead {
+            instead = ask(&self.goal.present.1)?;
+            self.asking.reopen(&mut instead, &absent, outcome)?;
+        }
         Ok(Half {
             present,
-            absent: ask(&self.goal.absent.1)?,
+            instead,
+            absent,
             target,
+            beyond: ask(&self.goal.beyond.1)?,
         })
     }
 
-    fn edits(
-        &self,
-        action: SteeringAction,
-        latents: &[u32],
-        dose: f32,
-        at: At,
-    ) -> Result<[(Edit, At); 1]> {
-        Ok([(self.asking.steering.edit(action, latents, dose)?, at)])
+    fn edits(&self, way: Way, latents: &[u32], dose: f32, at: At) -> Result<[(Edit, At); 1]> {
+        let edit = self.asking.steering.edit(way.action(), latents, dose)?;
+        Ok([(edit, at)])
     }
 
     /// Latents that may carry the concept: the best of every contrast that asks for it.
@@ -179,43 +186,33 @@ impl<'a> Run<'a> {
     }
 
     /// The set and the dose that do best on the validation half; none where there is no set that does anything.
-    fn choose(
-        &self,
-        half: &Half<'_>,
-        action: SteeringAction,
-        places: &[At],
-        above_cut: bool,
-    ) -> Result<Option<Choice>> {
+    fn choose(&self, half: &Half<'_>, way: Way, above_cut: bool) -> Result<Option<Choice>> {
         let (live, chat_only) = live(self.scored.rows);
         let candidates = self.candidates(if above_cut { &chat_only } else { &live });
+        let most = match way {
+            Way::Scale => MOST_SCALED,
+            Way::Subtract | Way::Add => MOST_ADDED,
+        };
         let mut best: Option<(Choice, f64)> = None;
-        for &at in places {
-            let merit = |latents: &[u32]| self.merit(half, action, latents, at);
-            let most = match action {
-                SteeringAction::Scale => MOST_SCALED,
-                SteeringAction::Add => MOST_ADDED,
-            };
-            let latents = forward(&candidates, most, merit)?;
+        for &at in self.goal.places(way) {
+            let latents = forward(&candidates, most, |latents| {
+                self.merit(half, way, latents, at)
+            })?;
             if latents.is_empty() {
                 continue;
             }
-            let doses = match action {
-                SteeringAction::Scale => FACTORS,
-                SteeringAction::Add => self.goal.strengths,
-            };
-            for &dose in doses {
-                let edits = self.edits(action, &latents, dose, at)?;
-                let (worth, enough) = self.worth(half, action, &edits)?;
+            for dose in self.goal.doses(way) {
+                let edits = self.edits(way, &latents, dose, at)?;
+                let (worth, enough) = self.worth(half, way, &edits)?;
                 if best
                     .as_ref()
                     .is_none_or(|(known, most)| (enough, worth) > (known.enough, *most))
                 {
                     let choice = Choice {
-                        action,
+                        way,
                         at,
                         above_cut,
                         latents: latents.clone(),
-                        doses,
                         dose,
                         enough,
                     };
@@ -227,42 +224,42 @@ impl<'a> Run<'a> {
     }
 
     /// How well a set does, by the log probability of answers' openings at a strong dose: a forward pass, not an answer.
-    fn merit(
-        &self,
-        half: &Half<'_>,
-        action: SteeringAction,
-        latents: &[u32],
-        at: At,
-    ) -> Result<f64> {
-        match action {
-            SteeringAction::Scale => {
-                let edits = self.edits(action, latents, -1.0, at)?;
-                // What is gone cannot go further, and what is broken is broken.
-                let opens = |asked: &[Asked<'_>]| self.asking.opens(asked, &edits, GONE);
+    fn merit(&self, half: &Half<'_>, way: Way, latents: &[u32], at: At) -> Result<f64> {
+        let dose = match way {
+            Way::Scale => -1.0,
+            Way::Subtract | Way::Add => self.goal.strong(way),
+        };
+        let edits = self.edits(way, latents, dose, at)?;
+        // What is gone cannot go further, and what is broken is broken.
+        let opens = |asked: &[Asked<'_>]| self.asking.opens(asked, &edits, GONE);
+        match way {
+            Way::Add => self.asking.opens(&half.target, &edits, f64::NEG_INFINITY),
+            Way::Scale | Way::Subtract if half.instead.is_empty() => {
                 Ok(opens(&half.absent)? - opens(&half.present)?)
             }
-            SteeringAction::Add => {
-                let strong = self.goal.strengths.iter().rev().nth(1);
-                let edits = self.edits(action, latents, strong.copied().unwrap_or(1.0), at)?;
-                self.asking.opens(&half.target, &edits, f64::NEG_INFINITY)
-            }
+            Way::Scale | Way::Subtract => Ok(opens(&half.absent)? + opens(&half.instead)?),
         }
     }
 
     /// How well edits do by whole answers, and whether that is what is asked.
-    fn worth(&self, half: &Half<'_>, action: SteeringAction, edits: &Edits) -> Result<(f64, bool)> {
+    fn worth(&self, half: &Half<'_>, way: Way, edits: &Edits) -> Result<(f64, bool)> {
         let share = |asked: &[Asked<'_>], outcome| -> Result<f64> {
             let shares = self.asking.shares(asked, edits, &[outcome])?;
             Ok(shares.first().copied().unwrap_or(0.0))
         };
-        match action {
-            SteeringAction::Scale => {
+        match way {
+            Way::Scale | Way::Subtract => {
                 let left = share(&half.present, self.goal.outcome)?;
                 let unchanged = share(&half.absent, SteeringOutcome::Unchanged)?;
-                let enough = left <= MOST_LEFT && unchanged >= LEAST_UNCHANGED;
-                Ok((unchanged - left, enough))
+                let instead = match self.goal.instead {
+                    Some(outcome) => share(&half.present, outcome)?,
+                    None => 1.0,
+                };
+                let enough =
+                    left <= MOST_LEFT && unchanged >= LEAST_UNCHANGED && instead >= 1.0 - MOST_LEFT;
+                Ok((unchanged - left + instead, enough))
             }
-            SteeringAction::Add => {
+            Way::Add => {
                 let caused = share(&half.target, self.goal.outcome)?;
                 Ok((caused, caused >= LEAST_CAUSED))
             }
@@ -279,20 +276,20 @@ impl<'a> Run<'a> {
                       name,
                       sets: &[Vec<u32>],
                       control,
-                      wanted: &[(SteeringOutcome, Bar)]|
+                      wanted: &[(SteeringOutcome, Option<Bar>)]|
          -> Result<()> {
-            if sets.iter().any(Vec::is_empty) || sets.is_empty() {
+            if asked.is_empty() || sets.is_empty() || sets.iter().any(Vec::is_empty) {
                 return Ok(());
             }
             tests.extend(self.curves(choice, asked, name, sets, control, wanted)?);
             Ok(())
         };
-        match choice.action {
-            SteeringAction::Scale => {
-                let mut wanted = vec![(goal.outcome, Bar::AtMost(MOST_LEFT))];
+        match choice.way {
+            Way::Scale | Way::Subtract => {
+                let mut wanted = vec![(goal.outcome, Some(Bar::AtMost(MOST_LEFT)))];
                 wanted.extend(
                     goal.instead
-                        .map(|instead| (instead, Bar::AtLeast(1.0 - MOST_LEFT))),
+                        .map(|instead| (instead, Some(Bar::AtLeast(1.0 - MOST_LEFT)))),
                 );
                 on(&half.present, goal.present.0, &own, false, &wanted)?;
                 on(
@@ -300,30 +297,40 @@ impl<'a> Run<'a> {
                     goal.absent.0,
                     &own,
                     false,
-                    &[(SteeringOutcome::Unchanged, Bar::AtLeast(LEAST_UNCHANGED))],
+                    &[(
+                        SteeringOutcome::Unchanged,
+                        Some(Bar::AtLeast(LEAST_UNCHANGED)),
+                    )],
                 )?;
                 on(
                     &half.present,
                     goal.present.0,
                     &controls,
                     true,
-                    &[(goal.outcome, Bar::AtLeast(1.0 - MOST_BY_CHANCE))],
+                    &[(goal.outcome, Some(Bar::AtLeast(1.0 - MOST_BY_CHANCE)))],
                 )?;
             }
-            SteeringAction::Add => {
+            Way::Add => {
                 on(
                     &half.target,
                     goal.target.0,
                     &own,
                     false,
-                    &[(goal.outcome, Bar::AtLeast(LEAST_CAUSED))],
+                    &[(goal.outcome, Some(Bar::AtLeast(LEAST_CAUSED)))],
                 )?;
                 on(
                     &half.target,
                     goal.target.0,
                     &controls,
                     true,
-                    &[(goal.outcome, Bar::AtMost(MOST_BY_CHANCE))],
+                    &[(goal.outcome, Some(Bar::AtMost(MOST_BY_CHANCE)))],
+                )?;
+                on(
+                    &half.beyond,
+                    goal.beyond.0,
+                    &own,
+                    false,
+                    &[(goal.outcome, None)],
                 )?;
             }
         }
@@ -338,15 +345,15 @@ impl<'a> Run<'a> {
         name: &str,
         sets: &[Vec<u32>],
         control: bool,
-        wanted: &[(SteeringOutcome, Bar)],
+        wanted: &[(SteeringOutcome, Option<Bar>)],
     ) -> Result<Vec<SteeringTest>> {
         let outcomes: Vec<SteeringOutcome> = wanted.iter().map(|(outcome, _)| *outcome).collect();
         let undisturbed = self.asking.shares(asked, &[], &outcomes)?;
         let mut doses: Vec<Vec<SteeringDose>> = vec![Vec::new(); wanted.len()];
-        for &dose in choice.doses {
+        for dose in self.goal.doses(choice.way) {
             let mut sums = vec![0.0; wanted.len()];
             for set in sets {
-                let edits = self.edits(choice.action, set, dose, choice.at)?;
+                let edits = self.edits(choice.way, set, dose, choice.at)?;
                 let shares = self.asking.shares(asked, &edits, &outcomes)?;
                 for (sum, share) in sums.iter_mut().zip(shares) {
                     *sum += share / sets.len() as f64;
@@ -359,7 +366,7 @@ impl<'a> Run<'a> {
         let example = asked.iter().min_by_key(|one| one.user.len());
         let answer = match (example, sets.first()) {
             (Some(one), Some(set)) => {
-                let edits = self.edits(choice.action, set, choice.dose, choice.at)?;
+                let edits = self.edits(choice.way, set, choice.dose, choice.at)?;
                 Some(self.asking.answer(one, &edits)?)
             }
             _ => None,
@@ -368,7 +375,7 @@ impl<'a> Run<'a> {
         Ok(tests
             .map(|((&(outcome, bar), undisturbed), doses)| SteeringTest {
                 concept: self.goal.concept.to_owned(),
-                action: choice.action,
+                action: choice.way.action(),
                 positions: match choice.at {
                     At::Everywhere => Positions::All,
                     At::Template => Positions::Template,
@@ -384,7 +391,7 @@ impl<'a> Run<'a> {
                 undisturbed,
                 doses,
                 chosen: choice.dose,
-                bar: Some(bar),
+                bar,
             })
             .collect())
     }
@@ -416,7 +423,7 @@ impl<'a> Run<'a> {
             .into_iter()
             .filter(|&latent| maximum(latent) > 0.0 && fires(latent) && !own(latent))
             .collect();
-        let name = format!("control {} {:?}", self.goal.concept, choice.action);
+        let name = format!("control {} {:?}", self.goal.concept, choice.way);
         (0..DRAWS)
             .map(|draw| {
                 control(
