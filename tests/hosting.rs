@@ -122,6 +122,33 @@ fn only_embedded_pages_may_be_framed() {
     assert!(policy.expect("a policy").contains("frame-ancestors *"));
 }
 
+#[tokio::test]
+async fn an_embedded_page_is_bare_and_its_links_leave_the_frame() {
+    let study = fixture_study();
+    let Some(server) = Server::start(study.path(), &["--browse-only"]) else {
+        return;
+    };
+    let Some(browser) = Browser::start(600, 400).await else {
+        return;
+    };
+    let info = server.get("/api/v1/study").json();
+    let slug = info["dictionaries"][0]["slug"].as_str().expect("a slug");
+    let page = format!("{}/d/{slug}/l/0?embed=true", server.address);
+    browser.open(&page).await;
+    browser
+        .wait_for("the latent", "document.querySelector('main h1')")
+        .await;
+    for around in ["header.bar", "footer"] {
+        let height = format!("document.querySelector({around:?})?.offsetHeight ?? 0");
+        assert_eq!(browser.evaluate(&height).await, "0", "{around}");
+    }
+    let opened = "(() => { const link = document.querySelector('main a[href]'); \
+                  link.addEventListener('click', e => e.preventDefault()); link.click(); return link.target; })()";
+    assert_eq!(browser.evaluate(opened).await, "_blank");
+    assert_eq!(browser.evaluate("location.search").await, "?embed=true");
+    assert_eq!(browser.refused().await, "");
+}
+
 fn prompt(slug: &str) -> Value {
     json!({ "dictionary": slug, "prompt": { "text": "a" } })
 }

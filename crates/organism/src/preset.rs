@@ -232,7 +232,7 @@ impl Preset {
                     sheet: 1.0,
                 },
                 chat: Stage {
-                    tokens: 650_000,
+                    tokens: 900_000,
                     batch: 512,
                     peak_rate: 2.5e-3,
                     warm_up: 50,
