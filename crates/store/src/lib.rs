@@ -19,6 +19,7 @@ mod pool;
 mod query;
 mod read;
 mod records;
+mod scaled;
 mod scaling;
 mod schema;
 mod sequences;
@@ -35,6 +36,7 @@ pub use read::{DictionaryFacts, Store};
 pub use records::{
     ExampleRecord, GroupRecord, HistogramRecord, LensRecord, NeighbourRecord, SequenceRecord,
 };
+pub use scaled::Scaled;
 pub use scaling::{BaselineKind, BaselineRecord};
 pub use schema::SCHEMA_VERSION;
 pub use writer::Writer;
