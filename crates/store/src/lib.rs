@@ -24,6 +24,7 @@ mod scaling;
 mod schema;
 mod sequences;
 mod table;
+mod template;
 mod truth;
 mod writer;
 
