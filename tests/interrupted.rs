@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use harness::{Server, fixture_study, program, said, stereoscope};
+use serde_json::Value;
 
 fn corpus(folder: &Path) -> PathBuf {
     let lines: Vec<String> = (0..6000)
@@ -47,12 +48,28 @@ fn run(arguments: &[&str]) -> Option<String> {
     Some(said)
 }
 
-fn opens(study: &Path) {
+fn opens(study: &Path, dictionaries: usize) {
     let server = Server::start(study, &["--browse-only"]).expect("a server");
     let shown = server.get("/api/v1/study").json();
-    assert_eq!(shown["dictionaries"].as_array().map(Vec::len), Some(2));
+    let found = shown["dictionaries"].as_array().map(Vec::len);
+    assert_eq!(found, Some(dictionaries));
     let latents = server.get("/api/v1/dictionaries/l1/latents?limit=1");
     assert_eq!(latents.status, 200);
+}
+
+/// What the explorer shows of the dictionary `new`.
+fn shown(study: &Path) -> Vec<Value> {
+    let server = Server::start(study, &["--browse-only"]).expect("a server");
+    let latents = "/api/v1/dictionaries/new/latents";
+    let of = |id: u32| ["", "/examples?limit=200"].map(|what| format!("{latents}/{id}{what}"));
+    let pages = (0..96).flat_map(of);
+    let all = std::iter::once(format!("{latents}?limit=1000")).chain(pages);
+    all.map(|address| {
+        let answer = server.get(&address);
+        assert_eq!(answer.status, 200, "{address}");
+        answer.json()
+    })
+    .collect()
 }
 
 #[test]
@@ -85,7 +102,7 @@ fn a_killed_program_leaves_a_study_that_opens_and_goes_on() {
         activations.join("shard-00007.json").exists()
     });
     assert!(!activations.join("manifest.json").exists());
-    opens(broken.path());
+    opens(broken.path(), 2);
     let train = |study, more: &[&'static str]| {
         let mut arguments = vec![
             "train",
@@ -126,12 +143,42 @@ fn a_killed_program_leaves_a_study_that_opens_and_goes_on() {
         checkpoint.is_dir() && std::fs::read_dir(checkpoint).is_ok_and(|files| files.count() > 0)
     });
     assert!(!broken.path().join("dictionaries/new").exists());
-    opens(broken.path());
+    opens(broken.path(), 2);
     let told = run(&train(broken_name, &["--resume"])).expect("a summary");
     assert!(told.contains("trained") && told.contains("next:"), "{told}");
     let trained = paths.map(|path| path.join("dictionaries/new"));
     for file in ["model.safetensors", "metrics.jsonl"] {
         let [expected, found] = trained.each_ref().map(|folder| read(&folder.join(file)));
         assert!(expected == found, "{file} differs");
+    }
+
+    let analyse = |study| {
+        let options = ["--checkpoint-seconds", "0", "--device", "cpu"];
+        [&["analyse", study, "--dictionary", "new"][..], &options].concat()
+    };
+    run(&analyse(whole_name));
+    let analysis = broken.path().join("analysis/new");
+    let checkpoint_of = |pass: &str| {
+        let files = std::fs::read_dir(&analysis).into_iter().flatten().flatten();
+        files.map(|file| file.file_name()).any(|name| {
+            let name = name.to_string_lossy();
+            name.starts_with(pass) && name.ends_with(".checkpoint")
+        })
+    };
+    let database = broken.path().join("study.duckdb");
+    let trained = read(&database);
+    for pass in ["scan", "examples"] {
+        killed_when(&analyse(broken_name), || checkpoint_of(pass));
+        assert!(read(&database) == trained, "the database changed");
+        opens(broken.path(), 3);
+    }
+    let output = stereoscope(&analyse(broken_name)).expect("a summary");
+    let told = said(&output);
+    assert!(output.status.success(), "{told}");
+    assert_eq!(told.matches("going on from").count(), 2, "{told}");
+    assert!(!checkpoint_of(""), "a finished analysis keeps none");
+    let [expected, found] = paths.map(shown);
+    for (expected, found) in expected.iter().zip(&found) {
+        assert_eq!(expected, found);
     }
 }

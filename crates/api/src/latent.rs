@@ -256,6 +256,8 @@ pub struct LatentDetail {
     pub correlated: Vec<Correlated>,
     /// Activity by corpus, by template and role, most general first; empty before analysis.
     pub shares: Vec<ActivityShare>,
+    /// Activity on the tokens of chats by group; empty before analysis.
+    pub template: Vec<crate::TemplateActivity>,
     /// Fit of Latent Scaling; empty before analysis.
     pub fits: Vec<crate::ScalingFit>,
     /// Example groups and how many examples each holds.

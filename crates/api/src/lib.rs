@@ -17,6 +17,7 @@ mod problem;
 mod prompt;
 mod scaling;
 mod study;
+mod template;
 mod truth;
 
 pub use activations::{
@@ -45,6 +46,7 @@ pub use study::{
     Availability, ClassCounts, ClassCuts, ConceptScore, DictionaryInfo, ModelInfo, Readiness,
     ReadyState, StudyInfo, TrainingSummary,
 };
+pub use template::{TemplateActivity, TemplateBucket};
 pub use truth::{
     Bar, ConceptBehaviour, ConceptTruth, GroundTruth, LatentTruth, SeedDictionary, SeedLatent,
     SeedScore, SteeringAction, SteeringDose, SteeringOutcome, SteeringTest,

@@ -191,7 +191,7 @@ pub(crate) struct Analyse {
     /// Steps to run, all by default: neighbours, logit-lens, scaling, baselines, statistics, examples, correlated, effects; what others wrote stays
     #[arg(long, value_delimiter = ',')]
     pub(crate) steps: Vec<pipeline::Step>,
-    /// Read this share of the activations, for instance 0/4, and leave the rest to other runs and `merge`; by default that of a
+    /// Do this share of activations and dialogues, for instance 0/4, and leave the rest to other runs and `merge`; by default that of a
     /// Slurm array or a Kubernetes Indexed Job (with STEREOSCOPE_SHARDS set to its completions), else everything
     #[arg(long, value_name = "I/N")]
     pub(crate) shard: Option<pipeline::ShardOf>,
@@ -205,6 +205,13 @@ pub(crate) struct Analyse {
     /// Examples kept per latent and quantile group
     #[arg(long, default_value_t = 20)]
     pub(crate) examples: usize,
+    /// Activations held to find latents that fire together, about 30 bytes each; where there are more, another pass compares the pairs
+    /// that these name
+    #[arg(long, value_name = "N", default_value_t = 1 << 24)]
+    pub(crate) correlated_sample: usize,
+    /// Seconds between two checkpoints of a pass, from which the same command goes on after a kill; 0: as often as possible
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) checkpoint_seconds: u64,
     /// Conversations of which the causal effects are measured, as JSON lines; by default collected ones, held-out ones first
     #[arg(long, value_name = "FILE")]
     pub(crate) dialogues: Option<PathBuf>,

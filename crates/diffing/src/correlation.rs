@@ -207,6 +207,11 @@ pub struct CoFiringScratch {
 }
 
 impl CoFiring {
+    /// Number of latents.
+    pub fn latents(&self) -> usize {
+        self.powers.len()
+    }
+
     /// Room for a search.
     pub fn scratch(&self) -> CoFiringScratch {
         CoFiringScratch {

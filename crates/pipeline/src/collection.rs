@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::collect::Plan;
-use crate::files::{checksum, hexadecimal, read_json, write_json, write_whole};
+use crate::files::{checksum, fingerprint, hexadecimal, read_json, write_json, write_whole};
 use crate::shard::{Precision, Shard, load};
 use crate::{Error, Result};
 
@@ -116,8 +116,7 @@ impl Identity {
 
     /// Names the data in the study and in training checkpoints.
     pub(crate) fn hash(&self) -> String {
-        let json = serde_json::to_vec(self).unwrap_or_default();
-        hexadecimal(&Sha256::digest(json))
+        fingerprint(self)
     }
 
     /// Refuses what the file at `path` says that its activations were made from, unless it is this.

@@ -63,6 +63,12 @@ pub(crate) fn checksum(path: &Path) -> Result<String> {
     Ok(hexadecimal(&hash.finalize()))
 }
 
+/// SHA-256 of a value's JSON, in hexadecimal: equal values have equal ones.
+pub(crate) fn fingerprint(value: &impl Serialize) -> String {
+    let json = serde_json::to_vec(value).unwrap_or_default();
+    hexadecimal(&Sha256::digest(json))
+}
+
 pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {

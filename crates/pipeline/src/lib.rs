@@ -19,6 +19,7 @@ mod part;
 mod progress;
 mod score;
 mod shard;
+mod state;
 mod steer;
 mod study;
 mod train;

@@ -201,6 +201,33 @@ fn template_statistics_are_those_of_the_chats() {
                 compared += usize::from(count > 0);
             }
         }
+        let shown = store.latent("batchtopk", row.id).unwrap().template;
+        assert_eq!(shown.len(), 15);
+        for (shown, group) in shown.iter().zip(TemplateGroup::all()) {
+            assert_eq!(shown.group, group.name());
+            assert_eq!(shown.tokens, tokens[&shown.group]);
+            let counts: Vec<u64> = shown.buckets.iter().map(|b| b.active_tokens).collect();
+            let of = |bucket| expected.get(&(row.id, group.name(), bucket));
+            let direct: Vec<(u64, f32)> =
+                (0..4).map(|b| of(b).copied().unwrap_or_default()).collect();
+            assert_eq!(counts, direct.iter().map(|cell| cell.0).collect::<Vec<_>>());
+            let active: u64 = counts.iter().sum();
+            assert_eq!(shown.active_tokens, active);
+            assert_eq!(shown.frequency, Some(active as f64 / shown.tokens as f64));
+            let max = f64::from(direct.iter().map(|cell| cell.1).fold(0.0, f32::max));
+            assert!((shown.max_activation - max).abs() <= 1e-5 * max);
+            assert_eq!(shown.mean_activation.is_some(), active > 0);
+        }
+        for parts in [["ctrl", "non_ctrl"], ["assistant", "user"]] {
+            let of = parts.map(|name| shown.iter().find(|s| s.group == name).unwrap());
+            let active = of[0].active_tokens + of[1].active_tokens;
+            let [one, other] = of.map(|s| s.share);
+            assert_eq!((one.is_some(), other.is_some()), (active > 0, active > 0));
+            if let (Some(one), Some(other)) = (one, other) {
+                assert!((one + other - 1.0).abs() < 1e-12);
+                assert_eq!(one, of[0].active_tokens as f64 / active as f64);
+            }
+        }
     }
     assert!(compared > 100, "{compared}");
 }

@@ -124,22 +124,38 @@ fn a_chosen_set_gets_the_ratios_of_a_full_run_and_leaves_others_alone() {
             .collect();
         (rows, fits)
     };
-    let whole = collected();
+    let whole = with_chat_only();
     scale(&whole, "all").unwrap();
     let (rows, fits) = found(&whole);
     assert!(fits.iter().any(|fits| !fits.is_empty()));
+    let judged: Vec<usize> = (0..rows.len())
+        .filter(|&id| rows[id].verdict.is_some())
+        .collect();
+    let chat_only = rows.iter().filter(|row| row.class == Class::ChatOnly);
+    assert!(judged.len() >= 10 && chat_only.count() == judged.len());
 
-    let some = collected();
-    scale(&some, "3, 17").unwrap();
-    let (few, few_fits) = found(&some);
-    for (id, row) in few.iter().enumerate() {
-        if [3, 17].contains(&id) {
-            assert_eq!((row, &few_fits[id]), (&rows[id], &fits[id]));
-        } else {
-            // A chat-only latent without ratios reads as unreliable.
-            assert_eq!((row.nu_epsilon, row.nu_r), (None, None));
-            assert!(few_fits[id].is_empty());
+    let some = with_chat_only();
+    for (more, chosen) in [
+        (judged[0], vec![judged[0]]),
+        (judged[4], vec![judged[0], judged[4]]),
+    ] {
+        scale(&some, &format!("{more}")).unwrap();
+        let (few, few_fits) = found(&some);
+        for (id, row) in few.iter().enumerate() {
+            if chosen.contains(&id) {
+                assert_eq!((row, &few_fits[id]), (&rows[id], &fits[id]));
+            } else {
+                assert_eq!((row.nu_epsilon, row.nu_r), (None, None));
+                assert_eq!(row.verdict, None, "nothing is known of it, good or bad");
+                assert!(few_fits[id].is_empty());
+            }
         }
+        let store = open_store(&some.path).unwrap();
+        let verdicts = store.dictionary(SLUG).unwrap().counts.verdicts;
+        assert_eq!(
+            verdicts.iter().map(|v| v.1).sum::<u64>(),
+            chosen.len() as u64
+        );
     }
     scale(&some, "all").unwrap();
     scale(&some, "5").unwrap();
@@ -153,12 +169,7 @@ fn a_chosen_set_gets_the_ratios_of_a_full_run_and_leaves_others_alone() {
 
 #[test]
 fn baselines_are_the_same_codes_along_other_directions() {
-    let study = collected();
-    // The reference dictionaries are random; cuts that give classes something to hold.
-    let mut manifest = Manifest::read(&study.path).unwrap();
-    let deltas = deltas_of(&study);
-    manifest.classes.chat_only = deltas[deltas.len() * 9 / 10];
-    manifest.write(&study.path).unwrap();
+    let study = with_chat_only();
     run(&study, &[Step::Scaling, Step::Baselines], None).unwrap();
 
     let store = open_store(&study.path).unwrap();
@@ -228,6 +239,16 @@ fn baselines_are_the_same_codes_along_other_directions() {
 }
 
 /// Δ_norm of every latent, rising.
+/// A study with activations and a cut that some latents reach: the reference dictionaries are random.
+fn with_chat_only() -> Study {
+    let study = collected();
+    let mut manifest = Manifest::read(&study.path).unwrap();
+    let deltas = deltas_of(&study);
+    manifest.classes.chat_only = deltas[deltas.len() * 9 / 10];
+    manifest.write(&study.path).unwrap();
+    study
+}
+
 fn deltas_of(study: &Study) -> Vec<f64> {
     run(study, &[Step::Neighbours], None).unwrap();
     let store = open_store(&study.path).unwrap();

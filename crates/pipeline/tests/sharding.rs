@@ -7,10 +7,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use api::LatentRow;
-use common::{Study, close, collected, shards};
+use common::{Study, close, collected, everything, shards};
+use diffing::TemplateLatent;
 use pipeline::{
-    AnalyseOptions, AnalyseSummary, DeviceChoice, ShardOf, Silent, Step, analyse, merge_analyses,
-    open_store,
+    AnalyseOptions, AnalyseSummary, DeviceChoice, EffectOptions, ShardOf, Silent, Step, Store,
+    analyse, merge_analyses, open_store,
 };
 
 fn options(study: &Study, shard: Option<(usize, usize)>) -> AnalyseOptions {
@@ -32,7 +33,7 @@ fn merge(study: &Study) -> Result<Vec<AnalyseSummary>, String> {
 }
 
 fn file(study: &Study, index: usize, count: usize) -> PathBuf {
-    let name = format!("part-{index}-of-{count}.json");
+    let name = format!("part-{index}-of-{count}.bin");
     study.path.join("analysis/batchtopk").join(name)
 }
 
@@ -126,6 +127,146 @@ fn parts_in_any_order_give_one_runs_numbers() {
     assert_eq!(first_of([1, 2, 0]), found);
 }
 
+/// The steps that start from merged numbers, with pairs of correlated latents that a small sample named.
+fn later(study: &Study, shard: Option<(usize, usize)>) -> AnalyseOptions {
+    AnalyseOptions {
+        steps: vec![Step::Examples, Step::Correlated, Step::Effects],
+        ..sampled(study, shard)
+    }
+}
+
+/// All steps, with a sample that does not hold every token.
+fn sampled(study: &Study, shard: Option<(usize, usize)>) -> AnalyseOptions {
+    AnalyseOptions {
+        correlated_sample: 2000,
+        effects: EffectOptions {
+            effective: Some(100),
+            most: 10,
+            seeds: 2,
+            ..EffectOptions::default()
+        },
+        ..options(study, shard)
+    }
+}
+
+#[test]
+fn examples_correlations_and_effects_in_parts_are_those_of_one_run() {
+    let study = collected();
+    analyse(&sampled(&study, None), &Silent).unwrap();
+    let expected = open_store(&study.path).unwrap();
+    let mut results = Vec::new();
+    for order in [[2, 0, 1], [1, 2, 0]] {
+        fs::remove_file(study.path.join("study.duckdb")).unwrap();
+        for index in order {
+            analyse(&sampled(&study, Some((index, 3))), &Silent).unwrap();
+        }
+        let next = &merge(&study).unwrap()[0].next;
+        assert!(
+            next[0].contains("--steps examples,effects") && next[1].contains("--steps correlated"),
+            "{next:?}"
+        );
+        for index in order {
+            let skipped = analyse(&later(&study, Some((index, 3))), &Silent)
+                .unwrap()
+                .skipped;
+            assert!(skipped.is_empty(), "{skipped:?}");
+        }
+        let summary = merge(&study).unwrap().remove(0);
+        assert_eq!(summary.next.len(), 1, "nothing is left to do");
+        let left = fs::read_dir(study.path.join("analysis/batchtopk")).unwrap();
+        assert_eq!(left.count(), 0, "merged parts are done with");
+        let store = open_store(&study.path).unwrap();
+        same_later_steps(&store, &expected);
+        results.push(everything(&store));
+    }
+    assert!(
+        results[0] == results[1],
+        "the order of writing changes bits"
+    );
+}
+
+/// Examples and counts are the same, means and intervals to rounding.
+fn same_later_steps(store: &Store, expected: &Store) {
+    let slug = "batchtopk";
+    let (mut examples, mut partners) = (0, 0);
+    for row in expected.rows(slug).unwrap() {
+        let [found, one] = [store, expected].map(|store| {
+            let page = store.examples(slug, row.id, None, None, Some(200));
+            page.unwrap()
+        });
+        assert_eq!(found, one, "latent {}", row.id);
+        examples += found.total;
+        let [found, one] = [store, expected].map(|store| store.latent(slug, row.id).unwrap());
+        assert_eq!(found.groups, one.groups);
+        assert_eq!(found.correlated.len(), one.correlated.len());
+        for (found, one) in found.correlated.iter().zip(&one.correlated) {
+            assert_eq!((found.id, found.together), (one.id, one.together));
+            close(
+                &[found.correlation],
+                &[one.correlation],
+                1e-9,
+                "correlation",
+            );
+            partners += 1;
+        }
+        let [found, one] =
+            [store, expected].map(|store| store.template_latent(slug, row.id).unwrap());
+        let counts = |latent: &TemplateLatent| -> Vec<(u8, u64, f32)> {
+            let parts = latent.parts();
+            parts.map(|(part, s)| (part, s.count, s.max)).collect()
+        };
+        assert_eq!(counts(&found), counts(&one));
+        let sums = |latent: &TemplateLatent| -> Vec<f64> {
+            latent.parts().map(|(_, sums)| sums.sum).collect()
+        };
+        // Means are stored in f32.
+        close(&sums(&found), &sums(&one), 1e-6, "sums");
+    }
+    assert!(examples > 1000 && partners > 100, "{examples} {partners}");
+    assert_eq!(
+        store.template_tokens(slug).unwrap(),
+        expected.template_tokens(slug).unwrap()
+    );
+    let [found, one] = [store, expected].map(|store| store.effects(slug).unwrap());
+    assert_eq!(
+        (found.dialogues, &found.source, found.candidates),
+        (one.dialogues, &one.source, one.candidates)
+    );
+    assert_eq!(found.setups.len(), 15);
+    for (found, one) in found.setups.iter().zip(&one.setups) {
+        assert_eq!((&found.name, found.sets), (&one.name, one.sets));
+        for (found, one) in found.measures.iter().zip(&one.measures) {
+            assert_eq!(
+                (found.scope, found.metric, found.count),
+                (one.scope, one.metric, one.count)
+            );
+            let numbers = |m: &api::CausalMeasure| [m.mean, m.half_width.unwrap()];
+            let (found, one) = (numbers(found), numbers(one));
+            close(&found, &one, 1e-9, "effect");
+        }
+    }
+}
+
+#[test]
+fn parts_that_start_from_other_numbers_are_named() {
+    let study = collected();
+    analyse(&sampled(&study, None), &Silent).unwrap();
+    let later = |index| AnalyseOptions {
+        steps: vec![Step::Examples],
+        ..sampled(&study, Some((index, 2)))
+    };
+    analyse(&later(0), &Silent).unwrap();
+    analyse(&later(1), &Silent).unwrap();
+    let scaled = AnalyseOptions {
+        steps: vec![Step::Scaling],
+        jump_threshold: Some(0.5),
+        ..options(&study, None)
+    };
+    analyse(&scaled, &Silent).unwrap();
+    let message = merge(&study).unwrap_err();
+    assert!(message.contains("numbers in study.duckdb"), "{message}");
+}
+
 #[test]
 fn a_finished_part_stays_and_an_unfinished_merge_leaves_the_study() {
     let study = collected();
@@ -160,28 +301,28 @@ fn parts_that_do_not_belong_together_are_named() {
     analyse(&other, &Silent).unwrap();
     let message = merge(&study).unwrap_err();
     assert!(
-        message.contains("part-1-of-2.json") && message.contains("--steps"),
+        message.contains("part-1-of-2.bin") && message.contains("--steps"),
         "{message}"
     );
 
     part(&study, 1, 2);
     let path = file(&study, 1, 2);
-    let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, &text[..text.len() / 2]).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     let message = merge(&study).unwrap_err();
     assert!(
-        message.contains("part-1-of-2.json") && message.contains("--shard 1/2"),
+        message.contains("part-1-of-2.bin") && message.contains("--shard 1/2"),
         "{message}"
     );
 
     fs::copy(file(&study, 0, 2), &path).unwrap();
     let message = merge(&study).unwrap_err();
     assert!(
-        message.contains("part-1-of-2.json") && message.contains("shard 0/2"),
+        message.contains("part-1-of-2.bin") && message.contains("shard 0/2"),
         "{message}"
     );
 
-    fs::write(&path, text).unwrap();
+    fs::write(&path, bytes).unwrap();
     fs::copy(&path, file(&study, 2, 3)).unwrap();
     let message = merge(&study).unwrap_err();
     assert!(message.contains("another division"), "{message}");

@@ -13,7 +13,7 @@ use duckdb::{Connection, Row};
 
 use crate::table::{COLUMNS, Table};
 use crate::{Error, Result, Store};
-use crate::{groups, scaling};
+use crate::{groups, scaling, template};
 
 impl Store {
     /// Everything of a latent's page but the examples.
@@ -31,6 +31,7 @@ impl Store {
             twins: Vec::new(),
             correlated: Vec::new(),
             shares: Vec::new(),
+            template: Vec::new(),
             fits: Vec::new(),
             groups: Vec::new(),
             concepts: self.concepts(slug)?,
@@ -60,6 +61,10 @@ impl Store {
                 groups::correlated(connection, slug, id)?,
             ))
         })?;
+        detail.template = template::activity(
+            &self.template_tokens(slug)?,
+            &self.template_latent(slug, id)?,
+        );
         detail.neighbours = named(table, slug, near)?;
         detail.twins = named(table, slug, twins)?;
         detail.correlated = partners

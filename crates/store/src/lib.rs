@@ -19,10 +19,12 @@ mod pool;
 mod query;
 mod read;
 mod records;
+mod scaled;
 mod scaling;
 mod schema;
 mod sequences;
 mod table;
+mod template;
 mod truth;
 mod writer;
 
@@ -35,6 +37,7 @@ pub use read::{DictionaryFacts, Store};
 pub use records::{
     ExampleRecord, GroupRecord, HistogramRecord, LensRecord, NeighbourRecord, SequenceRecord,
 };
+pub use scaled::Scaled;
 pub use scaling::{BaselineKind, BaselineRecord};
 pub use schema::SCHEMA_VERSION;
 pub use writer::Writer;

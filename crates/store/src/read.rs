@@ -12,10 +12,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::pool::Pool;
 use crate::table::{Table, search_text};
-use crate::{Error, LatentQuery, Result};
+use crate::{Error, LatentQuery, Result, Scaled};
 
 /// Key in `meta` that says that Latent Scaling ran.
 pub(crate) const SCALING_KEY: &str = "scaling_tokens";
+/// Key in `meta` of the latents for which it ran.
+pub(crate) const SCALED_KEY: &str = "scaling_latents";
 
 /// A study's dictionaries: those of a database, and those known from their weights alone.
 pub struct Store {
@@ -49,6 +51,8 @@ pub struct DictionaryFacts {
     pub analysed: bool,
     /// Latents per class, verdict, and dead ones.
     pub counts: ClassCounts,
+    /// Latents for which Latent Scaling ran.
+    pub scaled: Scaled,
     /// Histogram of Δ_norm, 100 bins from 0 to 1.
     pub delta_norm: Histogram,
     /// Tokens analysed; `None` before analysis.
@@ -100,7 +104,7 @@ impl Store {
             return Ok(());
         }
         let mut table = Table::new(slug, rows)?;
-        table.classify(&self.cuts, false);
+        table.classify(&self.cuts, &Scaled::None);
         let mut hash = Sha256::new();
         for row in table.rows() {
             hash.update(row.norm_base.to_le_bytes());
@@ -135,7 +139,8 @@ impl Store {
             slug: slug.into(),
             latents: table.rows().len(),
             analysed: dictionary.analysed,
-            counts: table.counts(dictionary.scaled()),
+            counts: table.counts(dictionary.scaled().any()),
+            scaled: dictionary.scaled(),
             delta_norm: table.delta_norm(),
             tokens: table.rows().first().and_then(|row| row.tokens),
             training: dictionary.training.clone(),
@@ -230,7 +235,7 @@ impl Store {
             None => Vec::new(),
         };
         let mut table = Table::new(slug, rows)?;
-        table.classify(&self.cuts, dictionary.scaled());
+        table.classify(&self.cuts, &dictionary.scaled());
         Ok(dictionary.table.get_or_init(|| table))
     }
 
@@ -268,8 +273,13 @@ impl Store {
 }
 
 impl Dictionary {
-    pub(crate) fn scaled(&self) -> bool {
-        self.analysed && self.meta.contains_key(SCALING_KEY)
+    /// Latents for which Latent Scaling ran.
+    pub(crate) fn scaled(&self) -> Scaled {
+        if self.analysed && self.meta.contains_key(SCALING_KEY) {
+            Scaled::read(self.meta(SCALED_KEY))
+        } else {
+            Scaled::None
+        }
     }
 
     /// What the writer noted under a key.

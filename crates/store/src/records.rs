@@ -2,6 +2,7 @@
 
 use api::{ExampleGroup, LogitLens, ModelName, TokenKind};
 use diffing::LogHistogram;
+use serde::{Deserialize, Serialize};
 
 /// Histogram of a latent's v over the tokens where it is active.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +34,7 @@ pub struct NeighbourRecord {
 }
 
 /// A sequence of the analysed corpus that some example refers to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SequenceRecord {
     /// Its number in the corpus.
     pub sequence: u64,

@@ -124,7 +124,7 @@ impl Store {
             return Ok(summary);
         };
         let entry = self.entry(slug)?;
-        if entry.scaled() {
+        if entry.scaled().any() {
             let tokens = entry.meta(SCALING_KEY);
             summary.tokens = tokens.and_then(|tokens| tokens.parse().ok());
             let chat_only = rows.iter().filter(|row| row.class == Class::ChatOnly);

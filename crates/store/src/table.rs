@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use api::{Class, ClassCounts, ClassCuts, Histogram, LatentRow, LatentsPage, Verdict};
 
-use crate::{Error, LatentQuery, Result, cursor};
+use crate::{Error, LatentQuery, Result, Scaled, cursor};
 
 /// Bins of the study page's histogram of the decoder norm difference.
 const DELTA_BINS: usize = 100;
@@ -183,11 +183,12 @@ impl Table {
         Ok(Self { rows })
     }
 
-    /// Classes by these cuts, and verdicts where Latent Scaling ran.
-    pub(crate) fn classify(&mut self, cuts: &ClassCuts, scaled: bool) {
+    /// Classes by these cuts, and verdicts of the latents for which Latent Scaling ran.
+    pub(crate) fn classify(&mut self, cuts: &ClassCuts, scaled: &Scaled) {
         for row in &mut self.rows {
             row.class = diffing::class(row.delta_norm, cuts);
             row.verdict = scaled
+                .has(row.id)
                 .then(|| diffing::verdict(row.class, row.nu_epsilon, row.nu_r))
                 .flatten();
         }

@@ -13,10 +13,10 @@ use crate::carry::{COLLECTION_KEY, Old, Rows};
 use crate::detail::{BOTTOM, TOP};
 use crate::place::{discard, lock, with_suffix};
 use crate::pool::first_line;
-use crate::read::{SCALING_KEY, hex};
+use crate::read::{SCALED_KEY, SCALING_KEY, hex};
 use crate::records::{HistogramRecord, LensRecord, NeighbourRecord};
 use crate::schema::{self, TABLES};
-use crate::{Error, Result};
+use crate::{Error, Result, Scaled};
 
 /// Writes one dictionary's rows; those of other dictionaries are carried over from the database that is there.
 ///
@@ -150,11 +150,12 @@ impl Writer {
         })
     }
 
-    /// Notes over how many tokens Latent Scaling ran; verdicts are shown only then.
+    /// Notes over how many tokens Latent Scaling ran, and for which latents, those of earlier runs included: only they have verdicts.
     ///
     /// # Errors
     /// [`Error::Database`].
-    pub fn set_scaling_tokens(&self, tokens: u64) -> Result<()> {
+    pub fn set_scaling(&self, tokens: u64, latents: &Scaled) -> Result<()> {
+        self.set_meta(SCALED_KEY, &latents.to_string())?;
         self.set_meta(SCALING_KEY, &tokens.to_string())
     }
 

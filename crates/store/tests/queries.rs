@@ -4,11 +4,12 @@
 mod common;
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use api::{Class, ClassCuts, LatentRow, Verdict};
 use common::{fill, rows};
 use serde_json::Value;
-use store::{ErrorKind, LatentQuery, Store, Writer};
+use store::{ErrorKind, LatentQuery, Scaled, Store, Writer};
 
 const COUNT: u32 = 257;
 
@@ -312,4 +313,36 @@ fn values_that_cannot_be_used_are_refused() {
     };
     let error = study.store.latents("btk", &query).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn only_latents_that_were_scaled_have_verdicts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("study.duckdb");
+    let rows = rows(50, 4);
+    let chat_only = rows.iter().filter(|row| row.verdict.is_some());
+    let chat_only: Vec<u32> = chat_only.map(|row| row.id).collect();
+    let some: BTreeSet<u32> = chat_only.iter().copied().step_by(2).collect();
+    assert!(some.len() >= 2 && some.len() < chat_only.len());
+    let open = || Store::open(&path, &ClassCuts::default()).unwrap();
+    for scaled in [Scaled::None, Scaled::Only(some), Scaled::All] {
+        let writer = Writer::replace(&path, "btk").unwrap();
+        writer.set_latents(&rows).unwrap();
+        if scaled.any() {
+            writer.set_scaling(1000, &scaled).unwrap();
+        }
+        writer.finish().unwrap();
+        let store = open();
+        assert_eq!(store.dictionary("btk").unwrap().scaled, scaled);
+        for (row, written) in store.rows("btk").unwrap().iter().zip(&rows) {
+            let expected = written.verdict.filter(|_| scaled.has(row.id));
+            assert_eq!(row.verdict, expected, "{scaled:?}, latent {}", row.id);
+        }
+    }
+    // A database of a version that scaled every latent does not name them.
+    let writer = Writer::replace(&path, "btk").unwrap();
+    writer.set_latents(&rows).unwrap();
+    writer.set_meta("scaling_tokens", "1000").unwrap();
+    writer.finish().unwrap();
+    assert_eq!(open().rows("btk").unwrap(), rows);
 }

@@ -9,8 +9,8 @@ use api::{
     LatentValues, LatentsPage, LensToken, LogitLens, ModelInfo, Neighbour, NextToken, NextTokens,
     Positions, Problem, RatioSummary, Readiness, ReadyState, ScalingFit, ScalingGroup,
     ScalingSummary, SeedDictionary, SeedLatent, SeedScore, SteeringAction, SteeringDose,
-    SteeringOutcome, SteeringTest, StudyInfo, Timings, TokenEvent, TokenInfo, TokenKind, TopLatent,
-    TrainingCurves, TrainingSummary, Verdict,
+    SteeringOutcome, SteeringTest, StudyInfo, TemplateActivity, TemplateBucket, Timings,
+    TokenEvent, TokenInfo, TokenKind, TopLatent, TrainingCurves, TrainingSummary, Verdict,
 };
 
 use super::json::Json;
@@ -144,7 +144,7 @@ objects! {
     GroundTruth { dictionary, cut, chat_only, behaviours, concepts, steering, seeds }
     Histogram { edges, counts }
     LatentDetail {
-        histogram, lens_base, lens_chat, neighbours, twins, correlated, shares, fits, groups, concepts; ..row
+        histogram, lens_base, lens_chat, neighbours, twins, correlated, shares, template, fits, groups, concepts; ..row
     }
     LatentRow {
         id, class, dead, label, verdict, delta_norm, norm_base, norm_chat, decoder_cosine, nu_epsilon, nu_r, frequency,
@@ -175,6 +175,8 @@ objects! {
         name, description, base, chat, layer, device, dtype, models, cuts, dictionaries, corpora, provenance, prompts, template,
         max_prompt_tokens, version, revision
     }
+    TemplateActivity { group, tokens, active_tokens, frequency, share, mean_activation, max_activation, buckets }
+    TemplateBucket { active_tokens, mean_activation, max_activation }
     Timings { queue_ms, prefill_ms, decode_ms }
     TokenEvent { lane, index, id, text, logprob }
     TokenInfo { id, text, kind }
@@ -339,6 +341,10 @@ mod tests {
             "histogram": histogram(), "lens_base": lens, "lens_chat": lens, "neighbours": [near], "twins": [near],
             "correlated": [{ "id": 6, "class": "other", "label": "k", "correlation": 0.25, "together": 11 }],
             "shares": [{ "by": "role", "part": "user", "active_tokens": 1, "tokens": 2, "max_activation": 0.5, "mean_activation": 0.25 }],
+            "template": [{
+                "group": "ctrl", "tokens": 4, "active_tokens": 2, "frequency": 0.5, "share": 0.25, "mean_activation": 1.5,
+                "max_activation": 2.0, "buckets": [{ "active_tokens": 2, "mean_activation": 1.5, "max_activation": 2.0 }],
+            }],
             "fits": [{ "target": "error", "before": [1.0, 2.0], "after": [0.5, 0.25] }],
             "groups": [{ "group": 1, "from": 0.0, "to": 1.0, "examples": 2, "sequences": 3 }],
             "concepts": [],

@@ -27,7 +27,7 @@ async fn groups_and_fits_are_those_of_the_database() {
     let dir = study(&manifest());
     analyse(dir.path());
     let writer = Writer::amend(&dir.path().join(store::DATABASE), "batchtopk").unwrap();
-    writer.set_scaling_tokens(100).unwrap();
+    writer.set_scaling(100, &store::Scaled::All).unwrap();
     let fit = |target: &str| ScalingFit {
         target: target.into(),
         before: [4.0, 2.0],

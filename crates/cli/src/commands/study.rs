@@ -87,6 +87,8 @@ pub(crate) fn analyse(analyse: Analyse) -> Result<(), Failure> {
         jump_threshold: analyse.jump_threshold,
         scaled: analyse.latents,
         examples_per_group: analyse.examples,
+        correlated_sample: analyse.correlated_sample,
+        checkpoint_seconds: analyse.checkpoint_seconds,
         effects: EffectOptions {
             dialogues: analyse.dialogues,
             most: analyse.most_dialogues,

@@ -1,18 +1,23 @@
 //! Causal effects: which dialogues are run, or why none can be.
 
+use std::collections::BTreeSet;
+
 use api::LatentRow;
 
-use super::Context;
-use crate::Result;
-use crate::effects::{Dialogues, EffectsSummary, Inputs, effects};
+use super::checkpoint::{Checkpoint, Pass};
+use super::{Context, Step};
+use crate::effects::{Dialogues, Inputs, MeasuredEffects, measure as run};
+use crate::files::fingerprint;
+use crate::{Result, ShardOf};
 
-/// Runs the interventions over the dialogues; `None`, with a sentence in `skipped`, where no dialogue has an answer. `rows` hold what
-/// earlier steps found.
-pub(super) fn run(
+/// Runs the interventions over this run's share of the dialogues; `None`, with a sentence in `skipped`, where no dialogue has an answer.
+/// `rows` hold what earlier steps found.
+pub(super) fn measure(
     context: &Context<'_>,
+    steps: &BTreeSet<Step>,
     rows: &[LatentRow],
     skipped: &mut Vec<String>,
-) -> Result<Option<EffectsSummary>> {
+) -> Result<Option<MeasuredEffects>> {
     let Some(pair) = &context.pair else {
         return Ok(None);
     };
@@ -33,12 +38,15 @@ pub(super) fn run(
     let Some(models) = context.models()? else {
         return Ok(None);
     };
+    let more = (fingerprint(&rows), dialogues.hash());
+    let checkpoint = Checkpoint::of(context, steps, Pass::Effects, &more);
     let inputs = Inputs {
         models: &models,
         layer: pair.layer,
         crosscoder: &context.crosscoder,
         rows,
         dialogues: &dialogues,
+        share: context.options.shard.unwrap_or(ShardOf::ALL),
     };
-    effects(&inputs, options, context.progress).map(Some)
+    run(&inputs, options, checkpoint, context.progress).map(Some)
 }

@@ -7,8 +7,8 @@ use api::LatentRow;
 use candle_core::Device;
 use crosscoder::Crosscoder;
 use gemma::Model;
-use store::Store;
 use store::manifest::Manifest;
+use store::{Scaled, Store};
 
 use super::{AnalyseOptions, Step};
 use crate::collection::{Collection, Entry};
@@ -45,8 +45,8 @@ pub(crate) struct Context<'a> {
 /// What an earlier analysis of the same dictionary over the same activations left.
 pub(crate) struct Earlier {
     pub(crate) rows: Vec<LatentRow>,
-    /// Tokens behind Latent Scaling.
-    pub(crate) scaling: Option<String>,
+    /// Latents for which Latent Scaling ran.
+    pub(crate) scaled: Scaled,
     /// Tokens that its lenses and examples use.
     pub(crate) tokens: Vec<u32>,
 }
@@ -233,19 +233,20 @@ impl<'a> Context<'a> {
         if steps.contains(&Step::Examples) && self.maxima().is_none() {
             steps.insert(Step::Statistics);
         }
-        if self.sharded() {
-            let whole = [Step::Examples, Step::Correlated, Step::Effects].into_iter();
-            let whole: Vec<&str> = whole
+        if self.sharded() && Step::FILL_ROWS.iter().any(|step| steps.contains(step)) {
+            let later: Vec<&str> = Step::AFTER_MERGE
+                .into_iter()
                 .filter(|step| steps.remove(step))
                 .map(Step::as_str)
                 .collect();
-            if !whole.is_empty() {
+            if !later.is_empty() {
                 skipped.push(format!(
-                    "skipped {}: this needs all shards; after the merge run `stereoscope analyse {} --dictionary {} --steps {}`",
-                    whole.join(" and "),
+                    "skipped {}: this starts from the numbers over all shards; after the merge run `stereoscope analyse {} --dictionary {} \
+                     --steps {}`, with --shard I/N to share it out",
+                    later.join(" and "),
                     self.options.study.display(),
                     self.options.dictionary,
-                    whole.join(",")
+                    later.join(",")
                 ));
             }
         }
@@ -282,14 +283,14 @@ impl<'a> Context<'a> {
         if !store.is_analysed(slug) {
             return None;
         }
-        let meta = store.dictionary(slug).ok()?.meta;
+        let known = store.dictionary(slug).ok()?;
         let mut facts = self.facts.iter().filter(|(key, _)| *key != SEED);
-        if !facts.all(|(key, value)| meta.get(*key) == Some(value)) {
+        if !facts.all(|(key, value)| known.meta.get(*key) == Some(value)) {
             return None;
         }
         Some(Earlier {
             rows: store.rows(slug).ok()?.to_vec(),
-            scaling: meta.get("scaling_tokens").cloned(),
+            scaled: known.scaled,
             tokens: store.token_ids(slug).ok()?,
         })
     }

@@ -1,29 +1,34 @@
-//! Examples by quantile of a latent's maximum, statistics of the chat template, and the sample of tokens that tells which latents fire
-//! together: one pass over the collected sequences.
+//! Examples by quantile of a latent's maximum, statistics of the chat template, and what tells which latents fire together: one pass over the collected sequences.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::{ExampleGroup, LatentRow};
-use diffing::{QuantileSampler, Speaker, TemplateGroup, TemplateStatistics, TokenSample};
+use diffing::{QuantileSampler, Speaker, TemplateGroup, TemplateStatistics};
+use serde::{Deserialize, Serialize};
 use store::{ExampleRecord, GroupRecord, SequenceRecord, Writer};
 
+use super::checkpoint::Pass;
+use super::correlated::Correlated;
 use super::reading::{self, Reading};
-use super::{Context, Step, correlated};
+use super::{Context, Step};
 use crate::Result;
+use crate::files::fingerprint;
 
 /// Examples of a latent in all, where it fires on that many distinct texts, however few a group may hold.
 const LEAST: usize = 20;
 /// Sequences whose tokens are kept before those that no example refers to are dropped.
 const ROOM: usize = 1 << 14;
 
-/// What the pass gathers, as far as the steps ask for it.
+/// What the pass gathers, as far as the steps ask for it; mergeable.
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Gathered {
-    chosen: Option<Chosen>,
-    pub(super) sample: Option<TokenSample>,
+    pub(super) chosen: Option<Chosen>,
+    pub(super) correlated: Option<Correlated>,
 }
 
 /// Examples and what goes with them.
-struct Chosen {
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Chosen {
     sampler: QuantileSampler,
     template: TemplateStatistics,
     /// Sequences by number; all that examples refer to are among them.
@@ -32,7 +37,7 @@ struct Chosen {
     room: usize,
 }
 
-/// Reads the sequences; `None` if the steps ask for nothing of this.
+/// Reads the sequences; `None` if the steps ask for nothing of this. `rows` hold the maxima over all activations.
 pub(super) fn gather(
     context: &Context<'_>,
     steps: &BTreeSet<Step>,
@@ -42,25 +47,56 @@ pub(super) fn gather(
         chosen: steps
             .contains(&Step::Examples)
             .then(|| Chosen::new(context, rows)),
-        sample: steps
+        correlated: steps
             .contains(&Step::Correlated)
-            .then(|| correlated::sample(context)),
+            .then(|| Correlated::new(context)),
     };
-    if gathered.chosen.is_none() && gathered.sample.is_none() {
+    if gathered.chosen.is_none() && gathered.correlated.is_none() {
         return Ok(None);
     }
-    reading::each(context, "examples", |sequence| {
-        if let Some(sample) = &mut gathered.sample {
-            for (position, active) in (0u32..).zip(sequence.tokens()) {
-                sample.offer(sequence.number, position, &active)?;
-            }
+    let more = (
+        fingerprint(&rows),
+        gathered.correlated.as_ref().map(Correlated::stage),
+    );
+    reading::each(
+        context,
+        steps,
+        Pass::Examples,
+        &more,
+        &mut gathered,
+        Gathered::add,
+    )?;
+    if let Some(correlated) = gathered.correlated.take() {
+        gathered.correlated = Some(correlated.completed(context, steps)?);
+    }
+    if let Some(chosen) = &mut gathered.chosen {
+        chosen.drop_unused();
+    }
+    Ok(Some(gathered))
+}
+
+impl Gathered {
+    /// Adds a sequence.
+    fn add(&mut self, sequence: &Reading<'_>) -> Result<()> {
+        if let Some(correlated) = &mut self.correlated {
+            correlated.add(sequence)?;
         }
-        match &mut gathered.chosen {
+        match &mut self.chosen {
             Some(chosen) => chosen.offer(sequence),
             None => Ok(()),
         }
-    })?;
-    Ok(Some(gathered))
+    }
+
+    /// Adds another share, which must be of the same steps.
+    pub(super) fn merge(&mut self, other: Self) -> Result<()> {
+        if let (Some(here), Some(there)) = (&mut self.correlated, other.correlated) {
+            here.merge(there)?;
+        }
+        match (&mut self.chosen, other.chosen) {
+            (Some(here), Some(there)) => here.merge(there),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Chosen {
@@ -101,10 +137,23 @@ impl Chosen {
             },
         );
         if self.sequences.len() > self.room {
-            let kept = self.sampler.kept();
-            self.sequences.retain(|number, _| kept.contains(number));
-            self.room = ROOM.max(2 * self.sequences.len());
+            self.drop_unused();
         }
+        Ok(())
+    }
+
+    /// Drops the sequences that no example refers to.
+    fn drop_unused(&mut self) {
+        let kept = self.sampler.kept();
+        self.sequences.retain(|number, _| kept.contains(number));
+        self.room = ROOM.max(2 * self.sequences.len());
+    }
+
+    fn merge(&mut self, other: Self) -> Result<()> {
+        self.sampler.merge(other.sampler)?;
+        self.template.merge(&other.template)?;
+        self.sequences.extend(other.sequences);
+        self.drop_unused();
         Ok(())
     }
 }
@@ -112,11 +161,11 @@ impl Chosen {
 /// Writes the examples; adds the tokens of their sequences to `tokens`.
 pub(super) fn write(
     context: &Context<'_>,
-    gathered: Gathered,
+    chosen: Chosen,
     writer: &Writer,
     tokens: &mut BTreeSet<u32>,
 ) -> Result<()> {
-    let (Some(chosen), Some(collection)) = (gathered.chosen, &context.collection) else {
+    let Some(collection) = &context.collection else {
         return Ok(());
     };
     let Chosen {

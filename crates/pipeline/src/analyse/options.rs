@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DeviceChoice, EffectOptions, EffectsSummary, ShardOf};
 
+/// Activations that the sample of tokens holds: with what the search for pairs needs, about half a gigabyte.
+const CORRELATED_SAMPLE: usize = 1 << 24;
+
 /// A part of the analysis. Norms, classes and cosines are always computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -44,6 +47,17 @@ impl Step {
         Self::Correlated,
         Self::Effects,
     ];
+
+    /// Steps that fill in the rows that [`Step::AFTER_MERGE`] start from.
+    pub(super) const FILL_ROWS: [Self; 2] = [Self::Scaling, Self::Statistics];
+
+    /// Steps that start from the numbers over all activations: shares of them can be made once those are merged.
+    pub(super) const AFTER_MERGE: [Self; 2] = [Self::Examples, Self::Effects];
+
+    /// Whether shares of the step can be made.
+    pub(super) fn is_shared(self) -> bool {
+        !matches!(self, Self::Neighbours | Self::LogitLens)
+    }
 
     /// The step's name on the command line.
     pub fn as_str(self) -> &'static str {
@@ -127,11 +141,15 @@ pub struct AnalyseOptions {
     pub neighbours: usize,
     /// Latent Scaling takes activations below this share of the latent's maximum for 0; needs the maxima of an earlier run.
     pub jump_threshold: Option<f32>,
-    /// Latents that Latent Scaling is computed for; what an earlier run found out about others stays, and a chat-only one without ratios
-    /// reads as unreliable.
+    /// Latents that Latent Scaling is computed for; what an earlier run found out about others stays, and one that was never scaled has no
+    /// verdict.
     pub scaled: ScaledLatents,
-    /// Part of the activations to read: writes a partial file, which `merge` puts together with the others.
+    /// Activations held to find latents that fire together; where there are more, the pairs that these name are compared in another pass.
+    pub correlated_sample: usize,
+    /// Part of the activations and dialogues to read: writes a partial file, which `merge` puts together with the others.
     pub shard: Option<ShardOf>,
+    /// Seconds between two checkpoints of a pass; 0 writes one as often as possible.
+    pub checkpoint_seconds: u64,
     /// Dialogues and sets of the causal effects.
     pub effects: EffectOptions,
     /// Where dictionary and models run.
@@ -150,7 +168,9 @@ impl Default for AnalyseOptions {
             neighbours: 10,
             jump_threshold: None,
             scaled: ScaledLatents::All,
+            correlated_sample: CORRELATED_SAMPLE,
             shard: None,
+            checkpoint_seconds: 60,
             effects: EffectOptions::default(),
             device: DeviceChoice::Auto,
         }

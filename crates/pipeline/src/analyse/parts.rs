@@ -1,127 +1,37 @@
-//! Partial analyses: what one run of an array found in its share of the activations, in a file until all are there and merged.
+//! Partial analyses: what one run of an array found in its share of the data, in a file until all are there and merged.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use api::{ClassCounts, ClassCuts};
+use api::ClassCounts;
 use serde::{Deserialize, Serialize};
 use store::manifest::Manifest;
 
-use super::scan::{Sums, scan};
-use super::{AnalyseOptions, AnalyseSummary, Context, ScaledLatents, Step, weights, write};
-use crate::files::{read_json, write_whole};
+use super::findings::Findings;
+use super::identity::Identity;
+use super::{AnalyseOptions, AnalyseSummary, Context, Step, checkpoint, weights, write};
+use crate::state::{read_state, write_state};
 use crate::{DeviceChoice, Error, Progress, Result, ShardOf};
 
 /// Folder inside a study, with a folder for each dictionary.
 const FOLDER: &str = "analysis";
-
-/// What must be the same in all parts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Identity {
-    /// Hashes of dictionary, models and activations, version of the analysis, seed.
-    facts: Vec<(String, String)>,
-    steps: BTreeSet<Step>,
-    classes: ClassCuts,
-    examples_per_group: usize,
-    seed: u64,
-    lens_tokens: usize,
-    neighbours: usize,
-    jump_threshold: Option<f32>,
-    #[serde(default)]
-    scaled: ScaledLatents,
-}
 
 /// A partial file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Part {
     identity: Identity,
     shard: ShardOf,
-    sums: Sums,
+    findings: Findings,
 }
 
-impl Identity {
-    fn of(context: &Context<'_>, steps: &BTreeSet<Step>) -> Self {
-        let options = context.options;
-        let facts = context.facts.iter();
-        Self {
-            facts: facts
-                .map(|(key, value)| ((*key).into(), value.clone()))
-                .collect(),
-            steps: steps.clone(),
-            classes: context.manifest.classes,
-            examples_per_group: options.examples_per_group,
-            seed: options.seed,
-            lens_tokens: options.lens_tokens,
-            neighbours: options.neighbours,
-            jump_threshold: options.jump_threshold,
-            scaled: options.scaled.clone(),
-        }
-    }
-
-    fn options(&self, study: &Path, slug: &str, device: DeviceChoice) -> AnalyseOptions {
-        AnalyseOptions {
-            study: study.to_path_buf(),
-            dictionary: slug.into(),
-            steps: self.steps.iter().copied().collect(),
-            examples_per_group: self.examples_per_group,
-            seed: self.seed,
-            lens_tokens: self.lens_tokens,
-            neighbours: self.neighbours,
-            jump_threshold: self.jump_threshold,
-            scaled: self.scaled.clone(),
-            shard: None,
-            device,
-            // Effects are measured after the merge.
-            ..AnalyseOptions::default()
-        }
-    }
-
-    /// How this differs from another, for a message.
-    fn difference(&self, other: &Self) -> String {
-        let fact = |key: &str| {
-            let value = |identity: &Self| identity.facts.iter().find(|f| f.0 == key).cloned();
-            value(self) != value(other)
-        };
-        let names = [
-            ("the dictionary", fact("dictionary_sha256")),
-            ("the activations", fact("activations")),
-            ("the models", fact("base_sha256") || fact("chat_sha256")),
-            ("the program's version", fact("analysis")),
-            ("--steps", self.steps != other.steps),
-            (
-                "the cuts of study.toml's [classes]",
-                self.classes != other.classes,
-            ),
-            (
-                "--examples",
-                self.examples_per_group != other.examples_per_group,
-            ),
-            (
-                "--jump-threshold",
-                self.jump_threshold != other.jump_threshold,
-            ),
-            ("--latents", self.scaled != other.scaled),
-        ];
-        let names: Vec<&str> = names
-            .iter()
-            .filter(|name| name.1)
-            .map(|name| name.0)
-            .collect();
-        if names.is_empty() {
-            "the options".into()
-        } else {
-            names.join(", ")
-        }
-    }
-}
-
-fn folder(study: &Path, slug: &str) -> PathBuf {
+/// The folder of a dictionary's partial analyses and checkpoints.
+pub(super) fn folder(study: &Path, slug: &str) -> PathBuf {
     study.join(FOLDER).join(slug)
 }
 
 fn path(folder: &Path, shard: ShardOf) -> PathBuf {
-    folder.join(format!("part-{}-of-{}.json", shard.index, shard.count))
+    folder.join(format!("part-{}-of-{}.bin", shard.index, shard.count))
 }
 
 /// The shard that a file's name tells; `None` for another file.
@@ -129,7 +39,7 @@ fn shard_of(path: &Path) -> Option<ShardOf> {
     let name = path.file_name()?.to_str()?;
     let (index, count) = name
         .strip_prefix("part-")?
-        .strip_suffix(".json")?
+        .strip_suffix(".bin")?
         .split_once("-of-")?;
     let (index, count) = (index.parse().ok()?, count.parse().ok()?);
     (index < count).then_some(ShardOf { index, count })
@@ -142,36 +52,49 @@ fn again(study: &Path, slug: &str, shard: ShardOf) -> String {
     )
 }
 
+/// The command that runs further steps of a dictionary, which may be shared out.
+pub(super) fn command(options: &AnalyseOptions, steps: &[Step]) -> String {
+    let steps: Vec<&str> = steps.iter().map(|step| step.as_str()).collect();
+    format!(
+        "stereoscope analyse {} --dictionary {} --steps {}",
+        options.study.display(),
+        options.dictionary,
+        steps.join(",")
+    )
+}
+
 /// Gathers this run's share and writes it to its partial file, unless an earlier run finished the same.
 pub(super) fn write(
     context: &Context<'_>,
     shard: ShardOf,
     steps: &BTreeSet<Step>,
-    skipped: Vec<String>,
+    mut skipped: Vec<String>,
 ) -> Result<AnalyseSummary> {
     let (study, slug) = (&context.options.study, &context.options.dictionary);
     let folder = folder(study, slug);
     let path = path(&folder, shard);
     let identity = Identity::of(context, steps);
-    let finished = read_json::<Part>(&path, "").is_ok_and(|part| part.identity == identity);
+    let finished = read_state::<Part>(&path, "").is_ok_and(|part| part.identity == identity);
     if finished {
         context
             .progress
             .say(&format!("{} is there already", path.display()));
     } else {
-        let sums = scan(context, steps)?.ok_or_else(|| {
-            Error::Mismatch(
-                "none of these steps reads activations, so there is nothing to share out; run without --shard".into(),
-            )
-        })?;
+        if !steps.iter().any(|step| step.is_shared()) {
+            return Err(Error::Mismatch(
+                "none of these steps reads activations or runs dialogues, so there is nothing to share out; run without --shard".into(),
+            ));
+        }
+        let findings = Findings::measure(context, steps, &mut skipped)?;
         fs::create_dir_all(&folder).map_err(Error::io("make", &folder))?;
         let part = Part {
             identity,
             shard,
-            sums,
+            findings,
         };
-        write_whole(&path, |out| Ok(serde_json::to_writer(out, &part)?))?;
+        write_state(&path, &part)?;
     }
+    checkpoint::clear(context, steps)?;
     let rows = weights::rows(&context.crosscoder, &context.manifest.classes);
     let count = |class| rows.iter().filter(|row| row.class == class).count() as u64;
     let classes = api::Class::ALL.iter().map(|&class| (class, count(class)));
@@ -205,9 +128,9 @@ pub fn merge_analyses(
     for dictionary in &manifest.dictionaries {
         let files = files(&folder(study, &dictionary.slug))?;
         if let Some(last) = files.last() {
-            let (identity, sums) = together(study, &dictionary.slug, &files, last.0)?;
+            let (identity, findings) = together(study, &dictionary.slug, &files, last.0)?;
             let options = identity.options(study, &dictionary.slug, device);
-            summaries.push(finish(&options, &identity, sums, progress)?);
+            summaries.push(finish(&options, &identity, findings, progress)?);
             for (_, path) in &files {
                 fs::remove_file(path).map_err(Error::io("delete", path))?;
             }
@@ -234,13 +157,13 @@ fn files(folder: &Path) -> Result<Vec<(ShardOf, PathBuf)>> {
     Ok(files)
 }
 
-/// All parts' sums, in the order of shards whatever the order of writing. `last` is a shard of the array.
+/// All parts' findings, in the order of shards whatever the order of writing. `last` is a shard of the array.
 fn together(
     study: &Path,
     slug: &str,
     files: &[(ShardOf, PathBuf)],
     last: ShardOf,
-) -> Result<(Identity, Sums)> {
+) -> Result<(Identity, Findings)> {
     let count = last.count;
     if let Some((_, path)) = files.iter().find(|(shard, _)| shard.count != count) {
         return Err(Error::file(
@@ -262,10 +185,10 @@ fn together(
             missing.join(", ")
         )));
     }
-    let mut all: Option<(Identity, Sums)> = None;
+    let mut all: Option<(Identity, Findings)> = None;
     for (shard, path) in files {
         let remedy = format!("delete it and run {} again", again(study, slug, *shard));
-        let part: Part = read_json(path, &remedy)?;
+        let part: Part = read_state(path, &remedy)?;
         if part.shard != *shard {
             return Err(Error::file(
                 path,
@@ -273,7 +196,7 @@ fn together(
             ));
         }
         match &mut all {
-            None => all = Some((part.identity, part.sums)),
+            None => all = Some((part.identity, part.findings)),
             Some((identity, _)) if *identity != part.identity => {
                 return Err(Error::file(
                     path,
@@ -283,7 +206,7 @@ fn together(
                     ),
                 ));
             }
-            Some((_, sums)) => sums.merge(&part.sums)?,
+            Some((_, findings)) => findings.merge(part.findings)?,
         }
     }
     all.ok_or_else(|| Error::Mismatch(format!("dictionary {slug} has no partial analyses")))
@@ -292,7 +215,7 @@ fn together(
 fn finish(
     options: &AnalyseOptions,
     identity: &Identity,
-    sums: Sums,
+    findings: Findings,
     progress: &dyn Progress,
 ) -> Result<AnalyseSummary> {
     let mut skipped = Vec::new();
@@ -311,12 +234,10 @@ fn finish(
     for sentence in &skipped {
         progress.say(sentence);
     }
-    let examples = format!(
-        "stereoscope analyse {} --dictionary {} --steps examples,correlated",
-        options.study.display(),
-        options.dictionary
-    );
-    let mut summary = write::write(&context, &steps, Some(sums), skipped)?;
-    summary.next.insert(0, examples);
+    let mut summary = write::write(&context, &steps, findings, skipped)?;
+    if Step::FILL_ROWS.iter().any(|step| steps.contains(step)) && context.pair.is_some() {
+        let later = command(options, &Step::AFTER_MERGE);
+        summary.next.insert(0, later);
+    }
     Ok(summary)
 }

@@ -1,10 +1,15 @@
 //! Reads the collected sequences one after the other, each with its codes.
 
+use std::collections::BTreeSet;
+
 use candle_core::Tensor;
 use crosscoder::Codes;
 use diffing::Speaker;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::{Context, chunk_tokens};
+use super::checkpoint::{Checkpoint, Pass};
+use super::{Context, Step, chunk_tokens};
 use crate::Result;
 use crate::shard::{Role, Sequence};
 
@@ -38,11 +43,15 @@ impl Reading<'_> {
     }
 }
 
-/// Shows every sequence of this run's shards, in order. `name` is what the progress says.
-pub(super) fn each(
+/// Shows every sequence of this run's shards, in order, to what gathers in `state`; of those that an ended run has seen, the checkpoint
+/// has what it gathered. `more` is what determines the pass beside the options.
+pub(super) fn each<S: Serialize + DeserializeOwned>(
     context: &Context<'_>,
-    name: &'static str,
-    mut visit: impl FnMut(&Reading<'_>) -> Result<()>,
+    steps: &BTreeSet<Step>,
+    pass: Pass,
+    more: &impl Serialize,
+    state: &mut S,
+    mut visit: impl FnMut(&mut S, &Reading<'_>) -> Result<()>,
 ) -> Result<()> {
     let Some(collection) = &context.collection else {
         return Ok(());
@@ -52,35 +61,50 @@ pub(super) fn each(
     let most = chunk_tokens(crosscoder.dict_size());
     let shards = context.shards();
     let total = shards.iter().map(|(entry, _)| entry.tokens).sum();
-    context.progress.start(name, "tokens", total);
+    let mut checkpoint = Checkpoint::of(context, steps, pass, more);
+    let mut before = 0;
+    if let Some(found) = checkpoint.load() {
+        (before, *state) = found;
+    }
+    context.progress.start(pass.as_str(), "tokens", total);
     let mut done = 0;
     for (entry, mut number) in shards {
+        if done + entry.tokens <= before {
+            done += entry.tokens;
+            continue;
+        }
         let shard = collection.load(entry)?;
         let sequences = shard.sequences(width);
         let mut left = sequences.as_slice();
         while !left.is_empty() {
             let (now, later) = left.split_at(fitting(left, most));
             left = later;
+            let count: usize = now.iter().map(|sequence| sequence.tokens.len()).sum();
+            done += count as u64;
+            if done <= before {
+                number += now.len() as u64;
+                continue;
+            }
             let together: Vec<f32> = now
                 .iter()
                 .flat_map(|sequence| sequence.activations)
                 .copied()
                 .collect();
-            let count = together.len() / (2 * width).max(1);
             let x = Tensor::from_vec(together, (count, 2, width), &context.device)?;
             let codes = crosscoder.codes(&x)?;
             let mut first = 0;
             for sequence in now {
-                visit(&Reading {
+                let reading = Reading {
                     number,
                     sequence,
                     codes: &codes,
                     first,
-                })?;
+                };
+                visit(state, &reading)?;
                 number += 1;
                 first += sequence.tokens.len();
             }
-            done += count as u64;
+            checkpoint.offer(done, state)?;
             context.progress.advance(done);
         }
     }

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use store::{HistogramRecord, PartRecord, ShareRecord};
 
+use super::checkpoint::{Checkpoint, Pass};
 use super::{Context, Step, reading, scaling};
 use crate::{Error, Result};
 
@@ -96,15 +97,22 @@ pub(super) fn scan(context: &Context<'_>, steps: &BTreeSet<Step>) -> Result<Opti
         return Ok(None);
     }
     let plan = Plan::of(context, steps)?;
-    let mut parts = vec![plan.sums(); PARTS];
+    let mut checkpoint = Checkpoint::of(context, steps, Pass::Scan, &plan.least);
+    let (before, mut parts) = checkpoint
+        .load()
+        .unwrap_or_else(|| (0, vec![plan.sums(); PARTS]));
     let crosscoder = &context.crosscoder;
     let row = 2 * crosscoder.activation_dim();
     let tokens = chunk_tokens(crosscoder.dict_size());
     let shards = context.shards();
     let total = shards.iter().map(|(entry, _)| entry.tokens).sum();
-    context.progress.start("scan", "tokens", total);
+    context.progress.start(Pass::Scan.as_str(), "tokens", total);
     let mut done = 0;
     for (entry, _) in shards {
+        if done + entry.tokens <= before {
+            done += entry.tokens;
+            continue;
+        }
         let shard = collection.load(entry)?;
         let tokens_of = shard.kinds.iter().zip(&shard.roles);
         let places: Vec<Place> = tokens_of
@@ -116,9 +124,13 @@ pub(super) fn scan(context: &Context<'_>, steps: &BTreeSet<Step>) -> Result<Opti
             .collect();
         let chunks = shard.activations.chunks(tokens * row);
         for (activations, places) in chunks.zip(places.chunks(tokens)) {
+            done += places.len() as u64;
+            if done <= before {
+                continue;
+            }
             let chunk = plan.encode(&context.device, activations, places)?;
             plan.gather(&chunk, &mut parts)?;
-            done += places.len() as u64;
+            checkpoint.offer(done, &parts)?;
             context.progress.advance(done);
         }
     }

@@ -6,10 +6,10 @@ use std::path::Path;
 use api::TrainingSummary;
 use store::{Store, Writer};
 
-use super::scan::Sums;
+use super::findings::{Findings, Known};
 use super::{
-    AnalyseSummary, Context, ScaledLatents, Step, causal, correlated, examples, lens, neighbours,
-    scaling, scan, weights,
+    AnalyseSummary, Context, ScaledLatents, Step, correlated, examples, lens, neighbours, parts,
+    scaling, scan,
 };
 use crate::Result;
 use crate::files::read_json;
@@ -19,36 +19,19 @@ use crate::train::{SUMMARY, curves};
 pub(super) fn write(
     context: &Context<'_>,
     steps: &BTreeSet<Step>,
-    sums: Option<Sums>,
-    mut skipped: Vec<String>,
+    findings: Findings,
+    skipped: Vec<String>,
 ) -> Result<AnalyseSummary> {
     let options = context.options;
     let database = context.database();
-    let mut rows = weights::rows(&context.crosscoder, &context.manifest.classes);
     let earlier = context.earlier.as_ref();
-    if let Some(earlier) = earlier {
-        weights::carry_over(&mut rows, &earlier.rows);
-    }
-    let sums = sums.unwrap_or_default();
-    let found = match &sums.scaling {
-        Some(sums) => Some(scaling::fill(context, &mut rows, sums)?),
-        None => None,
-    };
-    if let Some(statistics) = &sums.statistics {
-        scan::fill_statistics(&mut rows, statistics);
-    }
-    if earlier.is_none_or(|earlier| earlier.scaling.is_none()) {
-        let scaled: BTreeSet<u32> = found.iter().flatten().map(|(id, _)| *id).collect();
-        for row in rows.iter_mut().filter(|row| !scaled.contains(&row.id)) {
-            row.verdict = None;
-        }
-    }
-
-    let effects = if steps.contains(&Step::Effects) {
-        causal::run(context, &rows, &mut skipped)?
-    } else {
-        None
-    };
+    let sums = findings.sums.unwrap_or_default();
+    let Known { rows, fits, scaled } = Known::of(context, Some(&sums))?;
+    let effects = findings
+        .effects
+        .map(|measured| measured.summary(&rows, &options.effects))
+        .transpose()?;
+    let mut next = Vec::new();
 
     let writer = match earlier {
         Some(_) => Writer::amend(&database, &options.dictionary)?,
@@ -76,13 +59,13 @@ pub(super) fn write(
         writer.set_histograms(scan::histograms(statistics))?;
         writer.set_shares(&scan::parts(context, statistics), scan::shares(statistics))?;
     }
-    if let Some(fits) = found {
+    if let Some(fits) = fits {
         if options.scaled == ScaledLatents::All {
             writer.set_scaling_fits(fits)?;
         } else {
             writer.amend_scaling_fits(&fits)?;
         }
-        writer.set_scaling_tokens(sums.tokens)?;
+        writer.set_scaling(sums.tokens, &scaled)?;
         let jump = options.jump_threshold.unwrap_or(0.0);
         writer.set_meta("scaling_jump_threshold", &jump.to_string())?;
     }
@@ -97,11 +80,16 @@ pub(super) fn write(
     if steps.contains(&Step::LogitLens) {
         writer.set_lenses(lens::lenses(context, &mut tokens)?)?;
     }
-    if let Some(mut gathered) = examples::gather(context, steps, &rows)? {
-        if let Some(sample) = gathered.sample.take() {
-            writer.set_correlated(correlated::partners(context, sample)?)?;
+    if let Some(gathered) = findings.gathered {
+        if let Some(correlated) = gathered.correlated {
+            match correlated.partners(context)? {
+                Some(partners) => writer.set_correlated(partners)?,
+                None => next.push(parts::command(options, &[Step::Correlated])),
+            }
         }
-        examples::write(context, gathered, &writer, &mut tokens)?;
+        if let Some(chosen) = gathered.chosen {
+            examples::write(context, chosen, &writer, &mut tokens)?;
+        }
     }
     if let Some(found) = &effects {
         writer.set_effects(&found.effects)?;
@@ -115,7 +103,11 @@ pub(super) fn write(
         writer.set_tokens(tokens.into_iter().map(text))?;
     }
     writer.finish()?;
+    if steps.contains(&Step::Correlated) && next.is_empty() {
+        correlated::forget_pairs(context)?;
+    }
 
+    next.push(format!("stereoscope serve {}", options.study.display()));
     let facts =
         Store::open(&database, &context.manifest.classes)?.dictionary(&options.dictionary)?;
     Ok(AnalyseSummary {
@@ -126,7 +118,7 @@ pub(super) fn write(
         counts: facts.counts,
         effects,
         skipped,
-        next: vec![format!("stereoscope serve {}", options.study.display())],
+        next,
     })
 }
 

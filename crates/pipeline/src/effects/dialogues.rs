@@ -11,6 +11,7 @@ use super::scopes::{Scored, scored};
 use crate::batches::is_held_out;
 use crate::collection::Collection;
 use crate::corpus::{Content, Documents, Source};
+use crate::files::fingerprint;
 use crate::train::VALIDATION;
 use crate::{Error, Result};
 
@@ -154,6 +155,12 @@ impl Dialogues {
             source: format!("{} dialogues of {}", all.len(), corpus.name()),
             all,
         })
+    }
+
+    /// Tells these dialogues from others.
+    pub(crate) fn hash(&self) -> String {
+        let ids: Vec<&[u32]> = self.all.iter().map(|d| d.ids.as_slice()).collect();
+        fingerprint(&(&self.source, ids))
     }
 
     /// Whether there is none.

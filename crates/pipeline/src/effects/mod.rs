@@ -9,8 +9,9 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use api::{CausalEffects, CausalSetup, LatentRow};
 use crosscoder::Crosscoder;
@@ -22,13 +23,14 @@ use serde::{Deserialize, Serialize};
 pub(crate) use dialogues::Dialogues;
 pub use table::EffectsSummary;
 
-use crate::{Error, Progress, Result};
+use crate::analyse::Checkpoint;
+use crate::{Error, Progress, Result, ShardOf};
 use dialogues::Dialogue;
 use forced::Pair;
 use setups::Plan;
 
 /// What the step `effects` needs beside a study.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EffectOptions {
     /// JSON lines with the conversations to run; by default those of the collection.
     pub dialogues: Option<PathBuf>,
@@ -64,6 +66,8 @@ pub(crate) struct Inputs<'a> {
     /// The dictionary's latents with what earlier steps found.
     pub(crate) rows: &'a [LatentRow],
     pub(crate) dialogues: &'a Dialogues,
+    /// Which of the dialogues, by their number.
+    pub(crate) share: ShardOf,
 }
 
 /// Sums over some of the dialogues; parts of one plan can be merged.
@@ -88,67 +92,121 @@ impl Part {
     }
 }
 
-/// Runs every intervention on every dialogue.
+/// What was measured over a share of the dialogues; mergeable.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MeasuredEffects {
+    /// Hash of all dialogues, other workers' ones too.
+    dialogues: String,
+    /// Where they are from, in words.
+    source: String,
+    part: Part,
+}
+
+impl MeasuredEffects {
+    /// Adds another share.
+    ///
+    /// # Errors
+    /// Shares of other dialogues.
+    pub(crate) fn merge(&mut self, other: &Self) -> Result<()> {
+        if self.dialogues != other.dialogues {
+            return Err(Error::Mismatch(format!(
+                "the effects were measured on different dialogues ({}; {}); run all shards with the same --dialogues",
+                self.source, other.source
+            )));
+        }
+        self.part.merge(&other.part)
+    }
+
+    /// The effects of every intervention. `rows` are those with which they were measured.
+    ///
+    /// # Errors
+    /// None for what this program measured.
+    pub(crate) fn summary(
+        &self,
+        rows: &[LatentRow],
+        options: &EffectOptions,
+    ) -> Result<EffectsSummary> {
+        let plan = Plan::new(rows, options);
+        let setups = plan
+            .setups
+            .iter()
+            .map(|setup| {
+                let mut sums = EffectSums::default();
+                for &lane in &setup.lanes {
+                    if let Some(more) = self.part.lanes.get(lane) {
+                        sums.merge(more)?;
+                    }
+                }
+                Ok(CausalSetup {
+                    name: setup.name.clone(),
+                    description: setup.description.clone(),
+                    latents: setup.latents,
+                    sets: setup.lanes.len() as u64,
+                    measures: sums.measures(),
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok(EffectsSummary {
+            effects: CausalEffects {
+                dialogues: self.part.dialogues,
+                source: self.source.clone(),
+                candidates: plan.candidates as u64,
+                setups,
+            },
+            left_out: plan.left_out,
+        })
+    }
+}
+
+/// Runs every intervention on this worker's share of the dialogues. They run side by side on the host, and are summed in their order, so
+/// that neither the number of threads nor an ended run that is gone on with changes a bit.
 ///
 /// # Errors
 /// A model that fails, or predictions that are not finite.
-pub(crate) fn effects(
+pub(crate) fn measure(
     inputs: &Inputs<'_>,
     options: &EffectOptions,
+    checkpoint: Checkpoint<'_>,
     progress: &dyn Progress,
-) -> Result<EffectsSummary> {
+) -> Result<MeasuredEffects> {
     let plan = Plan::new(inputs.rows, options);
-    let part = gather(inputs, &plan, progress)?;
-    let setups = plan
-        .setups
-        .iter()
-        .map(|setup| {
-            let mut sums = EffectSums::default();
-            for &lane in &setup.lanes {
-                if let Some(more) = part.lanes.get(lane) {
-                    sums.merge(more)?;
-                }
-            }
-            Ok(CausalSetup {
-                name: setup.name.clone(),
-                description: setup.description.clone(),
-                latents: setup.latents,
-                sets: setup.lanes.len() as u64,
-                measures: sums.measures(),
-            })
-        })
-        .collect::<Result<_>>()?;
-    Ok(EffectsSummary {
-        effects: CausalEffects {
-            dialogues: part.dialogues,
-            source: inputs.dialogues.source.clone(),
-            candidates: plan.candidates as u64,
-            setups,
-        },
-        left_out: plan.left_out,
-    })
-}
-
-/// Every lane over every dialogue. Dialogues run side by side on the host, and are summed in their order, so that the number of threads
-/// changes no bit.
-fn gather(inputs: &Inputs<'_>, plan: &Plan, progress: &dyn Progress) -> Result<Part> {
-    let dialogues = &inputs.dialogues.all;
-    progress.start("effects", "dialogues", dialogues.len() as u64);
-    let done = AtomicU64::new(0);
-    let one = |dialogue: &Dialogue| {
-        let part = run(inputs, plan, dialogue)?;
-        progress.advance(done.fetch_add(1, Ordering::Relaxed) + 1);
-        Ok(part)
+    let dialogues = inputs.dialogues.all.iter().enumerate();
+    let mine: Vec<(usize, &Dialogue)> = dialogues
+        .filter(|(number, _)| inputs.share.has(*number))
+        .collect();
+    progress.start("effects", "dialogues", mine.len() as u64);
+    let found: BTreeMap<usize, Part> = checkpoint
+        .load()
+        .map(|(_, parts)| parts)
+        .unwrap_or_default();
+    let left: Vec<(usize, &Dialogue)> = mine
+        .into_iter()
+        .filter(|(number, _)| !found.contains_key(number))
+        .collect();
+    let done = Mutex::new((checkpoint, found));
+    let one = |&(number, dialogue): &(usize, &Dialogue)| -> Result<()> {
+        let part = run(inputs, &plan, dialogue)?;
+        let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+        let (checkpoint, parts) = &mut *done;
+        parts.insert(number, part);
+        checkpoint.offer(parts.len() as u64, parts)?;
+        progress.advance(parts.len() as u64);
+        Ok(())
     };
-    let parts: Vec<Part> = if inputs.models[0].device().is_cpu() {
-        dialogues.par_iter().map(one).collect::<Result<_>>()?
+    if inputs.models[0].device().is_cpu() {
+        left.par_iter().try_for_each(one)?;
     } else {
-        dialogues.iter().map(one).collect::<Result<_>>()?
-    };
+        left.iter().try_for_each(one)?;
+    }
     progress.finish();
-    let mut all = Part::default();
-    parts.iter().try_for_each(|part| all.merge(part))?;
-    Ok(all)
+    let (_, parts) = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut part = Part::default();
+    parts.values().try_for_each(|more| part.merge(more))?;
+    Ok(MeasuredEffects {
+        dialogues: inputs.dialogues.hash(),
+        source: inputs.dialogues.source.clone(),
+        part,
+    })
 }
 
 /// Every lane over one dialogue.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use api::{CausalMetric, CausalScope, Class, LatentRow};
 use candle_core::{DType, Device};
@@ -408,24 +409,27 @@ fn parts_merge_into_one_run() {
     );
     let (rows, crosscoder) = (rows(40), load("batchtopk"));
     let plan = plan(&rows);
-    let gathered = |dialogues: &Dialogues| {
+    let gathered = |share: ShardOf| {
         let inputs = Inputs {
             models: models(),
             layer: LAYER,
             crosscoder: &crosscoder,
             rows: &rows,
-            dialogues,
+            dialogues: &all,
+            share,
         };
-        gather(&inputs, &plan, &Silent).unwrap()
+        let checkpoint = folder.path().join("checkpoint");
+        let checkpoint =
+            crate::analyse::Checkpoint::at(checkpoint, String::new(), Duration::MAX, &Silent);
+        let measured = super::measure(&inputs, &EffectOptions::default(), checkpoint, &Silent);
+        measured.unwrap().part
     };
-    let whole = gathered(&all);
+    let whole = gathered(ShardOf::ALL);
     let mut merged = Part::default();
-    for dialogues in [&all.all[3..], &all.all[..3]] {
-        let part = Dialogues {
-            all: dialogues.to_vec(),
-            source: String::new(),
-        };
-        let json = serde_json::to_string(&gathered(&part)).unwrap();
+    // The last has nothing to do.
+    for index in [1, 0, 2, 4, 3, 5] {
+        let part = gathered(ShardOf::new(index, 6).unwrap());
+        let json = serde_json::to_string(&part).unwrap();
         merged.merge(&serde_json::from_str(&json).unwrap()).unwrap();
     }
     assert_eq!(whole.dialogues, merged.dialogues);
@@ -435,7 +439,7 @@ fn parts_merge_into_one_run() {
             assert!((one.mean - other.mean).abs() <= 1e-12 * one.mean.abs().max(1.0));
         }
     }
-    assert_eq!(whole, gathered(&all), "the same again, bit for bit");
+    assert_eq!(whole, gathered(ShardOf::ALL), "the same again, bit for bit");
     let none = &whole.lanes[setup(&plan, "none").lanes[0]];
     let count = |scope| {
         let measures = none.measures();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use crosscoder::Crosscoder;
-use pipeline::{CollectOptions, DeviceChoice, InitOptions, ModelRef, Silent, collect, init};
+use pipeline::{CollectOptions, DeviceChoice, InitOptions, ModelRef, Silent, Store, collect, init};
 use safetensors::{Dtype, SafeTensors};
 
 pub(crate) const LAYER: usize = 2;
@@ -88,6 +88,23 @@ pub(crate) fn collected() -> Study {
     let study = study();
     collect(&collect_options(&study), &Silent).unwrap();
     study
+}
+
+/// Everything that a study says of the dictionary `batchtopk`, as text in which every bit of every number counts.
+pub(crate) fn everything(store: &Store) -> Vec<String> {
+    let slug = "batchtopk";
+    let mut all = vec![
+        format!("{:?}", store.effects(slug).unwrap()),
+        format!("{:?}", store.scaling(slug).unwrap()),
+    ];
+    for row in store.rows(slug).unwrap() {
+        all.push(format!("{:?}", store.latent(slug, row.id).unwrap()));
+        let examples = store.examples(slug, row.id, None, None, Some(200));
+        all.push(format!("{:?}", examples.unwrap()));
+        let template = store.template_latent(slug, row.id);
+        all.push(format!("{:?}", template.unwrap()));
+    }
+    all
 }
 
 /// Shard files in order.

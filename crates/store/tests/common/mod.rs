@@ -184,7 +184,7 @@ pub(crate) fn lens(sign: f64) -> LogitLens {
 /// Writes everything but what a test adds itself.
 pub(crate) fn fill(writer: &Writer, rows: &[LatentRow]) {
     writer.set_latents(rows).unwrap();
-    writer.set_scaling_tokens(1000).unwrap();
+    writer.set_scaling(1000, &store::Scaled::All).unwrap();
     writer
         .set_histograms([HistogramRecord {
             latent: 1,
