@@ -39,14 +39,10 @@ fn the_nano_study_tells_what_its_latents_mean_and_do() {
         .iter()
         .find(|row| row["concept"] == "refusal: harm" && row["against"] == "near misses")
         .expect("harm against its near misses");
-    // So small a pair may hold the concept in a latent a little below the cut.
-    let best = &harm["any_class"];
+    let best = &harm["above_cut"];
     assert!(best["auroc"].as_f64().expect("a score") >= 0.85, "{harm}");
-    let above = &harm["above_cut"]["delta_norm"];
-    assert!(
-        above.as_f64().expect("a norm") >= truth["cut"].as_f64().expect("a cut"),
-        "{harm}"
-    );
+    let norm = best["delta_norm"].as_f64().expect("a norm");
+    assert!(norm >= truth["cut"].as_f64().expect("a cut"), "{harm}");
     assert!(best["recall"].as_f64().expect("a share") >= 0.5, "{harm}");
 
     let tests = array(&truth, "steering");
