@@ -144,6 +144,15 @@ impl Column {
     }
 }
 
+/// Columns in turn, then ids.
+fn in_order(order: &[(&Column, bool)], a: &LatentRow, b: &LatentRow) -> Ordering {
+    order
+        .iter()
+        .map(|(column, falling)| column.compare(a, b, *falling))
+        .find(|ordering| ordering.is_ne())
+        .unwrap_or_else(|| a.id.cmp(&b.id))
+}
+
 /// Missing values come last in both directions.
 fn nulls_last<T>(
     a: Option<T>,
@@ -216,17 +225,9 @@ impl Table {
     ) -> Result<LatentsPage> {
         let limit = query.page_size()?;
         let order = query.order()?;
-        let filter = Filter::new(query, firing)?;
-        let compare = |a: &&LatentRow, b: &&LatentRow| {
-            order
-                .iter()
-                .map(|(column, falling)| column.compare(a, b, *falling))
-                .find(|ordering| ordering.is_ne())
-                .unwrap_or_else(|| a.id.cmp(&b.id))
-        };
+        let compare = |a: &&LatentRow, b: &&LatentRow| in_order(&order, a, b);
         let spec = query.sort.as_deref().unwrap_or_default();
-        let mut matching: Vec<&LatentRow> =
-            self.rows.iter().filter(|row| filter.keeps(row)).collect();
+        let mut matching = self.matching(query, firing)?;
         let total = matching.len() as u64;
         if let Some(cursor) = &query.cursor {
             let last = cursor::decode(cursor, spec)?;
@@ -254,15 +255,36 @@ impl Table {
         })
     }
 
-    /// One vector per name, in the order of ids; NaN where unknown; class and verdict as their place in the list of names.
-    pub(crate) fn columns(&self, names: &[&str]) -> Result<Vec<Vec<f32>>> {
+    /// The rows that match, in the order of ids.
+    pub(crate) fn matching(
+        &self,
+        query: &LatentQuery,
+        firing: &HashSet<u32>,
+    ) -> Result<Vec<&LatentRow>> {
+        let filter = Filter::new(query, firing)?;
+        Ok(self.rows.iter().filter(|row| filter.keeps(row)).collect())
+    }
+
+    /// Every row that matches, in the query's order.
+    pub(crate) fn selection(
+        &self,
+        query: &LatentQuery,
+        firing: &HashSet<u32>,
+    ) -> Result<Vec<&LatentRow>> {
+        let order = query.order()?;
+        let mut matching = self.matching(query, firing)?;
+        matching.sort_by(|a, b| in_order(&order, a, b));
+        Ok(matching)
+    }
+
+    /// One vector per name over the given rows; NaN where unknown; class and verdict as their place in the list of names.
+    pub(crate) fn columns(rows: &[&LatentRow], names: &[&str]) -> Result<Vec<Vec<f32>>> {
         names
             .iter()
             .map(|name| {
                 let column = Column::named(name)?;
                 match column.kind {
-                    Kind::Number(get) | Kind::Code(get) => Ok(self
-                        .rows
+                    Kind::Number(get) | Kind::Code(get) => Ok(rows
                         .iter()
                         .map(|row| get(row).map_or(f32::NAN, |value| value as f32))
                         .collect()),

@@ -240,7 +240,10 @@ fn a_page_has_a_hundred_rows_unless_told_otherwise() {
 fn columns_are_numbers_in_the_order_of_ids() {
     let study = study();
     let names = ["nu_epsilon", "class", "verdict", "dead", "id"];
-    let columns = study.store.columns("btk", &names).unwrap();
+    let columns = study
+        .store
+        .columns("btk", &names, &LatentQuery::default())
+        .unwrap();
     for (index, row) in study.rows.iter().enumerate() {
         let expected = [
             row.nu_epsilon.map(|x| x as f32),
@@ -263,7 +266,10 @@ fn columns_are_numbers_in_the_order_of_ids() {
         }
     }
     for bad in ["label", "nu_epsilonn", ""] {
-        let error = study.store.columns("btk", &["id", bad]).unwrap_err();
+        let error = study
+            .store
+            .columns("btk", &["id", bad], &LatentQuery::default())
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{bad}");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     display::{decimal::shortest, numbers::count},
-    state::triage::{RANGES, TriageState},
+    state::{plane::column_name, triage::TriageState},
 };
 
 /// The filters in words, or `None` when every latent is shown.
@@ -28,8 +28,7 @@ pub(crate) fn reason(state: &TriageState) -> Option<String> {
         parts.push(format!("“{}” in id, label or example text", state.q));
     }
     for range in &state.ranges {
-        let named = RANGES.iter().find(|(column, _)| *column == range.column);
-        let name = named.map_or(range.column, |(_, name)| *name);
+        let name = column_name(range.column);
         parts.push(match (range.min, range.max) {
             (Some(min), Some(max)) => {
                 format!("{name} from {} to {}", shortest(min), shortest(max))

@@ -1,23 +1,17 @@
-//! State of the latent table: filters, order, page.
+//! State of the latents' page: filters, order, page of the table, plane.
 
 use std::fmt;
 
 use api::{Class, Verdict};
 
-use super::{UrlState, query::Query};
+use super::{
+    UrlState,
+    plane::{COLUMNS, PlaneState},
+    query::Query,
+};
 
 /// Rows of one page of the table.
 pub(crate) const PAGE: u64 = 100;
-
-/// Columns with number fields in the filter panel, and what they are called.
-pub(crate) const RANGES: &[(&str, &str)] = &[
-    ("delta_norm", "Δ_norm"),
-    ("nu_epsilon", "ν^ε"),
-    ("nu_r", "ν^r"),
-    ("frequency", "frequency"),
-    ("max_activation", "largest v"),
-    ("template_share", "template share"),
-];
 
 /// A column of the order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +29,7 @@ impl fmt::Display for SortKey {
     }
 }
 
-/// Bounds on a column of [`RANGES`], both inclusive.
+/// Bounds on a column of [`COLUMNS`], both inclusive.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Range {
     /// The column.
@@ -57,7 +51,7 @@ pub(crate) struct TriageState {
     pub(crate) dead: Option<bool>,
     /// Text looked for in labels.
     pub(crate) q: String,
-    /// Bounds, in the order of [`RANGES`], none empty.
+    /// Bounds, in the order of [`COLUMNS`], none empty.
     pub(crate) ranges: Vec<Range>,
     /// Order, most important first; none: by id.
     pub(crate) sort: Vec<SortKey>,
@@ -65,6 +59,8 @@ pub(crate) struct TriageState {
     pub(crate) cursor: Option<String>,
     /// Number of the page, from 1, to say which rows are shown.
     pub(crate) page: u64,
+    /// What the plane above the table shows.
+    pub(crate) plane: PlaneState,
 }
 
 impl TriageState {
@@ -76,6 +72,11 @@ impl TriageState {
         query.to_string()
     }
 
+    /// Filters and order as the server knows them.
+    pub(crate) fn selection(&self) -> String {
+        self.filter().to_string()
+    }
+
     /// Whether every latent is shown.
     pub(crate) fn is_unfiltered(&self) -> bool {
         self.classes.is_empty()
@@ -85,10 +86,11 @@ impl TriageState {
             && self.ranges.is_empty()
     }
 
-    /// The same order with no filter, from the first row.
+    /// The same order and plane with no filter, from the first row.
     pub(crate) fn cleared(&self) -> Self {
         Self {
             sort: self.sort.clone(),
+            plane: self.plane.clone(),
             ..Self::default()
         }
     }
@@ -116,10 +118,10 @@ impl TriageState {
         found.map_or((None, None), |r| (r.min, r.max))
     }
 
-    /// Sets the bounds of a column of [`RANGES`].
+    /// Sets the bounds of a column of [`COLUMNS`].
     pub(crate) fn set_range(&mut self, column: &str, min: Option<f64>, max: Option<f64>) {
         let mut bounds: Vec<Range> = Vec::new();
-        for &(name, _) in RANGES {
+        for &(name, _) in COLUMNS {
             let (min, max) = if name == column {
                 (min, max)
             } else {
@@ -183,9 +185,10 @@ impl UrlState for TriageState {
             q: query.get("q").unwrap_or("").to_owned(),
             cursor: query.get("cursor").map(str::to_owned),
             page: query.number("page").unwrap_or(0),
+            plane: PlaneState::read(&query),
             ..Self::default()
         };
-        for &(column, _) in RANGES {
+        for &(column, _) in COLUMNS {
             let bound = |side: &str| query.decimal(&format!("{side}_{column}"));
             state.set_range(column, bound("min"), bound("max"));
             if state.range(column) == (None, None) {
@@ -208,6 +211,7 @@ impl UrlState for TriageState {
         let mut query = self.filter();
         query.push_some("cursor", self.cursor.as_deref());
         query.push_some("page", Some(self.page).filter(|p| *p > 1));
+        self.plane.push(&mut query);
         query.to_string()
     }
 }
@@ -262,6 +266,10 @@ mod tests {
             ],
             cursor: Some("eyJpZCI6MTAwfQ==".into()),
             page: 3,
+            plane: PlaneState {
+                by_verdict: true,
+                ..PlaneState::default()
+            },
         }
     }
 

@@ -1,7 +1,12 @@
 //! The latents of one dictionary: filters, order, table.
 
+mod export;
 mod filters;
+mod held;
 mod pager;
+mod plane;
+mod pointer;
+mod spread;
 mod table;
 
 use api::LatentsPage;
@@ -31,6 +36,8 @@ struct Triage {
     slug: Memo<String>,
     state: Memo<TriageState>,
     change: Callback<TriageState>,
+    /// The same without a step in the browser's history.
+    keep: Callback<TriageState>,
     page: Load<LatentsPage>,
 }
 
@@ -48,16 +55,19 @@ impl Triage {
 pub(crate) fn Latents() -> impl IntoView {
     let slug = use_dictionary();
     let (state, set) = use_url_state::<TriageState>();
-    let page = use_load::<LatentsPage>(move || {
-        Some(Request::latents(&slug.get(), &state.get().request()))
-    });
+    // What the plane shows is none of the table's business.
+    let asked = memo(move || state.read().request());
+    let page = use_load::<LatentsPage>(move || Some(Request::latents(&slug.get(), &asked.get())));
     let change = Callback::new(move |next| set(next, History::Push));
+    let keep = Callback::new(move |next| set(next, History::Replace));
     let triage = Triage {
         slug,
         state,
         change,
+        keep,
         page,
     };
+    let plane = plane::Plane::new(triage);
     use_title(Signal::derive(move || format!("Latents of {}", slug.get())));
 
     let top = live(move || {
@@ -76,12 +86,15 @@ pub(crate) fn Latents() -> impl IntoView {
         <div class="stack">
             <div class="title">
                 <div><h1>"Latents"</h1>{count_line(triage)}</div>
-                <div class="actions">{other_dictionary(triage)}{share()}</div>
+                <div class="actions">{other_dictionary(triage)}{export::menu(triage)}{share()}</div>
             </div>
             <div class="slot">{top}</div>
             <div class="cols triage">
-                <section class="card flush table-card" aria-label="Table" class:busy=page.state.busy>{body}</section>
-                <aside class="stack" aria-label="Filters">{filters::filters(triage)}</aside>
+                <div class="stack">
+                    {plane::card(plane)}
+                    <section class="card flush table-card" aria-label="Table" class:busy=page.state.busy>{body}</section>
+                </div>
+                <aside class="stack" aria-label="Filters">{filters::filters(triage)}{spread::card(plane)}</aside>
             </div>
         </div>
     }.into_any()
