@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
-use api::{Class, ClassCounts, ClassCuts, Histogram, LatentRow, LatentsPage, Verdict};
+use api::{Class, ClassCounts, ClassCuts, Histogram, LatentRow, LatentsPage, Lasso, Verdict};
 
 use crate::{Error, LatentQuery, Result, cursor};
 
@@ -239,6 +239,11 @@ impl Table {
             })?;
             matching.retain(|row| compare(&last, row) == Ordering::Less);
         }
+        let offset = query.offset.unwrap_or(0).min(matching.len());
+        if offset > 0 && offset < matching.len() {
+            matching.select_nth_unstable_by(offset, compare);
+        }
+        matching.drain(..offset);
         let more = matching.len() > limit;
         if more {
             matching.select_nth_unstable_by(limit, compare);
@@ -331,6 +336,7 @@ struct Filter<'a> {
     query: &'a LatentQuery,
     min: Vec<(Get, f64)>,
     max: Vec<(Get, f64)>,
+    lasso: Option<(&'a Lasso, [Get; 2])>,
     text: Option<String>,
     id: Option<u32>,
     firing: &'a HashSet<u32>,
@@ -343,11 +349,17 @@ impl<'a> Filter<'a> {
                 .map(|(name, bound)| Ok((Column::named(name)?.number()?, *bound)))
                 .collect::<Result<Vec<_>>>()
         };
+        let number = |name: &str| Column::named(name)?.number();
+        let lasso = query.lasso.as_ref().map(|lasso| {
+            let [x, y] = &lasso.columns;
+            Ok((lasso, [number(x)?, number(y)?]))
+        });
         let text = search_text(query);
         Ok(Self {
             query,
             min: bounds(&query.min)?,
             max: bounds(&query.max)?,
+            lasso: lasso.transpose()?,
             id: text.as_deref().and_then(|text| text.parse().ok()),
             text,
             firing,
@@ -368,6 +380,10 @@ impl<'a> Filter<'a> {
                 .max
                 .iter()
                 .all(|(get, bound)| get(row).is_some_and(|value| value <= *bound))
+            && self.lasso.is_none_or(|(lasso, [x, y])| {
+                let inside = |x: f64, y: f64| lasso.holds(x as f32, y as f32);
+                x(row).zip(y(row)).is_some_and(|(x, y)| inside(x, y))
+            })
             && self.text.as_deref().is_none_or(|text| {
                 self.id == Some(row.id)
                     || self.firing.contains(&row.id)

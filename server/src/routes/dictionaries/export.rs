@@ -35,9 +35,9 @@ pub(crate) async fn get(
     let ([format], filters) = parameters.besides(["format"]);
     let format = ExportFormat::named(format.unwrap_or_default())?;
     let query = LatentQuery::from_parameters(filters)?;
-    if query.cursor.is_some() || query.limit.is_some() {
+    if query.cursor.is_some() || query.offset.is_some() || query.limit.is_some() {
         return Err(Problem::invalid(
-            "a file has every row that matches; leave cursor and limit out",
+            "a file has every row that matches; leave cursor, offset and limit out",
         ));
     }
     let kind = match format {
