@@ -31,7 +31,12 @@ pub(crate) struct Picture {
     pub(crate) width: usize,
     /// Rows.
     pub(crate) height: usize,
+    /// Pixels of the screen for each pixel of the page.
+    pub(crate) density: f32,
 }
+
+/// The pixels around a point that its sign covers: steps to the right and down, and how much of each.
+type Stamp = Vec<(i32, i32, u32)>;
 
 impl Cloud {
     /// Points that have a place on both axes.
@@ -52,9 +57,8 @@ impl Cloud {
         let everything = kept.iter().all(|k| *k);
         // Many points are small, so that they do not become one.
         let radius = (if shown > 20_000 { 1.3 } else { 2.8 })
-            * (picture.width as f32 / 800.0).clamp(1.0, 2.0);
-        let stamps: Vec<[u8; SIDE * SIDE]> =
-            (0..SIGNS.len()).map(|sign| stamp(sign, radius)).collect();
+            * picture.density.clamp(1.0, 1.5);
+        let stamps: Vec<Stamp> = (0..SIGNS.len()).map(|sign| stamp(sign, radius)).collect();
         let rest = colours.last().copied().unwrap_or_default();
         for above in [false, true] {
             for i in 0..shown {
@@ -121,21 +125,21 @@ impl Picture {
             pixels: vec![0; 4 * width * height],
             width,
             height,
+            density: 1.0,
         }
     }
 
     /// Lays a stamp's colour over what is there.
     fn press(
         &mut self,
-        stamp: &[u8; SIDE * SIDE],
+        stamp: &Stamp,
         x: i32,
         y: i32,
         [r, g, b]: [u8; 3],
         strength: u32,
     ) {
-        let half = SIDE as i32 / 2;
-        for (i, &cover) in stamp.iter().enumerate().filter(|(_, cover)| **cover > 0) {
-            let (column, row) = (x + (i % SIDE) as i32 - half, y + (i / SIDE) as i32 - half);
+        for &(right, down, cover) in stamp {
+            let (column, row) = (x + right, y + down);
             if column < 0 || row < 0 || column >= self.width as i32 {
                 continue;
             }
@@ -143,7 +147,7 @@ impl Picture {
             let Some(pixel) = self.pixels.get_mut(at..at + 4) else {
                 continue;
             };
-            let over = u32::from(cover) * strength / 255;
+            let over = cover * strength / 255;
             let under = u32::from(pixel[3]) * (255 - over) / 255;
             let all = over + under;
             for (old, new) in pixel.iter_mut().zip([r, g, b]) {
@@ -155,10 +159,11 @@ impl Picture {
 }
 
 /// How much of each pixel around a point its sign covers.
-fn stamp(sign: usize, radius: f32) -> [u8; SIDE * SIDE] {
+fn stamp(sign: usize, radius: f32) -> Stamp {
     const FINE: usize = 4;
-    let mut out = [0; SIDE * SIDE];
-    for (i, cover) in out.iter_mut().enumerate() {
+    let half = (SIDE / 2) as i32;
+    let mut out = Stamp::new();
+    for i in 0..SIDE * SIDE {
         let mut hits = 0;
         for part in 0..FINE * FINE {
             let middle = |at: usize, part: usize| {
@@ -179,7 +184,10 @@ fn stamp(sign: usize, radius: f32) -> [u8; SIDE * SIDE] {
             };
             hits += usize::from(inside);
         }
-        *cover = (255 * hits / (FINE * FINE)) as u8;
+        if hits > 0 {
+            let cover = (255 * hits / (FINE * FINE)) as u32;
+            out.push(((i % SIDE) as i32 - half, (i / SIDE) as i32 - half, cover));
+        }
     }
     out
 }
@@ -248,7 +256,7 @@ mod tests {
     fn every_sign_is_another_form() {
         let stamps: Vec<_> = (0..SIGNS.len()).map(|sign| stamp(sign, 3.0)).collect();
         for (i, one) in stamps.iter().enumerate() {
-            assert!(one.iter().any(|c| *c > 200), "{i}");
+            assert!(one.iter().any(|c| c.2 > 200), "{i}");
             assert!(stamps[..i].iter().all(|other| other != one), "{i}");
         }
     }

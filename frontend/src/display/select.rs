@@ -11,14 +11,19 @@ pub(crate) trait Columns {
 }
 
 /// Columns that the filters look at.
-pub(crate) fn looked_at(state: &TriageState) -> Vec<&'static str> {
+pub(crate) fn looked_at(state: &TriageState) -> Vec<&str> {
     let flags = [
         (!state.classes.is_empty(), "class"),
         (!state.verdicts.is_empty(), "verdict"),
         (state.dead.is_some(), "dead"),
     ];
     let flags = flags.into_iter().filter(|f| f.0).map(|f| f.1);
-    flags.chain(state.ranges.iter().map(|r| r.column)).collect()
+    let lasso = state.lasso.iter().flat_map(|lasso| &lasso.columns);
+    let bounded = state.ranges.iter().map(|r| r.column);
+    flags
+        .chain(bounded)
+        .chain(lasso.map(String::as_str))
+        .collect()
 }
 
 /// Whether each of `rows` latents passes. `found` are the ids that the text search found; `None` while a column is missing.
@@ -57,6 +62,13 @@ pub(crate) fn kept(
             bound(range.max, f64::INFINITY),
         );
         only(range.column, &|x| min <= x && x <= max)?;
+    }
+    if let Some(lasso) = &state.lasso {
+        let [x, y] = &lasso.columns;
+        let values = columns.column(x)?.iter().zip(columns.column(y)?);
+        for (keep, (x, y)) in kept.iter_mut().zip(values) {
+            *keep = *keep && lasso.holds(*x, *y);
+        }
     }
     if let Some(found) = found {
         let mut named = vec![false; rows];
@@ -115,6 +127,8 @@ mod tests {
             ("verdict=both,unreliable", vec![2]),
             ("dead=false", vec![0, 2]),
             ("min_nu_r=0.1&max_nu_r=0.2", vec![0, 1]),
+            ("lasso=nu_r,dead,0,-1,1,-1,1,0.5,0,0.5", vec![0]),
+            ("dead=true&lasso=nu_r,dead,0,-1,1,-1,1,2,0,2", vec![1]),
         ] {
             assert_eq!(ids(query, None), Some(expected), "{query}");
         }

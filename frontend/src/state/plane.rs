@@ -1,10 +1,9 @@
 //! State of the plane of latents: its two columns, how they lie on the axes, what colours the points, and what part is shown.
 
+use api::AxisScale;
+
 use super::query::Query;
-use crate::display::{
-    axis::{Scale, View},
-    decimal,
-};
+use crate::display::{axis::View, decimal};
 
 /// Columns that can be an axis or a bound, and what they are called.
 pub(crate) const COLUMNS: &[(&str, &str)] = &[
@@ -19,6 +18,14 @@ pub(crate) const COLUMNS: &[(&str, &str)] = &[
     ("decoder_cosine", "cosine"),
     ("norm_base", "‖d_base‖"),
     ("norm_chat", "‖d_chat‖"),
+    ("beta_activation_base", "β activation, base"),
+    ("beta_activation_chat", "β activation, chat"),
+    ("beta_activation_no_bias_base", "β less bias, base"),
+    ("beta_activation_no_bias_chat", "β less bias, chat"),
+    ("beta_reconstruction_base", "β reconstruction, base"),
+    ("beta_reconstruction_chat", "β reconstruction, chat"),
+    ("beta_error_base", "β error, base"),
+    ("beta_error_chat", "β error, chat"),
 ];
 
 /// What a column is called.
@@ -33,14 +40,14 @@ pub(crate) struct Axis {
     /// One of [`COLUMNS`].
     pub(crate) column: &'static str,
     /// How its values lie.
-    pub(crate) scale: Scale,
+    pub(crate) scale: AxisScale,
 }
 
 impl Axis {
     const fn new(column: &'static str) -> Self {
         Self {
             column,
-            scale: Scale::Linear,
+            scale: AxisScale::Linear,
         }
     }
 
@@ -85,6 +92,14 @@ impl Default for PlaneState {
 /// The histogram's column when none is named.
 const SPREAD: &str = "delta_norm";
 
+/// A column with the scale of its axis, as addresses have it.
+pub(crate) fn axis_text(column: &str, scale: AxisScale) -> String {
+    match scale {
+        AxisScale::Linear => column.to_owned(),
+        scale => [column, scale.word()].join(":"),
+    }
+}
+
 /// Names of the axes in addresses.
 const AXES: [&str; 2] = ["x", "y"];
 
@@ -97,7 +112,7 @@ impl PlaneState {
             let known = COLUMNS.iter().find(|c| c.0 == name);
             known.map_or(USUAL[i], |c| Axis {
                 column: c.0,
-                scale: Scale::named(scale).unwrap_or_default(),
+                scale: AxisScale::named(scale).unwrap_or_default(),
             })
         };
         let ends = query.get("view").unwrap_or("").split(',');
@@ -124,10 +139,7 @@ impl PlaneState {
     pub(crate) fn push(&self, query: &mut Query) {
         for ((name, axis), usual) in AXES.iter().zip(self.axes).zip(USUAL) {
             if axis != usual {
-                let scale = axis.scale.word();
-                let colon = if axis.scale == Scale::Linear { "" } else { ":" };
-                let scale = if colon.is_empty() { "" } else { scale };
-                query.push(name, format_args!("{}{colon}{scale}", axis.column));
+                query.push(name, axis_text(axis.column, axis.scale));
             }
         }
         query.push_some("colour", self.by_verdict.then_some("verdict"));
@@ -159,7 +171,7 @@ mod tests {
             axes: [
                 Axis {
                     column: "frequency",
-                    scale: Scale::Log,
+                    scale: AxisScale::Log,
                 },
                 Axis::new("delta_norm"),
             ],
