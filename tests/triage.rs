@@ -16,7 +16,7 @@ async fn opened(width: u32, height: u32) -> Option<(Server, Browser, String)> {
     browser
         .wait_for(
             "points",
-            "(c => c?.width && c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(x => x))(document.querySelector('[data-testid=plane-area] canvas'))",
+            "(c => c?.width && c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(x => x))(document.querySelector('.plane-window > canvas'))",
         )
         .await;
     Some((server, browser, slug))

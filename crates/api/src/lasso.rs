@@ -173,7 +173,10 @@ mod tests {
             "nu_r,nu_epsilon,0,0,1,1,2,inf",
             "nu_r:cubic,nu_epsilon,0,0,1,0,1,1",
         ] {
-            assert!(read(bad).unwrap_err().contains("expected two columns"), "{bad}");
+            assert!(
+                read(bad).unwrap_err().contains("expected two columns"),
+                "{bad}"
+            );
         }
         let many = ",0,1".repeat(Lasso::MAX_CORNERS + 1);
         assert!(read(&format!("nu_r,nu_epsilon{many}")).is_err());
@@ -188,7 +191,10 @@ mod tests {
                     assert!(scale.place(value).is_nan());
                 } else {
                     let back = scale.value(scale.place(value));
-                    assert!((back - value).abs() <= 1e-12 * value.abs().max(1.0), "{value} {back}");
+                    assert!(
+                        (back - value).abs() <= 1e-12 * value.abs().max(1.0),
+                        "{value} {back}"
+                    );
                 }
             }
         }

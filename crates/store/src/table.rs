@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
-use api::{Class, ClassCounts, ClassCuts, Histogram, LatentRow, LatentsPage, Lasso, Verdict};
+use api::{Class, ClassCounts, ClassCuts, Histogram, Lasso, LatentRow, LatentsPage, Verdict};
 
 use crate::{Error, LatentQuery, Result, cursor};
 

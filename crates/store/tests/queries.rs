@@ -326,8 +326,8 @@ fn a_lasso_keeps_what_is_inside_of_it() {
     // A box as a polygon keeps what the same bounds keep, but for its rim.
     let lasso = parameters("lasso=nu_epsilon,nu_r,0.1,0.1,0.6,0.1,0.6,0.9,0.1,0.9");
     let within = |x: Option<f64>, low: f64, high: f64| x.is_some_and(|x| low < x && x < high);
-    let expected = study
-        .expected(|row| within(row.nu_epsilon, 0.1, 0.6) && within(row.nu_r, 0.1, 0.9));
+    let expected =
+        study.expected(|row| within(row.nu_epsilon, 0.1, 0.6) && within(row.nu_r, 0.1, 0.9));
     assert!(!expected.is_empty() && expected.len() < COUNT as usize);
     assert_eq!(study.ids(&lasso), expected);
     let both = study.ids(&parameters(
@@ -359,10 +359,19 @@ fn an_offset_passes_over_the_first_rows() {
 fn a_file_has_the_rows_of_the_table_in_its_order() {
     let study = study();
     let query = parameters("min_nu_r=0.1&sort=-nu_r");
-    let file = study.store.export("btk", &query, ExportFormat::Json).unwrap();
+    let file = study
+        .store
+        .export("btk", &query, ExportFormat::Json)
+        .unwrap();
     let rows: Vec<LatentRow> = serde_json::from_slice(&file).unwrap();
-    assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), study.ids(&query));
-    let csv = study.store.export("btk", &query, ExportFormat::Csv).unwrap();
+    assert_eq!(
+        rows.iter().map(|row| row.id).collect::<Vec<_>>(),
+        study.ids(&query)
+    );
+    let csv = study
+        .store
+        .export("btk", &query, ExportFormat::Csv)
+        .unwrap();
     let lines = csv.iter().filter(|byte| **byte == b'\n').count();
     assert_eq!(lines, rows.len() + 1);
 }

@@ -56,8 +56,7 @@ impl Cloud {
         let shown = self.x.len();
         let everything = kept.iter().all(|k| *k);
         // Many points are small, so that they do not become one.
-        let radius = (if shown > 20_000 { 1.3 } else { 2.8 })
-            * picture.density.clamp(1.0, 1.5);
+        let radius = (if shown > 20_000 { 1.3 } else { 2.8 }) * picture.density.clamp(1.0, 1.5);
         let stamps: Vec<Stamp> = (0..SIGNS.len()).map(|sign| stamp(sign, radius)).collect();
         let rest = colours.last().copied().unwrap_or_default();
         for above in [false, true] {
@@ -130,14 +129,7 @@ impl Picture {
     }
 
     /// Lays a stamp's colour over what is there.
-    fn press(
-        &mut self,
-        stamp: &Stamp,
-        x: i32,
-        y: i32,
-        [r, g, b]: [u8; 3],
-        strength: u32,
-    ) {
+    fn press(&mut self, stamp: &Stamp, x: i32, y: i32, [r, g, b]: [u8; 3], strength: u32) {
         for &(right, down, cover) in stamp {
             let (column, row) = (x + right, y + down);
             if column < 0 || row < 0 || column >= self.width as i32 {

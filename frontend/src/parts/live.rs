@@ -33,6 +33,15 @@ pub(crate) fn effect(act: impl Fn() + 'static) {
     boxed(Box::new(act));
 }
 
+/// Does something once the next frame is on the screen.
+pub(crate) fn after_paint(act: impl FnOnce() + 'static) {
+    fn boxed(act: Box<dyn FnOnce()>) {
+        // The frame's callback runs before that frame is painted; what it schedules runs after.
+        request_animation_frame(move || set_timeout(act, std::time::Duration::ZERO));
+    }
+    boxed(Box::new(act));
+}
+
 /// Something done whenever `value` changes, but not at first.
 pub(crate) fn when_changed<T: PartialEq + Send + Sync + Clone + 'static>(
     value: Memo<T>,

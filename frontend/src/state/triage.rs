@@ -254,11 +254,7 @@ fn read_lasso(text: &str) -> Option<Lasso> {
 /// The columns of a list that rows have, in the order of rows.
 fn known_columns(text: &str) -> Vec<&'static str> {
     let named = |column: &&&str| text.split(',').any(|name| name == **column);
-    api::LATENT_COLUMNS
-        .iter()
-        .filter(named)
-        .copied()
-        .collect()
+    api::LATENT_COLUMNS.iter().filter(named).copied().collect()
 }
 
 fn toggle<T: PartialEq>(list: &mut Vec<T>, item: T) {
@@ -345,8 +341,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_left_out() {
-        let state =
-            TriageState::read("class=chat-only,huge&sort=-password,nu_r&min_nu_r=NaN&dead=perhaps&lasso=label,nu_r,0,0,1,1,0,1&columns=secret");
+        let state = TriageState::read(
+            "class=chat-only,huge&sort=-password,nu_r&min_nu_r=NaN&dead=perhaps&lasso=label,nu_r,0,0,1,1,0,1&columns=secret",
+        );
         assert_eq!(state.classes, [Class::ChatOnly]);
         assert_eq!(
             state.sort,

@@ -16,11 +16,7 @@ use crate::{
         share::share,
         symbols::symbol,
     },
-    state::{
-        UrlState,
-        place::latents_path,
-        triage::TriageState,
-    },
+    state::{UrlState, place::latents_path, triage::TriageState},
 };
 
 /// Title, class, verdict, and what can be done.

@@ -2,60 +2,90 @@
 
 use std::sync::Arc;
 
-use api::{Class, Verdict};
+use api::Lasso;
 use leptos::prelude::*;
 
-use super::{Triage, filters::range, held::Held, pointer};
+use super::{
+    Triage,
+    controls::{controls, corners, legend},
+    filters::range,
+    held::Held,
+    paint, pointer,
+};
 use crate::{
     display::{
-        axis::{SCALES, Scale, View},
-        cloud::{Cloud, Look, SIGNS},
+        axis::{View, ticks},
+        cloud::{Cloud, Look},
         decimal::share,
         markup::fill,
         numbers::{count, tick},
         select::{Columns, kept, looked_at},
-        verdict::{NU_EPSILON_CUT, NU_R_CUT, class_style, verdict_short},
+        verdict::{NU_EPSILON_CUT, NU_R_CUT},
     },
     explorer::explorer,
     net::{columns, load::use_body, request::Request},
     parts::{
         card::Card,
-        field::{Button, Select},
         live::{live, memo},
-        segments::segments,
         states::{fault_note, skeleton},
     },
     state::{
-        plane::{Axis, COLUMNS, PlaneState},
+        plane::{Axis, PlaneState},
         triage::TriageState,
     },
 };
+
+/// What a drag on the plane does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Bounds both axes.
+    Select,
+    /// Draws a polygon around the selection.
+    Lasso,
+    /// Moves the view.
+    Move,
+}
 
 /// What the parts of the plane share.
 #[derive(Clone, Copy)]
 pub(super) struct Plane {
     pub(super) triage: Triage,
     pub(super) held: Held,
-    /// The state while a threshold, a brush or the view is being dragged.
+    /// The state while a threshold or a brush is being dragged.
     pub(super) draft: RwSignal<Option<TriageState>>,
-    /// Dragging moves the view.
-    pub(super) hand: RwSignal<bool>,
-    /// What there is to see, once its columns are there.
-    pub(super) scene: Memo<Option<Arc<Scene>>>,
+    pub(super) mode: RwSignal<Mode>,
+    /// Corners of the polygon that is being drawn, in places.
+    pub(super) trail: RwSignal<Vec<[f64; 2]>>,
+    /// The view while it moves; the address has it once it rests.
+    pub(super) moving: RwSignal<Option<View>>,
+    /// The view for which points are drawn while another moves.
+    pub(super) drawing: RwSignal<Option<View>>,
+    /// The points, once their columns are there.
+    pub(super) cloud: Memo<Option<Fresh<Cloud>>>,
+    /// Whether each latent is in the selection.
+    pub(super) kept: Memo<Option<Fresh<Vec<bool>>>>,
+    /// What is shown when nothing else is said.
+    usual: Memo<Option<View>>,
 }
 
-/// Points, the selection among them, and what of the plane is shown when nothing else is said.
-#[derive(Default)]
-pub(super) struct Scene {
-    pub(super) cloud: Cloud,
-    pub(super) kept: Vec<bool>,
-    usual: Option<View>,
+/// Something large that is made anew or stays: comparing a hundred thousand numbers would take longer than drawing them again.
+pub(super) struct Fresh<T>(pub(super) Arc<T>);
+
+impl<T> Fresh<T> {
+    fn new(value: T) -> Self {
+        Self(Arc::new(value))
+    }
 }
 
-impl PartialEq for Scene {
-    /// Comparing a hundred thousand numbers would take longer than drawing them again.
-    fn eq(&self, _: &Self) -> bool {
-        false
+impl<T> Clone for Fresh<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> PartialEq for Fresh<T> {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -90,12 +120,16 @@ impl Plane {
     pub(super) fn new(triage: Triage) -> Self {
         let draft = RwSignal::new(None::<TriageState>);
         let state = move || draft.get().unwrap_or_else(|| triage.state.get());
+        let filters = memo(move || state().filters());
+        let looks = memo(move || {
+            let plane = &triage.state.read().plane;
+            (plane.axes, colouring(plane))
+        });
         let wanted = memo(move || {
-            let state = state();
-            let mut wanted = looked_at(&state);
-            wanted.extend(state.plane.axes.map(|axis| axis.column));
-            wanted.push(colouring(&state.plane).0);
-            wanted.push(state.plane.spread);
+            let (filters, (axes, (colour, _))) = (filters.read(), looks.get());
+            let mut wanted = looked_at(&filters);
+            wanted.extend(axes.map(|axis| axis.column));
+            wanted.extend([colour, triage.state.read().plane.spread]);
             wanted.join(",")
         });
         let held = Held::following(triage.slug, wanted);
@@ -107,47 +141,61 @@ impl Plane {
             },
             columns::read,
         );
-        let scene = memo(move || {
-            let (state, held) = (state(), held.columns.read());
+        let cloud = memo(move || {
+            let (([x, y], (colour, none)), held) = (looks.get(), held.columns.read());
             let places = |axis: Axis| -> Option<Vec<f32>> {
                 let column = held.column(axis.column)?.iter();
-                Some(
-                    column
-                        .map(|x| axis.scale.place((*x).into()) as f32)
-                        .collect(),
-                )
+                let place = |x: &f32| axis.scale.place((*x).into()) as f32;
+                Some(column.map(place).collect())
             };
-            let (colour, none) = colouring(&state.plane);
             let look = |code: &f32| Look(if code.is_nan() { none } else { *code as u8 });
-            let [x, y] = state.plane.axes;
-            let cloud = Cloud {
+            Some(Fresh::new(Cloud {
                 x: places(x)?,
                 y: places(y)?,
                 look: held.column(colour)?.iter().map(look).collect(),
-            };
+            }))
+        });
+        let kept = memo(move || {
+            let rows = cloud.read().as_ref()?.0.x.len();
             let found = found.data.read();
             let found = found.as_ref().and_then(|columns| columns.first());
-            let kept = kept(&state, &*held, found.map(Vec::as_slice), cloud.x.len())?;
-            let usual = Some(View {
+            let held = held.columns.read();
+            kept(&filters.read(), &*held, found.map(Vec::as_slice), rows).map(Fresh::new)
+        });
+        let usual = memo(move || {
+            let ([x, y], cloud) = (looks.get().0, cloud.get()?.0);
+            Some(View {
                 x: ends(x, &cloud.x),
                 y: ends(y, &cloud.y),
-            });
-            Some(Arc::new(Scene { cloud, kept, usual }))
+            })
         });
         Self {
             triage,
             held,
             draft,
-            hand: RwSignal::new(false),
-            scene,
+            mode: RwSignal::new(Mode::Select),
+            trail: RwSignal::new(Vec::new()),
+            moving: RwSignal::new(None),
+            drawing: RwSignal::new(None),
+            cloud,
+            kept,
+            usual,
         }
     }
 
     /// What is shown now.
     pub(super) fn view(self) -> View {
-        let usual = self.scene.read().as_ref().and_then(|scene| scene.usual);
-        let view = self.state().plane.view.or(usual);
-        view.unwrap_or(View {
+        self.moving.get().unwrap_or_else(|| self.resting())
+    }
+
+    /// The view for which the points are to be drawn.
+    pub(super) fn drawn(self) -> View {
+        self.drawing.get().unwrap_or_else(|| self.resting())
+    }
+
+    fn resting(self) -> View {
+        let chosen = self.triage.state.read().plane.view;
+        chosen.or(self.usual.get()).unwrap_or(View {
             x: [0.0, 1.0],
             y: [0.0, 1.0],
         })
@@ -156,6 +204,18 @@ impl Plane {
     /// The state as it is or is being dragged.
     pub(super) fn state(self) -> TriageState {
         self.draft.get().unwrap_or_else(|| self.triage.state.get())
+    }
+
+    /// The polygon's corners in places, where it is on these axes.
+    pub(super) fn corners(self) -> Vec<[f64; 2]> {
+        let trail = self.trail.get();
+        let state = self.triage.state.read();
+        let axes = state.plane.axes;
+        match &state.lasso {
+            _ if !trail.is_empty() => trail,
+            Some(lasso) if on_axes(lasso, axes) => lasso.corners.clone(),
+            _ => trail,
+        }
     }
 
     /// Changes what the plane shows; the selection stays.
@@ -180,6 +240,24 @@ impl Plane {
         };
         set.map(|x| (x, true)).or(offer.map(|x| (x, false)))
     }
+}
+
+/// Whether a polygon is on these two axes.
+fn on_axes(lasso: &Lasso, axes: [Axis; 2]) -> bool {
+    let same = |i: usize| lasso.columns[i] == axes[i].column && lasso.scales[i] == axes[i].scale;
+    same(0) && same(1)
+}
+
+/// A polygon on these axes through these places; `None` with fewer than three.
+pub(super) fn lasso_on(axes: [Axis; 2], corners: Vec<[f64; 2]>) -> Option<Lasso> {
+    let many = corners.len();
+    // Of more corners than an address can hold, evenly as many as it can.
+    let each = many.div_ceil(Lasso::MAX_CORNERS).max(1);
+    (many > 2).then(|| Lasso {
+        columns: axes.map(|axis| axis.column.to_owned()),
+        scales: axes.map(|axis| axis.scale),
+        corners: corners.into_iter().step_by(each).collect(),
+    })
 }
 
 /// The column that colours the points, and how those without a value look.
@@ -213,19 +291,23 @@ fn ends(axis: Axis, places: &[f32]) -> [f64; 2] {
 
 /// The card.
 pub(super) fn card(plane: Plane) -> AnyView {
-    let there = memo(move || (plane.held.fault.get(), plane.scene.read().is_some()));
+    let there = memo(move || (plane.held.fault.get(), plane.cloud.read().is_some()));
     let body = live(move || match there.get() {
         (Some(fault), false) => fault_note(&fault, None),
         (_, true) => picture(plane),
         (None, false) => skeleton(10),
     });
     let counted = move || {
-        let Some(scene) = plane.scene.get() else {
+        let (Some(cloud), Some(kept)) = (plane.cloud.get(), plane.kept.get()) else {
             return String::new();
         };
-        let selected = scene.kept.iter().filter(|k| **k).count();
-        let words = format!("{} selected", count(selected as u64));
-        match scene.kept.len() - scene.cloud.placed() {
+        let (all, selected) = (kept.0.len(), kept.0.iter().filter(|k| **k).count());
+        let words = format!(
+            "{} of {} selected",
+            count(selected as u64),
+            count(all as u64)
+        );
+        match all - cloud.0.placed() {
             0 => words,
             n => format!("{words}; {} have no value on these axes", count(n as u64)),
         }
@@ -241,75 +323,9 @@ pub(super) fn card(plane: Plane) -> AnyView {
     )
 }
 
-/// Menus of the axes and colours, and the ways to move.
-fn controls(plane: Plane) -> AnyView {
-    let axis = move |i: usize, label: &'static str, test: &'static str| {
-        let column = Select::new(label, test, COLUMNS).showing(
-            move || plane.triage.state.read().plane.axes[i].column.to_owned(),
-            move |name| {
-                plane.show(|state| {
-                    if let Some(known) = COLUMNS.iter().find(|c| c.0 == name) {
-                        state.axes[i].column = known.0;
-                    }
-                    state.view = None;
-                });
-            },
-        );
-        let scales = SCALES.map(|(_, word)| (word, word));
-        let scale = Select::new("Scale", "plane-scale", &scales).showing(
-            move || {
-                plane.triage.state.read().plane.axes[i]
-                    .scale
-                    .word()
-                    .to_owned()
-            },
-            move |word| {
-                plane.show(|state| {
-                    state.axes[i].scale = Scale::named(&word).unwrap_or_default();
-                    state.view = None;
-                });
-            },
-        );
-        view! { <span class="pair">{column}{scale}</span> }.into_any()
-    };
-    let colours = [("class", "by class"), ("verdict", "by verdict")];
-    let colour = Select::new("Colour", "plane-colour", &colours).showing(
-        move || {
-            let by_verdict = plane.triage.state.read().plane.by_verdict;
-            colours[usize::from(by_verdict)].0.to_owned()
-        },
-        move |word| plane.show(|state| state.by_verdict = word == "verdict"),
-    );
-    let mode = memo(move || if plane.hand.get() { "move" } else { "select" });
-    let modes = [("select", "Select"), ("move", "Move")];
-    let choose = Callback::new(move |word| plane.hand.set(word == "move"));
-    let zoom = move |factor: f64| {
-        let view = untrack(|| plane.view()).zoomed(factor, 0.5, 0.5);
-        plane.show(|state| state.view = Some(view));
-    };
-    let small = |words, label| Button {
-        words,
-        class: "icon",
-        label: Some(label),
-        ..Button::default()
-    };
-    view! {
-        <div class="line small">
-            {axis(0, "Horizontal axis", "plane-x")}"×"{axis(1, "Vertical axis", "plane-y")}
-            {colour}
-            {segments("Dragging", "plane-mode", &modes, mode, choose)}
-            <span class="pair">
-                {small("+", "Zoom in").doing(move || zoom(1.5))}
-                {small("−", "Zoom out").doing(move || zoom(1.0 / 1.5))}
-                {small("⤢", "Show everything usual").doing(move || plane.show(|state| state.view = None))}
-            </span>
-        </div>
-    }
-    .into_any()
-}
-
-/// What the plane is made of; [`pointer::paint`] sets everything in it that changes.
-const GROUND: &str = "<canvas></canvas><div class=\"plane-grid\" aria-hidden=\"true\"></div><div class=\"plane-box\" aria-hidden=\"true\"></div>\
+/// What the plane is made of; [`super::paint`] sets everything in it that changes.
+const GROUND: &str = "<div class=\"plane-window\"><canvas></canvas></div><div class=\"plane-grid\" aria-hidden=\"true\"></div><div class=\"plane-box\" aria-hidden=\"true\"></div>\
+    <svg class=\"plane-lasso\" aria-hidden=\"true\" viewBox=\"0 0 1 1\" preserveAspectRatio=\"none\"><polygon/></svg>\
     <div class=\"plane-line across\" role=\"slider\" tabindex=\"0\" data-line=\"0\"></div>\
     <div class=\"plane-line across\" role=\"slider\" tabindex=\"0\" data-line=\"1\"></div>\
     <div class=\"plane-line\" role=\"slider\" tabindex=\"0\" aria-orientation=\"vertical\" data-line=\"2\"></div>\
@@ -329,19 +345,19 @@ fn picture(plane: Plane) -> AnyView {
             .collect_view()
     });
     let by_verdict = memo(move || plane.triage.state.read().plane.by_verdict);
-    let hands = pointer::Hands::of(plane);
-    hands.draw();
+    paint::follow(plane);
+    pointer::Hands::of(plane).ready();
     view! {
         <div
             class="plane-area"
             tabindex="0"
             role="application"
-            aria-label="Plane of latents. The table below holds the same latents; the fields below bound the same columns. Arrow keys move the view, plus and minus zoom, 0 shows the usual part, Escape takes the bounds on both axes away."
+            aria-label="Plane of latents. The table below holds the same latents; the fields below bound the same columns. Arrow keys move the view, plus and minus zoom, 0 shows the usual part, Escape takes the bounds on both axes and the lasso away."
             data-testid="plane-area"
             inner_html=GROUND
         ></div>
         <ul class="plane-legend small quiet" inner_html=move || legend(by_verdict.get())></ul>
-        <div class="plane-fields">{fields}</div>
+        <div class="plane-fields">{fields}{corners(plane)}</div>
     }
     .into_any()
 }
@@ -355,7 +371,7 @@ pub(super) fn grid(view: &View, axes: [Axis; 2]) -> String {
         } else {
             (view.y, "up")
         };
-        for value in axis.scale.ticks(ends) {
+        for value in ticks(axis.scale, ends) {
             let place = axis.scale.place(value);
             let (across, up) = view.share(place, place);
             let at = share(if i == 0 { across } else { up });
@@ -363,27 +379,6 @@ pub(super) fn grid(view: &View, axes: [Axis; 2]) -> String {
             fill(&mut out, template, &[class, &at, &tick(value)]);
         }
     }
-    out
-}
-
-/// Signs and colours with their words; the drawing takes its colours from here.
-fn legend(by_verdict: bool) -> String {
-    let mut out = String::new();
-    let mut entry = |sign: &str, style: &str, words: &str| {
-        let template = "<li><i data-look class=\"{}\">{}</i>{}</li>";
-        fill(&mut out, template, &[style, sign, words]);
-    };
-    if by_verdict {
-        for (sign, verdict) in SIGNS.iter().zip(Verdict::ALL) {
-            entry(sign, verdict.as_str(), verdict_short(*verdict));
-        }
-        entry(SIGNS[5], "other", "no verdict");
-    } else {
-        for (sign, class) in SIGNS.iter().zip(Class::ALL) {
-            entry(sign, class_style(*class), class.as_str());
-        }
-    }
-    entry("·", "rest", "not selected");
     out
 }
 

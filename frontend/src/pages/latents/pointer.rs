@@ -1,23 +1,27 @@
-//! Drawing the plane, and what pointer, wheel and keys do on it.
+//! What pointer, wheel and keys do on the plane.
+
+use std::time::Duration;
 
 use leptos::{
     ev::{KeyboardEvent, PointerEvent, WheelEvent},
     prelude::*,
-    web_sys::{CanvasRenderingContext2d, Element, Event, HtmlCanvasElement, ImageData},
+    web_sys::{Element, Event},
 };
-use wasm_bindgen::{Clamped, JsCast, closure::Closure};
+use wasm_bindgen::{JsCast, closure::Closure};
 
-use super::plane::{LINES, Plane, bounded, grid};
+use super::{
+    paint::{ROOM, part},
+    plane::{LINES, Mode, Plane, lasso_on},
+};
 use crate::{
     display::{
-        axis::View,
-        cloud::Picture,
-        decimal::{share, shortest},
-        numbers::{short, tick},
+        axis::{View, readable, rounded_to},
+        decimal::share,
+        numbers::short,
     },
     explorer::explorer,
     nav::goto,
-    parts::{live::effect, tooltip::Tip},
+    parts::tooltip::Tip,
     state::{
         UrlState, latent::LatentState, place::latent_path, plane::column_name, triage::TriageState,
     },
@@ -26,13 +30,26 @@ use crate::{
 /// Shares of the picture's width within which a point is under the pointer.
 const REACH: f64 = 0.012;
 
+/// Shares of the picture's height that a pointer moves before it drags, and between two corners of a drawn polygon.
+const CORNER: f64 = 0.012;
+
+/// How long the view stays after the last turn of a wheel before the points are drawn anew.
+const REST: Duration = Duration::from_millis(180);
+
+/// A place in shares of the picture from its lower left corner.
+type At = (f64, f64);
+
 /// What a drag does.
 #[derive(Clone, Copy)]
 enum Drag {
     /// Bounds both axes, from this corner.
-    Brush((f64, f64)),
+    Brush(At),
+    /// Draws a polygon, from this corner.
+    Lasso(At),
     /// Moves this view by the distance from here.
-    Move(View, (f64, f64)),
+    Move(View, At),
+    /// Two fingers move and stretch this view, from these two places.
+    Pinch(View, At, At),
     /// Moves one of [`LINES`].
     Line(usize),
 }
@@ -42,83 +59,10 @@ enum Drag {
 pub(super) struct Hands {
     plane: Plane,
     drag: StoredValue<Option<Drag>>,
-}
-
-/// The element of the plane that a selector names; nothing once the page is another.
-fn part(selector: &str) -> Option<Element> {
-    document().query_selector(selector).ok()?
-}
-
-/// Draws the points, and sets everything over them that changes.
-fn paint(plane: Plane) -> Option<()> {
-    let canvas: HtmlCanvasElement = part(".plane-area > canvas")?.dyn_into().ok()?;
-    let (scene, view) = (plane.scene.get()?, plane.view());
-    let ratio = window().device_pixel_ratio();
-    let size = |length: i32| (f64::from(length) * ratio) as u32;
-    let (width, height) = (size(canvas.client_width()), size(canvas.client_height()));
-    let mut picture = Picture::new(width as usize, height as usize);
-    scene
-        .cloud
-        .draw(&mut picture, &view, &scene.kept, &colours()?);
-    if canvas.width() != width || canvas.height() != height {
-        canvas.set_width(width);
-        canvas.set_height(height);
-    }
-    let context = canvas.get_context("2d").ok()??;
-    let context: CanvasRenderingContext2d = context.dyn_into().ok()?;
-    let pixels = Clamped(picture.pixels.as_slice());
-    let image = ImageData::new_with_u8_clamped_array_and_sh(pixels, width, height).ok()?;
-    context.put_image_data(&image, 0.0, 0.0).ok()?;
-
-    let axes = plane.triage.state.read().plane.axes;
-    part(".plane-grid")?.set_inner_html(&grid(&view, axes));
-    for (selector, axis) in [(".plane-x", axes[0]), (".plane-y", axes[1])] {
-        part(selector)?.set_text_content(Some(column_name(axis.column)));
-    }
-    // Names and values of attributes are well-formed, so that setting them cannot fail.
-    let inside = bounded(plane).map_or("display:none".into(), |inset| format!("inset:{inset}"));
-    let _ = part(".plane-box")?.set_attribute("style", &inside);
-    for (i, line) in LINES.into_iter().enumerate() {
-        let element = part(&format!("[data-line=\"{i}\"]"))?;
-        let axis = axes[line.axis];
-        let found = plane.line(line).and_then(|(value, set)| {
-            let place = axis.scale.place(value);
-            let (across, up) = view.share(place, place);
-            let at = if line.axis == 0 { across } else { up };
-            (0.0..=1.0).contains(&at).then_some((at, value, set))
-        });
-        let Some((at, value, set)) = found else {
-            let _ = element.set_attribute("style", "display:none");
-            continue;
-        };
-        let side = if line.upper { "at most" } else { "at least" };
-        let name = format!("{} {side}", column_name(axis.column));
-        for (attribute, value) in [
-            ("style", format!("--at:{}", share(at))),
-            ("aria-label", name),
-            ("aria-valuenow", shortest(value)),
-            ("data-value", tick(value)),
-            ("data-set", set.to_string()),
-        ] {
-            let _ = element.set_attribute(attribute, &value);
-        }
-    }
-    Some(())
-}
-
-/// The legend's colours, as the style sheet has them for the theme.
-fn colours() -> Option<Vec<[u8; 3]>> {
-    let signs = document().query_selector_all("[data-look]").ok()?;
-    let colour = |i: u32| {
-        let sign: Element = signs.item(i)?.dyn_into().ok()?;
-        let style = window().get_computed_style(&sign).ok()??;
-        let said = style.get_property_value("color").ok()?;
-        let mut parts = said
-            .split(|c: char| !c.is_ascii_digit())
-            .filter_map(|part| part.parse().ok());
-        Some([parts.next()?, parts.next()?, parts.next()?])
-    };
-    (0..signs.length()).map(colour).collect()
+    /// Pointers that are down, and where.
+    fingers: StoredValue<Vec<(i32, At)>>,
+    /// Counts movements of the view, so that the last one can be told.
+    moves: StoredValue<u32>,
 }
 
 impl Hands {
@@ -127,32 +71,13 @@ impl Hands {
         Self {
             plane,
             drag: StoredValue::new(None),
+            fingers: StoredValue::new(Vec::new()),
+            moves: StoredValue::new(0),
         }
     }
 
-    /// Paints now and whenever what is seen changes, at most once for each frame.
-    pub(super) fn draw(self) {
-        let plane = self.plane;
-        let waiting = StoredValue::new(false);
-        let later = move || {
-            if waiting.try_get_value() != Some(false) {
-                return;
-            }
-            waiting.set_value(true);
-            request_animation_frame(move || {
-                if waiting.try_set_value(false).is_none() {
-                    untrack(|| paint(plane));
-                }
-            });
-        };
-        effect(move || {
-            plane.scene.track();
-            plane.view();
-            explorer().theme.track();
-            later();
-        });
-        let resized = window_event_listener(leptos::ev::resize, move |_| later());
-        on_cleanup(move || resized.remove());
+    /// Hears of events once the plane is in the page.
+    pub(super) fn ready(self) {
         request_animation_frame(move || self.listen());
     }
 
@@ -187,7 +112,7 @@ impl Hands {
     }
 
     /// The event's place in shares of the picture from its lower left corner, and the picture's height by its width.
-    fn place(self, x: i32, y: i32) -> ((f64, f64), f64) {
+    fn place(self, x: i32, y: i32) -> (At, f64) {
         let Some(area) = part(".plane-area") else {
             return ((0.0, 0.0), 1.0);
         };
@@ -197,17 +122,30 @@ impl Hands {
         ((across, up), rect.height() / rect.width().max(1.0))
     }
 
-    pub(super) fn down(self, event: &PointerEvent) {
+    fn down(self, event: &PointerEvent) {
         if event.button() > 1 {
             return;
         }
         let (at, _) = self.place(event.client_x(), event.client_y());
         let plane = self.plane;
-        let hand = plane.hand.get_untracked() != (event.shift_key() || event.button() == 1);
-        let drag = match line_under(event) {
-            Some(line) => Drag::Line(line),
-            None if hand => Drag::Move(untrack(|| plane.view()), at),
-            None => Drag::Brush(at),
+        let view = untrack(|| plane.view());
+        self.fingers.update_value(|fingers| {
+            fingers.retain(|finger| finger.0 != event.pointer_id());
+            fingers.push((event.pointer_id(), at));
+        });
+        let fingers = self.fingers.get_value();
+        let moves = event.shift_key() || event.button() == 1;
+        let drag = match (line_under(event), plane.mode.get_untracked()) {
+            _ if fingers.len() > 1 => {
+                plane.draft.set(None);
+                plane.trail.set(Vec::new());
+                let first = fingers.first().map_or(at, |finger| finger.1);
+                Drag::Pinch(view, first, at)
+            }
+            (Some(line), _) => Drag::Line(line),
+            (None, mode) if moves != (mode == Mode::Move) => Drag::Move(view, at),
+            (None, Mode::Lasso) => Drag::Lasso(at),
+            _ => Drag::Brush(at),
         };
         self.drag.set_value(Some(drag));
         if let Some(area) = part(".plane-area") {
@@ -216,47 +154,62 @@ impl Hands {
         }
     }
 
-    pub(super) fn moved(self, event: &PointerEvent) {
+    fn moved(self, event: &PointerEvent) {
         let (at, ratio) = self.place(event.client_x(), event.client_y());
         let plane = self.plane;
+        self.fingers.update_value(|fingers| {
+            let mine = fingers.iter_mut().find(|f| f.0 == event.pointer_id());
+            if let Some(finger) = mine {
+                finger.1 = at;
+            }
+        });
         match self.drag.get_value() {
             None => self.hover(at, ratio),
-            Some(Drag::Move(view, from)) => {
-                let mut next = plane.triage.state.get_untracked();
-                next.plane.view = Some(view.moved(from.0 - at.0, from.1 - at.1));
-                plane.draft.set(Some(next));
+            Some(Drag::Move(view, from)) => self.look(view.moved(from.0 - at.0, from.1 - at.1)),
+            Some(Drag::Pinch(view, a, b)) => {
+                if let [first, second, ..] = *self.fingers.get_value() {
+                    self.look(pinched(&view, (a, b), (first.1, second.1)));
+                }
             }
             Some(Drag::Brush(from)) if far(from, at) || plane.draft.read_untracked().is_some() => {
                 let next = untrack(|| self.brushed(from, at));
                 plane.draft.set(Some(next));
             }
             Some(Drag::Brush(_)) => {}
+            Some(Drag::Lasso(from)) => {
+                if far(from, at) {
+                    self.drag.set_value(Some(Drag::Lasso(at)));
+                    let corner = untrack(|| self.corner(at));
+                    plane.trail.update(|trail| trail.push(corner));
+                }
+            }
             Some(Drag::Line(line)) => {
                 let view = untrack(|| plane.view());
                 let (x, y) = view.places(at.0.min(1.0).max(0.0), at.1.min(1.0).max(0.0));
-                let place = if LINES.get(line).is_some_and(|l| l.axis == 0) {
-                    x
-                } else {
-                    y
-                };
+                let across = LINES.get(line).is_some_and(|l| l.axis == 0);
+                let place = if across { x } else { y };
                 plane.draft.set(untrack(|| self.with_line(line, place)));
             }
         }
     }
 
-    pub(super) fn up(self, event: &PointerEvent) {
+    fn up(self, event: &PointerEvent) {
         let drag = self.drag.get_value();
+        self.fingers
+            .update_value(|fingers| fingers.retain(|finger| finger.0 != event.pointer_id()));
         self.drag.set_value(None);
         let plane = self.plane;
         match drag {
-            Some(Drag::Move(..)) => {
-                if let Some(next) = plane.draft.get_untracked() {
-                    plane.triage.keep.run(next);
-                    plane.draft.set(None);
-                }
+            Some(Drag::Move(..) | Drag::Pinch(..)) => self.settle(),
+            Some(Drag::Lasso(_)) if !plane.trail.read_untracked().is_empty() => {
+                let trail = plane.trail.get_untracked();
+                plane.triage.update(|state| {
+                    state.lasso = lasso_on(state.plane.axes, trail);
+                });
+                plane.trail.set(Vec::new());
             }
             Some(_) if plane.draft.read_untracked().is_some() => self.keep(),
-            Some(Drag::Brush(_)) => {
+            Some(Drag::Brush(_) | Drag::Lasso(_)) => {
                 let (at, ratio) = self.place(event.client_x(), event.client_y());
                 if let Some(id) = untrack(|| self.under(at, ratio)) {
                     self.open(id as u32);
@@ -266,12 +219,15 @@ impl Hands {
         }
     }
 
-    pub(super) fn dropped(self) {
+    fn dropped(self) {
+        self.fingers.set_value(Vec::new());
         self.drag.set_value(None);
         self.plane.draft.set(None);
+        self.plane.trail.set(Vec::new());
+        self.settle();
     }
 
-    pub(super) fn wheel(self, event: &WheelEvent) {
+    fn wheel(self, event: &WheelEvent) {
         // A reader who scrolls the page past the plane wants to get on.
         if part(".plane-area:focus-within").is_none() && !event.ctrl_key() {
             return;
@@ -283,11 +239,11 @@ impl Hands {
         } else {
             1.0 / 1.2
         };
-        let view = untrack(|| self.plane.view()).zoomed(factor, at.0, at.1);
-        self.plane.show(|state| state.view = Some(view));
+        self.look(untrack(|| self.plane.view()).zoomed(factor, at.0, at.1));
+        self.settle_later();
     }
 
-    pub(super) fn key(self, event: &KeyboardEvent) {
+    fn key(self, event: &KeyboardEvent) {
         let plane = self.plane;
         let key = event.key();
         let (across, up) = match key.as_str() {
@@ -302,25 +258,60 @@ impl Hands {
             ("Escape", _) => {
                 self.dropped();
                 plane.triage.update(|state| {
+                    state.lasso = None;
                     for axis in state.plane.axes {
                         state.set_range(axis.column, None, None);
                     }
                 });
             }
-            ("+" | "=", _) => plane.show(|state| state.view = Some(view.zoomed(1.5, 0.5, 0.5))),
-            ("-", _) => plane.show(|state| state.view = Some(view.zoomed(1.0 / 1.5, 0.5, 0.5))),
-            ("0", _) => plane.show(|state| state.view = None),
+            ("+" | "=", _) => self.look(view.zoomed(1.5, 0.5, 0.5)),
+            ("-", _) => self.look(view.zoomed(1.0 / 1.5, 0.5, 0.5)),
+            ("0", _) => {
+                plane.moving.set(None);
+                plane.drawing.set(None);
+                plane.show(|state| state.view = None);
+            }
             _ if across == 0.0 && up == 0.0 => return,
             (_, Some(line)) => {
                 plane.draft.set(untrack(|| self.stepped(line, across + up)));
                 self.keep();
             }
-            (_, None) => {
-                let view = view.moved(across / 10.0, up / 10.0);
-                plane.show(|state| state.view = Some(view));
-            }
+            (_, None) => self.look(view.moved(across / 10.0, up / 10.0)),
         }
         event.prevent_default();
+        self.settle_later();
+    }
+
+    /// Shows another view: the picture slides, and is drawn anew where it ends.
+    fn look(self, view: View) {
+        let plane = self.plane;
+        self.moves.update_value(|moves| *moves += 1);
+        plane.moving.set(Some(view));
+        if !untrack(|| plane.drawn()).widened(ROOM).holds(&view) {
+            plane.drawing.set(Some(view));
+        }
+    }
+
+    /// Keeps the view that was moved to.
+    fn settle(self) {
+        let plane = self.plane;
+        let moved = plane.moving.try_get_untracked().flatten();
+        if moved.is_some() {
+            plane.show(|state| state.view = moved);
+            plane.moving.set(None);
+            plane.drawing.set(None);
+        }
+    }
+
+    /// The same once the view has been still for a while.
+    fn settle_later(self) {
+        let now = self.moves.get_value();
+        let still = move || {
+            if self.moves.try_get_value() == Some(now) {
+                self.settle();
+            }
+        };
+        set_timeout(still, REST);
     }
 
     /// Makes what was dragged the selection.
@@ -332,7 +323,7 @@ impl Hands {
     }
 
     /// The state with both axes bounded by two corners.
-    fn brushed(self, from: (f64, f64), to: (f64, f64)) -> TriageState {
+    fn brushed(self, from: At, to: At) -> TriageState {
         let view = self.plane.view();
         let mut next = self.plane.triage.state.get();
         let (a, b) = (view.places(from.0, from.1), view.places(to.0, to.1));
@@ -341,10 +332,18 @@ impl Hands {
             (a.1.min(b.1), a.1.max(b.1), view.y),
         ];
         for (axis, (low, high, [start, end])) in next.plane.axes.into_iter().zip(sides) {
-            let read = |place: f64| Some(axis.scale.readable(place, end - start));
+            let read = |place: f64| Some(readable(axis.scale, place, end - start));
             next.set_range(axis.column, read(low), read(high));
         }
         next
+    }
+
+    /// A corner of a polygon, with no more digits than it needs.
+    fn corner(self, at: At) -> [f64; 2] {
+        let view = self.plane.view();
+        let (x, y) = view.places(at.0, at.1);
+        let short = |place: f64, [low, high]: [f64; 2]| rounded_to(place, (high - low) / 400.0);
+        [short(x, view.x), short(y, view.y)]
     }
 
     /// The state with a line at a place.
@@ -354,7 +353,7 @@ impl Hands {
         let mut next = self.plane.triage.state.get();
         let axis = next.plane.axes[of.axis];
         let [start, end] = if of.axis == 0 { view.x } else { view.y };
-        let value = Some(axis.scale.readable(place, end - start));
+        let value = Some(readable(axis.scale, place, end - start));
         let (min, max) = next.range(axis.column);
         let (min, max) = if of.upper { (min, value) } else { (value, max) };
         next.set_range(axis.column, min, max);
@@ -372,13 +371,13 @@ impl Hands {
     }
 
     /// The latent under the pointer.
-    fn under(self, at: (f64, f64), ratio: f64) -> Option<usize> {
-        let scene = self.plane.scene.get()?;
+    fn under(self, at: At, ratio: f64) -> Option<usize> {
+        let (cloud, kept) = (self.plane.cloud.get()?, self.plane.kept.get()?);
         let view = self.plane.view();
-        scene.cloud.nearest(&view, at, &scene.kept, REACH, ratio)
+        cloud.0.nearest(&view, at, &kept.0, REACH, ratio)
     }
 
-    fn hover(self, at: (f64, f64), ratio: f64) {
+    fn hover(self, at: At, ratio: f64) {
         let found = untrack(|| self.under(at, ratio));
         let shown = found.and_then(|id| untrack(|| self.tip(id)));
         if shown.is_none() {
@@ -388,8 +387,7 @@ impl Hands {
 
     /// Says what a point is.
     fn tip(self, id: usize) -> Option<()> {
-        let scene = self.plane.scene.get()?;
-        let cloud = &scene.cloud;
+        let cloud = self.plane.cloud.get()?.0;
         let (x, y) = (f64::from(*cloud.x.get(id)?), f64::from(*cloud.y.get(id)?));
         let (across, up) = self.plane.view().share(x, y);
         let mark = part(".plane-mark")?;
@@ -418,8 +416,17 @@ impl Hands {
 }
 
 /// Whether two places are far enough apart to be a drag.
-fn far(a: (f64, f64), b: (f64, f64)) -> bool {
-    (a.0 - b.0).abs() > 0.006 || (a.1 - b.1).abs() > 0.01
+fn far(a: At, b: At) -> bool {
+    (a.0 - b.0).abs() > CORNER / 2.0 || (a.1 - b.1).abs() > CORNER
+}
+
+/// A view that follows two fingers from their first places to their last.
+fn pinched(view: &View, (a, b): (At, At), (c, d): (At, At)) -> View {
+    let apart = |a: At, b: At| (a.0 - b.0).hypot(a.1 - b.1).max(0.01);
+    let middle = |a: At, b: At| ((a.0 + b.0) / 2.0, (a.1 + b.1) / 2.0);
+    let (from, to) = (middle(a, b), middle(c, d));
+    view.zoomed(apart(c, d) / apart(a, b), from.0, from.1)
+        .moved(from.0 - to.0, from.1 - to.1)
 }
 
 /// The line that an event is about.

@@ -36,10 +36,10 @@ pub(super) fn card(plane: Plane) -> AnyView {
     let body = live(move || {
         let column = column.get();
         let held = plane.held.columns.read();
-        let (Some(values), Some(scene)) = (held.column(column), plane.scene.get()) else {
+        let (Some(values), Some(kept)) = (held.column(column), plane.kept.get()) else {
             return skeleton(5);
         };
-        let Some(histogram) = histogram(values, &scene.kept) else {
+        let Some(histogram) = histogram(values, &kept.0) else {
             return empty("The analysis did not measure this column.");
         };
         let edges = &histogram.edges;
