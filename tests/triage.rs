@@ -42,6 +42,13 @@ async fn drag(browser: &Browser, from: (f64, f64), to: (f64, f64)) {
     browser.evaluate(&script).await;
 }
 
+/// Moves the keyboard to an element and presses a key.
+async fn press(browser: &Browser, selector: &str, key: &str) {
+    let focus = format!("document.querySelector({selector:?}).focus()");
+    browser.evaluate(&focus).await;
+    browser.press(selector, key).await;
+}
+
 /// What plane, sentence and server say of the selection in the address, which must be the same.
 async fn agreed(server: &Server, browser: &Browser, slug: &str) -> u64 {
     let query = browser.evaluate("location.search").await;
@@ -49,9 +56,11 @@ async fn agreed(server: &Server, browser: &Browser, slug: &str) -> u64 {
         .trim_start_matches('?')
         .split('&')
         .filter(|pair| {
-            ["min_", "max_", "class=", "verdict=", "dead=", "q="]
-                .iter()
-                .any(|known| pair.starts_with(known))
+            [
+                "min_", "max_", "class=", "verdict=", "dead=", "q=", "lasso=",
+            ]
+            .iter()
+            .any(|known| pair.starts_with(known))
         })
         .collect();
     let filters = kept.join("&");
@@ -65,7 +74,7 @@ async fn agreed(server: &Server, browser: &Browser, slug: &str) -> u64 {
             "document.querySelector('[data-testid={place}]').innerText.replaceAll(',', '')"
         );
         let says = format!(
-            "[{text}.match(/\\\\d+/)?.[0], {text}.match(/all (\\\\d+)/)?.[1]].includes('{total}')"
+            "[{text}.match(/\\d+/)?.[0], {text}.match(/all (\\d+)/)?.[1]].includes('{total}')"
         );
         browser.wait_for(place, &says).await;
     }
@@ -112,7 +121,7 @@ async fn a_brush_selects_the_same_everywhere() {
     let before = browser
         .evaluate("new URLSearchParams(location.search).get('max_nu_epsilon')")
         .await;
-    browser.press(line, "ArrowLeft").await;
+    press(&browser, line, "ArrowLeft").await;
     browser
         .wait_for(
             "a smaller bound",
@@ -139,7 +148,7 @@ async fn a_brush_selects_the_same_everywhere() {
         )
         .await;
     agreed(&server, &browser, &slug).await;
-    browser.press("[data-testid=plane-area]", "Escape").await;
+    press(&browser, "[data-testid=plane-area]", "Escape").await;
     browser
         .wait_for("no bounds", "!location.search.includes('nu_epsilon')")
         .await;
@@ -196,4 +205,152 @@ async fn the_view_moves_while_the_selection_stays() {
             .get(&format!("/api/v1/dictionaries/{slug}/latents/export{bad}"))
             .problem(422);
     }
+}
+
+#[tokio::test]
+async fn a_lasso_selects_the_same_everywhere() {
+    let Some((server, browser, slug)) = opened(1280, 900).await else {
+        return;
+    };
+    let all = agreed(&server, &browser, &slug).await;
+    browser
+        .click("[data-testid=plane-mode] [data-value=lasso]")
+        .await;
+    // Down and along the lower left corner, where ratios are small.
+    let corners = [
+        (0.02, 0.98),
+        (0.02, 0.5),
+        (0.2, 0.45),
+        (0.5, 0.7),
+        (0.5, 0.98),
+    ];
+    let moves: Vec<String> = corners
+        .iter()
+        .map(|(x, y)| format!("send('pointermove', {x}, {y});"))
+        .collect();
+    let script = format!(
+        "(area => {{ const r = area.getBoundingClientRect(); \
+           const send = (kind, x, y) => area.dispatchEvent(new PointerEvent(kind, {{bubbles: true, pointerId: 1, button: 0, clientX: r.left + x * r.width, clientY: r.top + y * r.height}})); \
+           send('pointerdown', 0.05, 0.99); {} send('pointerup', 0.05, 0.99); }}) \
+         (document.querySelector('[data-testid=plane-area]'))",
+        moves.join(" ")
+    );
+    browser.evaluate(&script).await;
+    browser
+        .wait_for(
+            "the lasso in the address",
+            "location.search.includes('lasso=nu_epsilon,nu_r,')",
+        )
+        .await;
+    let some = agreed(&server, &browser, &slug).await;
+    assert!(0 < some && some < all, "{some} of {all}");
+    browser.screenshot("plane-lasso").await;
+
+    // The same corners typed select the same; the link restores them.
+    let typed = browser
+        .evaluate("document.querySelector('[data-testid=lasso]').value")
+        .await;
+    assert_eq!(typed.split(',').count(), corners.len(), "{typed}");
+    let address = browser.address().await;
+    press(&browser, "[data-testid=plane-area]", "Escape").await;
+    browser
+        .wait_for("no lasso", "!location.search.includes('lasso')")
+        .await;
+    assert_eq!(agreed(&server, &browser, &slug).await, all);
+    browser.set("[data-testid=lasso]", &typed).await;
+    browser
+        .wait_for("the lasso again", "location.search.includes('lasso=')")
+        .await;
+    assert_eq!(browser.address().await, address);
+    browser.open("about:blank").await;
+    browser.open(&address).await;
+    browser
+        .wait_for(
+            "the plane again",
+            "document.querySelector('[data-testid=plane-count]')?.innerText",
+        )
+        .await;
+    assert_eq!(agreed(&server, &browser, &slug).await, some);
+}
+
+#[tokio::test]
+async fn the_table_is_whole_but_only_seen_rows_are_in_the_page() {
+    let Some((server, browser, slug)) = opened(1280, 900).await else {
+        return;
+    };
+    let all = agreed(&server, &browser, &slug).await;
+    let rows = "document.querySelectorAll('.latents tbody [data-testid=latent-row]')";
+    let ends =
+        |what: &str| format!("document.querySelector('.table-card > .scroll').scrollTop = {what}");
+    browser
+        .evaluate(&ends(
+            "document.querySelector('.table-card > .scroll').scrollHeight",
+        ))
+        .await;
+    browser
+        .wait_for(
+            "the last row",
+            &format!("[...{rows}].at(-1)?.ariaRowIndex == {}", all + 1),
+        )
+        .await;
+    let elements = browser
+        .evaluate("document.querySelectorAll('*').length")
+        .await;
+    assert!(
+        elements.parse::<u64>().expect("a count") < 1500,
+        "{elements}"
+    );
+    // The address knows where the reader is.
+    browser
+        .wait_for("the row in the address", "location.search.includes('row=')")
+        .await;
+    let address = browser.address().await;
+    browser.open("about:blank").await;
+    browser.open(&address).await;
+    browser
+        .wait_for(
+            "the last row again",
+            &format!("[...{rows}].at(-1)?.ariaRowIndex == {}", all + 1),
+        )
+        .await;
+
+    // Another order begins at the top, as the server has it.
+    browser.click("th[data-column=delta_norm] button").await;
+    let first = server
+        .get(&format!(
+            "/api/v1/dictionaries/{slug}/latents?sort=-delta_norm&limit=1"
+        ))
+        .json();
+    let id = first["rows"][0]["id"].as_u64().expect("an id");
+    browser
+        .wait_for(
+            "the first row of the new order",
+            &format!("{rows}[0]?.dataset.latent == '{id}' && {rows}[0].ariaRowIndex == 2"),
+        )
+        .await;
+    // The keyboard walks out of what is in the page.
+    let focused = "document.activeElement.closest('[aria-rowindex]')?.ariaRowIndex";
+    for step in 0..60 {
+        browser.press("body", "j").await;
+        browser
+            .wait_for("the next row", &format!("{focused} == {}", step + 2))
+            .await;
+    }
+
+    // A column comes into table and address.
+    browser.click("[data-testid=columns] > summary").await;
+    browser.click("[data-testid=column-norm_base]").await;
+    browser
+        .wait_for(
+            "another column",
+            "location.search.includes('norm_base') && document.querySelector('th[data-column=norm_base]')",
+        )
+        .await;
+    browser
+        .wait_for(
+            "its values",
+            &format!("{rows}[0]?.children.length === document.querySelectorAll('.latents th[data-column]').length"),
+        )
+        .await;
+    browser.screenshot("columns").await;
 }

@@ -3,6 +3,7 @@
 use std::{cell::Cell, sync::Arc, time::Duration};
 
 use crate::parts::live::{memo, when_changed};
+use crate::parts::signal::{Memo, RwSignal};
 use api::{DictionaryInfo, Readiness, ReadyState, StudyInfo};
 use leptos::prelude::*;
 

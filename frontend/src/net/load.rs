@@ -9,6 +9,7 @@ use super::{
     request::Request,
 };
 use crate::parts::live::{effect, memo};
+use crate::parts::signal::{Memo, RwSignal};
 use leptos::{prelude::*, web_sys::AbortController};
 
 /// The latest answer to a changing request.

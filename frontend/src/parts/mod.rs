@@ -14,6 +14,7 @@ pub(crate) mod provenance;
 pub(crate) mod segments;
 pub(crate) mod share;
 pub(crate) mod shortcuts;
+pub(crate) mod signal;
 pub(crate) mod states;
 pub(crate) mod strip;
 pub(crate) mod symbols;

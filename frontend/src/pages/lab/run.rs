@@ -3,6 +3,7 @@
 use api::{DictionaryInfo, DoneEvent, DoneReason, GenerateRequest, Problem, TokenEvent};
 use leptos::{prelude::*, web_sys::AbortController};
 
+use crate::parts::signal::{Memo, RwSignal};
 use crate::{
     explorer::explorer,
     net::{

@@ -4,6 +4,7 @@ use api::{Class, DictionaryInfo, Verdict};
 use leptos::prelude::*;
 
 use super::Triage;
+use crate::parts::signal::Memo;
 use crate::{
     display::{
         decimal::{self, shortest},

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use leptos::prelude::*;
-
+use crate::parts::signal::{Memo, RwSignal};
 use crate::{
     display::select::Columns,
     net::{columns, fault::Fault, fetch, request::Request},

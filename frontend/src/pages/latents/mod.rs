@@ -15,6 +15,7 @@ mod table;
 use api::LatentsPage;
 use leptos::prelude::*;
 
+use crate::parts::signal::{Memo, RwSignal};
 use crate::{
     display::reason::{reason, shown},
     explorer::explorer,
@@ -104,7 +105,7 @@ pub(crate) fn Latents() -> impl IntoView {
             <div class="cols triage">
                 <div class="stack">
                     {plane::card(plane)}
-                    <section class="card flush table-card" aria-label="Table" class:busy=page.state.busy>{body}</section>
+                    <section class="card flush table-card" aria-label="Table" class:busy=move || page.state.busy.get()>{body}</section>
                 </div>
                 <aside class="stack" aria-label="Filters">{filters::filters(triage)}{spread::card(plane)}</aside>
             </div>

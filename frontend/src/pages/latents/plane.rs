@@ -12,6 +12,7 @@ use super::{
     held::Held,
     paint, pointer,
 };
+use crate::parts::signal::{Memo, RwSignal};
 use crate::{
     display::{
         axis::{View, ticks},

@@ -10,7 +10,7 @@ use crate::display::{
 };
 
 /// Height of a row in pixels of the page; the style sheet gets it from here.
-pub(super) const HEIGHT: f64 = 33.0;
+pub(super) const HEIGHT: u32 = 33;
 
 /// Rows before the table knows how many it shows.
 pub(super) const FEW: u64 = 40;
@@ -25,7 +25,7 @@ pub(super) fn before(first: u64) -> u64 {
 
 /// How many rows are in the page when `height` pixels of rows are seen.
 pub(super) fn many(height: f64) -> u64 {
-    (height / HEIGHT) as u64 + 2 * MORE + 5
+    (height / f64::from(HEIGHT)) as u64 + 2 * MORE + 5
 }
 
 /// A column, and what its header says.
@@ -173,7 +173,7 @@ pub(super) fn body(
 }
 
 fn count_pixels(rows: u64) -> String {
-    ((rows as f64 * HEIGHT) as u64).to_string()
+    (rows * u64::from(HEIGHT)).to_string()
 }
 
 fn line(out: &mut String, row: &LatentRow, columns: &[&'static str], at: u64, href: &str) {

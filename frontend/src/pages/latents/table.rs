@@ -132,7 +132,7 @@ impl Table {
         let Some(scroll) = self.scroll.get_untracked() else {
             return;
         };
-        let first = (f64::from(scroll.scroll_top()) / HEIGHT) as u64;
+        let first: u64 = (scroll.scroll_top().unsigned_abs() / HEIGHT).into();
         let window = (
             rows::before(first),
             rows::many(scroll.client_height().into()),
@@ -161,7 +161,7 @@ impl Table {
 
     fn scroll_to(self, row: u64) {
         if let Some(scroll) = self.scroll.get_untracked() {
-            scroll.set_scroll_top((row as f64 * HEIGHT) as i32);
+            scroll.set_scroll_top((row * u64::from(HEIGHT)) as i32);
         }
     }
 

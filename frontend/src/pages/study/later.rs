@@ -5,6 +5,7 @@ use std::sync::Arc;
 use api::StudyInfo;
 use leptos::prelude::*;
 
+use crate::parts::signal::RwSignal;
 use crate::{
     net::{
         answer::Answer,

@@ -10,6 +10,7 @@ use leptos::{
 };
 
 use super::later::{Later, shown};
+use crate::parts::signal::RwSignal;
 use crate::{
     display::{curves::Training, decimal::share},
     explorer::explorer,

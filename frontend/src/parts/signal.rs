@@ -1,0 +1,177 @@
+//! Signals and memos whose values have one type for the reactive machinery, which is then compiled once instead of once for each type of
+//! value: an eighth of the program.
+
+use std::{any::Any, marker::PhantomData, ops::Deref, sync::Arc};
+
+use leptos::prelude::{self as reactive, Signal};
+use reactive::{Get as _, GetUntracked as _, Set as _, Track as _, UpdateUntracked as _};
+
+/// Any value.
+type Value = Arc<dyn Any + Send + Sync>;
+
+/// A value that can be told from another one.
+#[derive(Clone)]
+struct Comparable {
+    value: Value,
+    same: fn(&Value, &Value) -> bool,
+}
+
+impl PartialEq for Comparable {
+    fn eq(&self, other: &Self) -> bool {
+        (self.same)(&self.value, &other.value)
+    }
+}
+
+fn same<T: PartialEq + 'static>(a: &Value, b: &Value) -> bool {
+    a.downcast_ref::<T>() == b.downcast_ref::<T>()
+}
+
+/// A value that is being read.
+pub(crate) struct Reading<T>(Arc<T>);
+
+impl<T> Deref for Reading<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Send + Sync + 'static> Reading<T> {
+    fn of(value: Value) -> Self {
+        match value.downcast() {
+            Ok(value) => Self(value),
+            Err(_) => unreachable!("a signal holds the type that it was made for"),
+        }
+    }
+}
+
+/// A value that tells others when it is set.
+pub(crate) struct RwSignal<T>(reactive::RwSignal<Value>, PhantomData<fn() -> T>);
+
+/// A value that is computed from others, and tells others when it differs.
+pub(crate) struct Memo<T>(reactive::Memo<Comparable>, PhantomData<fn() -> T>);
+
+macro_rules! reading {
+    ($name:ident, $value:expr) => {
+        impl<T> Clone for $name<T> {
+            fn clone(&self) -> Self {
+                *self
+            }
+        }
+
+        impl<T> Copy for $name<T> {}
+
+        impl<T: Clone + Send + Sync + 'static> $name<T> {
+            /// The value; whoever asks is told of changes.
+            pub(crate) fn read(&self) -> Reading<T> {
+                Reading::of($value(self.0.get()))
+            }
+
+            /// The value; whoever asks is not told of changes.
+            pub(crate) fn read_untracked(&self) -> Reading<T> {
+                Reading::of($value(self.0.get_untracked()))
+            }
+
+            /// A copy of what [`Self::read`] reads.
+            pub(crate) fn get(&self) -> T {
+                T::clone(&self.read())
+            }
+
+            /// A copy of what [`Self::read_untracked`] reads.
+            pub(crate) fn get_untracked(&self) -> T {
+                T::clone(&self.read_untracked())
+            }
+
+            /// What `look` makes of the value; whoever asks is told of changes.
+            pub(crate) fn with<U>(&self, look: impl FnOnce(&T) -> U) -> U {
+                look(&self.read())
+            }
+
+            /// What `look` makes of the value; whoever asks is not told of changes.
+            pub(crate) fn with_untracked<U>(&self, look: impl FnOnce(&T) -> U) -> U {
+                look(&self.read_untracked())
+            }
+
+            /// Whoever asks is told of changes.
+            pub(crate) fn track(&self) {
+                self.0.track();
+            }
+        }
+
+        impl<T: Clone + Send + Sync + 'static> From<$name<T>> for Signal<T> {
+            fn from(from: $name<T>) -> Self {
+                Self::derive(move || from.get())
+            }
+        }
+    };
+}
+
+reading!(RwSignal, |value: Value| value);
+reading!(Memo, |value: Comparable| value.value);
+
+impl<T: Clone + Send + Sync + 'static> RwSignal<T> {
+    /// A signal with its first value.
+    pub(crate) fn new(value: T) -> Self {
+        Self(reactive::RwSignal::new(Arc::new(value)), PhantomData)
+    }
+
+    /// Sets the value.
+    pub(crate) fn set(&self, value: T) {
+        self.0.set(Arc::new(value));
+    }
+
+    /// Sets the value unless the page that it belonged to is gone.
+    pub(crate) fn try_set(&self, value: T) {
+        self.0.try_set(Arc::new(value));
+    }
+
+    /// The value unless the page that it belonged to is gone; whoever asks is not told of changes.
+    pub(crate) fn try_get_untracked(&self) -> Option<T> {
+        let value = self.0.try_get_untracked()?;
+        Some(T::clone(&Reading::of(value)))
+    }
+
+    /// Changes the value.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut T)) {
+        self.set(changed(self.get_untracked(), change));
+    }
+
+    /// Changes the value unless the page that it belonged to is gone.
+    pub(crate) fn try_update(&self, change: impl FnOnce(&mut T)) {
+        if let Some(value) = self.try_get_untracked() {
+            self.try_set(changed(value, change));
+        }
+    }
+
+    /// Changes the value and tells nobody.
+    pub(crate) fn update_untracked(&self, change: impl FnOnce(&mut T)) {
+        let next: Value = Arc::new(changed(self.get_untracked(), change));
+        self.0.update_untracked(|value| *value = next);
+    }
+}
+
+fn changed<T>(mut value: T, change: impl FnOnce(&mut T)) -> T {
+    change(&mut value);
+    value
+}
+
+impl<T: PartialEq + Clone + Send + Sync + 'static> Memo<T> {
+    /// A value that is computed from the one before and from what it reads.
+    pub(crate) fn new(value: impl Fn(Option<&T>) -> T + Send + Sync + 'static) -> Self {
+        let next = move |before: Option<&Value>| -> Value {
+            Arc::new(value(before.and_then(|before| before.downcast_ref())))
+        };
+        Self(memo(Box::new(next), same::<T>), PhantomData)
+    }
+}
+
+/// Computes a value from the one before.
+type Next = dyn Fn(Option<&Value>) -> Value + Send + Sync;
+
+fn memo(next: Box<Next>, same: fn(&Value, &Value) -> bool) -> reactive::Memo<Comparable> {
+    reactive::Memo::new(move |before: Option<&Comparable>| Comparable {
+        value: next(before.map(|before| &before.value)),
+        same,
+    })
+}
