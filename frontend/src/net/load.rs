@@ -71,7 +71,7 @@ pub(crate) fn use_body<T: Send + Sync + 'static>(
     let data = RwSignal::new(None);
     let take = move |body: Option<&[u8]>| match body.map(read).transpose() {
         Ok(read) => {
-            data.try_set(read.map(Arc::new));
+            data.set(read.map(Arc::new));
             None
         }
         Err(why) => Some(Fault::Garbled(why)),
@@ -113,13 +113,13 @@ fn follow(request: Memo<Option<Request>>, take: Take) -> Waiting {
             if signal.aborted() {
                 return;
             }
-            state.busy.try_set(false);
+            state.busy.set(false);
             let fault = match answer {
                 Ok(body) => take(Some(&body)),
                 Err(fault) => Some(fault),
             };
             if let Some(fault) = fault {
-                state.fault.try_set(Some(fault));
+                state.fault.set(Some(fault));
             }
         });
     });

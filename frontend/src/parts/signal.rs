@@ -27,23 +27,19 @@ fn same<T: PartialEq + 'static>(a: &Value, b: &Value) -> bool {
 }
 
 /// A value that is being read.
-pub(crate) struct Reading<T>(Arc<T>);
+pub(crate) struct Reading<T>(Value, PhantomData<fn() -> T>);
 
-impl<T> Deref for Reading<T> {
+impl<T: 'static> Deref for Reading<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.0
+        self.0.downcast_ref().unwrap_or_else(|| other_type())
     }
 }
 
-impl<T: Send + Sync + 'static> Reading<T> {
-    fn of(value: Value) -> Self {
-        match value.downcast() {
-            Ok(value) => Self(value),
-            Err(_) => unreachable!("a signal holds the type that it was made for"),
-        }
-    }
+#[cold]
+fn other_type() -> ! {
+    unreachable!("a signal holds the type that it was made for")
 }
 
 /// A value that tells others when it is set.
@@ -53,7 +49,7 @@ pub(crate) struct RwSignal<T>(reactive::RwSignal<Value>, PhantomData<fn() -> T>)
 pub(crate) struct Memo<T>(reactive::Memo<Comparable>, PhantomData<fn() -> T>);
 
 macro_rules! reading {
-    ($name:ident, $value:expr) => {
+    ($name:ident, $seen:path, $glimpsed:path) => {
         impl<T> Clone for $name<T> {
             fn clone(&self) -> Self {
                 *self
@@ -65,12 +61,12 @@ macro_rules! reading {
         impl<T: Clone + Send + Sync + 'static> $name<T> {
             /// The value; whoever asks is told of changes.
             pub(crate) fn read(&self) -> Reading<T> {
-                Reading::of($value(self.0.get()))
+                Reading($seen(&self.0), PhantomData)
             }
 
             /// The value; whoever asks is not told of changes.
             pub(crate) fn read_untracked(&self) -> Reading<T> {
-                Reading::of($value(self.0.get_untracked()))
+                Reading($glimpsed(&self.0), PhantomData)
             }
 
             /// A copy of what [`Self::read`] reads.
@@ -107,29 +103,57 @@ macro_rules! reading {
     };
 }
 
-reading!(RwSignal, |value: Value| value);
-reading!(Memo, |value: Comparable| value.value);
+reading!(RwSignal, set_value, glimpsed_set_value);
+reading!(Memo, made_value, glimpsed_made_value);
+
+// Kept apart, so that each is in the program once.
+
+#[inline(never)]
+fn set_value(signal: &reactive::RwSignal<Value>) -> Value {
+    signal.get()
+}
+
+#[inline(never)]
+fn glimpsed_set_value(signal: &reactive::RwSignal<Value>) -> Value {
+    signal.get_untracked()
+}
+
+#[inline(never)]
+fn made_value(memo: &reactive::Memo<Comparable>) -> Value {
+    memo.get().value
+}
+
+#[inline(never)]
+fn glimpsed_made_value(memo: &reactive::Memo<Comparable>) -> Value {
+    memo.get_untracked().value
+}
+
+#[inline(never)]
+fn new_signal(value: Value) -> reactive::RwSignal<Value> {
+    reactive::RwSignal::new(value)
+}
+
+/// Sets the value; nothing happens once the page that it belonged to is gone.
+#[inline(never)]
+fn set(signal: &reactive::RwSignal<Value>, value: Value) {
+    signal.try_set(value);
+}
 
 impl<T: Clone + Send + Sync + 'static> RwSignal<T> {
     /// A signal with its first value.
     pub(crate) fn new(value: T) -> Self {
-        Self(reactive::RwSignal::new(Arc::new(value)), PhantomData)
+        Self(new_signal(Arc::new(value)), PhantomData)
     }
 
-    /// Sets the value.
+    /// Sets the value; nothing happens once the page that it belonged to is gone.
     pub(crate) fn set(&self, value: T) {
-        self.0.set(Arc::new(value));
-    }
-
-    /// Sets the value unless the page that it belonged to is gone.
-    pub(crate) fn try_set(&self, value: T) {
-        self.0.try_set(Arc::new(value));
+        set(&self.0, Arc::new(value));
     }
 
     /// The value unless the page that it belonged to is gone; whoever asks is not told of changes.
     pub(crate) fn try_get_untracked(&self) -> Option<T> {
-        let value = self.0.try_get_untracked()?;
-        Some(T::clone(&Reading::of(value)))
+        let value = Reading(self.0.try_get_untracked()?, PhantomData);
+        Some(T::clone(&value))
     }
 
     /// Changes the value.
@@ -140,7 +164,7 @@ impl<T: Clone + Send + Sync + 'static> RwSignal<T> {
     /// Changes the value unless the page that it belonged to is gone.
     pub(crate) fn try_update(&self, change: impl FnOnce(&mut T)) {
         if let Some(value) = self.try_get_untracked() {
-            self.try_set(changed(value, change));
+            self.set(changed(value, change));
         }
     }
 

@@ -91,7 +91,7 @@ impl Held {
                 }
                 Err(fault) => Some(fault),
             };
-            self.fault.try_set(fault);
+            self.fault.set(fault);
         });
     }
 }

@@ -69,7 +69,10 @@ pub(super) fn table(triage: Triage) -> AnyView {
     effect(move || table.draw(&columns.read()));
     // Another filter or order begins at the top.
     let selection = memo(move || triage.state.read().selection());
-    when_changed(selection, move |_| table.scroll_to(0));
+    when_changed(selection, move |_| {
+        triage.window.update(|window| window.0 = 0);
+        table.scroll_to(0);
+    });
     let nothing = live(move || {
         let page = triage.page.get()?;
         let why = explorer()

@@ -33,7 +33,7 @@ impl Later {
     pub(super) fn new() -> Self {
         let painted = RwSignal::new(false);
         after_paint(move || {
-            painted.try_set(true);
+            painted.set(true);
         });
         Self { painted }
     }
