@@ -134,7 +134,7 @@ impl Explorer {
     }
 
     fn watch_models(self) {
-        leptos::task::spawn_local(async move {
+        fetch::start(async move {
             let Some(controller) = fetch::controller() else {
                 return;
             };

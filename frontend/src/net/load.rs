@@ -108,7 +108,7 @@ fn follow(request: Memo<Option<Request>>, take: Take) -> Waiting {
         let signal = controller.signal();
         current.set_value(Some(controller));
         let take = take.clone();
-        leptos::task::spawn_local(async move {
+        fetch::start(async move {
             let answer = fetch::success(&request, &signal).await;
             if signal.aborted() {
                 return;

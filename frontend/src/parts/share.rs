@@ -25,7 +25,7 @@ pub(crate) fn share() -> AnyView {
 /// Copies a text and says so.
 pub(crate) fn copy(text: String, said: &'static str) {
     let explorer = explorer();
-    leptos::task::spawn_local(async move {
+    crate::net::fetch::start(async move {
         explorer.toast(if copy_text(&text).await {
             said
         } else {

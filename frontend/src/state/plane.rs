@@ -50,16 +50,16 @@ impl Axis {
             scale: AxisScale::Linear,
         }
     }
+}
 
-    /// The ends to show at first where a column has natural ones.
-    pub(crate) fn usual_ends(self) -> Option<[f64; 2]> {
-        match self.column {
-            "delta_norm" | "template_share" => Some([0.0, 1.0]),
-            "decoder_cosine" => Some([-1.0, 1.0]),
-            // Outside of this, Latent Scaling is unreliable.
-            "nu_epsilon" | "nu_r" => Some([-0.1, 2.0]),
-            _ => None,
-        }
+/// The ends to show at first of a column that has natural ones.
+pub(crate) fn usual_ends(column: &str) -> Option<[f64; 2]> {
+    match column {
+        "delta_norm" | "template_share" => Some([0.0, 1.0]),
+        "decoder_cosine" => Some([-1.0, 1.0]),
+        // Outside of this, Latent Scaling is unreliable.
+        "nu_epsilon" | "nu_r" => Some([-0.1, 2.0]),
+        _ => None,
     }
 }
 

@@ -38,7 +38,7 @@ const THRESHOLD: &str = "const line = document.querySelector('[data-line=\"1\"]'
     const changed = new Promise(resolve => new MutationObserver((_, o) => { o.disconnect(); resolve(); }).observe(count, {childList: true, characterData: true, subtree: true}));
     send(line, 'pointermove', r.left + r.width * (0.2 + 0.03 * i));
     await changed;
-    await new Promise(resolve => requestAnimationFrame(() => setTimeout(resolve)));
+    await new Promise(resolve => requestAnimationFrame(resolve));
     times.push(performance.now() - start);
     await new Promise(resolve => setTimeout(resolve, 100));
   }
@@ -52,7 +52,7 @@ const TABLE: &str = "const body = document.querySelector('.latents tbody'), time
     const start = performance.now();
     act();
     await changed;
-    await new Promise(resolve => requestAnimationFrame(() => setTimeout(resolve)));
+    await new Promise(resolve => requestAnimationFrame(resolve));
     times.push(performance.now() - start);
     await new Promise(resolve => setTimeout(resolve, 400));
   };

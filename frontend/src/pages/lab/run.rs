@@ -126,7 +126,7 @@ impl Run {
         self.asked.set(Some(request));
         let explorer = explorer();
         explorer.announce("Generating.");
-        leptos::task::spawn_local(async move {
+        fetch::start(async move {
             let ended = stream::events(&sent, &signal, |event| {
                 if !signal.aborted() {
                     self.take(&event);

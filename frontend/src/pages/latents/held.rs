@@ -70,7 +70,7 @@ impl Held {
     }
 
     fn ask(self, slug: String, names: Vec<String>) {
-        leptos::task::spawn_local(async move {
+        fetch::start(async move {
             let Some(controller) = fetch::controller() else {
                 return;
             };

@@ -107,7 +107,7 @@ pub(crate) fn Latents() -> impl IntoView {
                     {plane::card(plane)}
                     <section class="card flush table-card" aria-label="Table" class:busy=move || page.state.busy.get()>{body}</section>
                 </div>
-                <aside class="stack" aria-label="Filters">{filters::filters(triage)}{spread::card(plane)}</aside>
+                <aside class="stack" aria-label="Histogram and filters">{spread::card(plane)}{filters::filters(triage)}</aside>
             </div>
         </div>
     }.into_any()

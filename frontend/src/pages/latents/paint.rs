@@ -34,18 +34,12 @@ fn canvas() -> Option<HtmlCanvasElement> {
 
 /// Paints now and whenever what is seen changes, at most once for each frame.
 pub(super) fn follow(plane: Plane) {
-    let points = once(
-        |act| after_paint(act),
-        move || {
-            draw(plane);
-        },
-    );
-    let over = once(
-        |act| request_animation_frame(act),
-        move || {
-            overlay(plane);
-        },
-    );
+    let points = once(after_paint, move || {
+        draw(plane);
+    });
+    let over = once(request_animation_frame, move || {
+        overlay(plane);
+    });
     effect(move || {
         plane.cloud.track();
         plane.kept.track();

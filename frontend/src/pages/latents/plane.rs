@@ -31,7 +31,7 @@ use crate::{
         states::{fault_note, skeleton},
     },
     state::{
-        plane::{Axis, PlaneState},
+        plane::{Axis, PlaneState, usual_ends},
         triage::TriageState,
     },
 };
@@ -272,9 +272,7 @@ fn colouring(plane: &PlaneState) -> (&'static str, u8) {
 
 /// The ends of an axis at first, in places: the column's natural ones, else those of its values, with a little room.
 fn ends(axis: Axis, places: &[f32]) -> [f64; 2] {
-    let natural = axis
-        .usual_ends()
-        .map(|ends| ends.map(|x| axis.scale.place(x)));
+    let natural = usual_ends(axis.column).map(|ends| ends.map(|x| axis.scale.place(x)));
     let known = natural.filter(|ends| ends.iter().all(|x| x.is_finite()));
     let [low, high] = known.unwrap_or_else(|| {
         let finite = places.iter().filter(|x| x.is_finite());
@@ -325,7 +323,7 @@ pub(super) fn card(plane: Plane) -> AnyView {
 }
 
 /// What the plane is made of; [`super::paint`] sets everything in it that changes.
-const GROUND: &str = "<div class=\"plane-window\"><canvas></canvas></div><div class=\"plane-grid\" aria-hidden=\"true\"></div><div class=\"plane-box\" aria-hidden=\"true\"></div>\
+const GROUND: &str = "<div class=\"plane-grid\" aria-hidden=\"true\"></div><div class=\"plane-window\"><canvas></canvas></div><div class=\"plane-box\" aria-hidden=\"true\"></div>\
     <svg class=\"plane-lasso\" aria-hidden=\"true\" viewBox=\"0 0 1 1\" preserveAspectRatio=\"none\"><polygon/></svg>\
     <div class=\"plane-line across\" role=\"slider\" tabindex=\"0\" data-line=\"0\"></div>\
     <div class=\"plane-line across\" role=\"slider\" tabindex=\"0\" data-line=\"1\"></div>\
@@ -392,7 +390,7 @@ pub(super) fn bounded(plane: Plane) -> Option<String> {
         let at = |value: Option<f64>, end: f64| {
             let place = value.map(|x| axis.scale.place(x)).filter(|x| !x.is_nan());
             let (across, up) = place.map_or((end, end), |place| view.share(place, place));
-            (if i == 0 { across } else { up }).min(1.0).max(0.0)
+            (if i == 0 { across } else { up }).clamp(0.0, 1.0)
         };
         let any = min.is_some() || max.is_some();
         (any, at(min, 0.0), at(max, 1.0))

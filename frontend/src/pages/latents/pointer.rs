@@ -111,22 +111,11 @@ impl Hands {
         hear.forget();
     }
 
-    /// The event's place in shares of the picture from its lower left corner, and the picture's height by its width.
-    fn place(self, x: i32, y: i32) -> (At, f64) {
-        let Some(area) = part(".plane-area") else {
-            return ((0.0, 0.0), 1.0);
-        };
-        let rect = area.get_bounding_client_rect();
-        let across = (f64::from(x) - rect.left()) / rect.width().max(1.0);
-        let up = 1.0 - (f64::from(y) - rect.top()) / rect.height().max(1.0);
-        ((across, up), rect.height() / rect.width().max(1.0))
-    }
-
     fn down(self, event: &PointerEvent) {
         if event.button() > 1 {
             return;
         }
-        let (at, _) = self.place(event.client_x(), event.client_y());
+        let (at, _) = place(event.client_x(), event.client_y());
         let plane = self.plane;
         let view = untrack(|| plane.view());
         self.fingers.update_value(|fingers| {
@@ -155,7 +144,7 @@ impl Hands {
     }
 
     fn moved(self, event: &PointerEvent) {
-        let (at, ratio) = self.place(event.client_x(), event.client_y());
+        let (at, ratio) = place(event.client_x(), event.client_y());
         let plane = self.plane;
         self.fingers.update_value(|fingers| {
             let mine = fingers.iter_mut().find(|f| f.0 == event.pointer_id());
@@ -185,7 +174,7 @@ impl Hands {
             }
             Some(Drag::Line(line)) => {
                 let view = untrack(|| plane.view());
-                let (x, y) = view.places(at.0.min(1.0).max(0.0), at.1.min(1.0).max(0.0));
+                let (x, y) = view.places(at.0.clamp(0.0, 1.0), at.1.clamp(0.0, 1.0));
                 let across = LINES.get(line).is_some_and(|l| l.axis == 0);
                 let place = if across { x } else { y };
                 plane.draft.set(untrack(|| self.with_line(line, place)));
@@ -210,7 +199,7 @@ impl Hands {
             }
             Some(_) if plane.draft.read_untracked().is_some() => self.keep(),
             Some(Drag::Brush(_) | Drag::Lasso(_)) => {
-                let (at, ratio) = self.place(event.client_x(), event.client_y());
+                let (at, ratio) = place(event.client_x(), event.client_y());
                 if let Some(id) = untrack(|| self.under(at, ratio)) {
                     self.open(id as u32);
                 }
@@ -233,7 +222,7 @@ impl Hands {
             return;
         }
         event.prevent_default();
-        let (at, _) = self.place(event.client_x(), event.client_y());
+        let (at, _) = place(event.client_x(), event.client_y());
         let factor = if event.delta_y() < 0.0 {
             1.2
         } else {
@@ -415,6 +404,17 @@ impl Hands {
     }
 }
 
+/// The event's place in shares of the picture from its lower left corner, and the picture's height by its width.
+fn place(x: i32, y: i32) -> (At, f64) {
+    let Some(area) = part(".plane-area") else {
+        return ((0.0, 0.0), 1.0);
+    };
+    let rect = area.get_bounding_client_rect();
+    let across = (f64::from(x) - rect.left()) / rect.width().max(1.0);
+    let up = 1.0 - (f64::from(y) - rect.top()) / rect.height().max(1.0);
+    ((across, up), rect.height() / rect.width().max(1.0))
+}
+
 /// Whether two places are far enough apart to be a drag.
 fn far(a: At, b: At) -> bool {
     (a.0 - b.0).abs() > CORNER / 2.0 || (a.1 - b.1).abs() > CORNER
@@ -423,7 +423,7 @@ fn far(a: At, b: At) -> bool {
 /// A view that follows two fingers from their first places to their last.
 fn pinched(view: &View, (a, b): (At, At), (c, d): (At, At)) -> View {
     let apart = |a: At, b: At| (a.0 - b.0).hypot(a.1 - b.1).max(0.01);
-    let middle = |a: At, b: At| ((a.0 + b.0) / 2.0, (a.1 + b.1) / 2.0);
+    let middle = |a: At, b: At| (a.0.midpoint(b.0), a.1.midpoint(b.1));
     let (from, to) = (middle(a, b), middle(c, d));
     view.zoomed(apart(c, d) / apart(a, b), from.0, from.1)
         .moved(from.0 - to.0, from.1 - to.1)

@@ -14,7 +14,7 @@ use crate::{
         live::{live, memo},
         states::{empty, skeleton},
     },
-    state::plane::{COLUMNS, column_name},
+    state::plane::{COLUMNS, column_name, usual_ends},
 };
 
 /// Bins of the axis.
@@ -39,7 +39,7 @@ pub(super) fn card(plane: Plane) -> AnyView {
         let (Some(values), Some(kept)) = (held.column(column), plane.kept.get()) else {
             return skeleton(5);
         };
-        let Some(histogram) = histogram(values, &kept.0) else {
+        let Some(histogram) = histogram(values, &kept.0, usual_ends(column)) else {
             return empty("The analysis did not measure this column.");
         };
         let edges = &histogram.edges;
@@ -62,8 +62,9 @@ pub(super) fn card(plane: Plane) -> AnyView {
         .with(menu, body)
 }
 
-/// Counts of the kept values between ends that all values share; by powers where they reach over many.
-fn histogram(values: &[f32], kept: &[bool]) -> Option<Histogram> {
+/// Counts of the kept values between ends that all values share, the column's natural ones included; by powers where a column without
+/// natural ends reaches over many.
+fn histogram(values: &[f32], kept: &[bool], natural: Option<[f64; 2]>) -> Option<Histogram> {
     let known = || {
         values
             .iter()
@@ -73,8 +74,12 @@ fn histogram(values: &[f32], kept: &[bool]) -> Option<Histogram> {
     let high = known().fold(f64::NEG_INFINITY, f64::max);
     let low = known().fold(f64::INFINITY, f64::min);
     let least = known().filter(|x| *x > 0.0).fold(f64::INFINITY, f64::min);
+    let (low, high) = match natural {
+        Some([from, to]) if low <= high => (low.min(from), high.max(to)),
+        _ => (low, high),
+    };
     // What is never active has no power of ten, but the many that are have.
-    let powers = low >= 0.0 && least < high / 1000.0;
+    let powers = natural.is_none() && low >= 0.0 && least < high / 1000.0;
     let low = if powers { least } else { low };
     if low > high {
         return None;
@@ -110,16 +115,18 @@ mod tests {
     #[test]
     fn the_axis_is_that_of_all_values() {
         let values = [0.0, 0.25, 1.0, f32::NAN, 0.9];
-        let counted = histogram(&values, &[true, true, false, true, true]).unwrap();
+        let counted = histogram(&values, &[true, true, false, true, true], None).unwrap();
         assert_eq!((counted.edges[0], counted.edges[BINS]), (0.0, 1.0));
         assert_eq!(counted.counts.iter().sum::<u64>(), 3);
         assert_eq!((counted.counts[0], counted.counts[BINS - 1]), (1, 0));
-        assert!(histogram(&[f32::NAN], &[true]).is_none());
+        assert!(histogram(&[f32::NAN], &[true], Some([0.0, 1.0])).is_none());
+        let tiny = histogram(&[1e-5, 0.5], &[true; 2], Some([0.0, 1.0])).unwrap();
+        assert_eq!((tiny.edges[0], tiny.edges[BINS / 2]), (0.0, 0.5));
     }
 
     #[test]
     fn values_over_many_powers_have_bins_by_powers() {
-        let counted = histogram(&[0.0, 1e-6, 1e-3, 1.0], &[true; 4]).unwrap();
+        let counted = histogram(&[0.0, 1e-6, 1e-3, 1.0], &[true; 4], None).unwrap();
         assert!((counted.edges[0] - 1e-6).abs() < 1e-12 && counted.edges[BINS / 2] < 0.002);
         assert_eq!(counted.counts.iter().sum::<u64>(), 3, "zero has no place");
     }
