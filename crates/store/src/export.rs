@@ -123,6 +123,8 @@ fn unwritten(error: &serde_json::Error) -> Error {
 mod tests {
     use super::*;
 
+    type Cells = (u32, Option<String>, f64, Option<f64>, u64, bool);
+
     fn rows() -> Vec<LatentRow> {
         let row = |id: u32, label: Option<&str>, nu: Option<f64>| -> LatentRow {
             serde_json::from_value(serde_json::json!({
@@ -172,7 +174,6 @@ mod tests {
             "SELECT id, label, norm_chat, nu_epsilon, tokens, dead FROM read_parquet('{}') ORDER BY id",
             path.display()
         );
-        type Cells = (u32, Option<String>, f64, Option<f64>, u64, bool);
         let read: Vec<Cells> = connection
             .prepare(&query)
             .unwrap()

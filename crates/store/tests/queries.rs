@@ -372,6 +372,6 @@ fn a_file_has_the_rows_of_the_table_in_its_order() {
         .store
         .export("btk", &query, ExportFormat::Csv)
         .unwrap();
-    let lines = csv.iter().filter(|byte| **byte == b'\n').count();
-    assert_eq!(lines, rows.len() + 1);
+    let lines = String::from_utf8(csv).unwrap();
+    assert_eq!(lines.lines().count(), rows.len() + 1);
 }

@@ -119,8 +119,9 @@ fn row(id: u32, random: &mut Random) -> LatentRow {
     let near = 1.0 - 2.0 * (delta - 0.5).max(0.0);
     let mut ratio = |spread: f64| Some((near + spread * random.bell()).clamp(-0.3, 2.4));
     let (nu_epsilon, nu_r) = (ratio(0.18), ratio(0.22));
-    let frequency = 10f64.powf(-3.0 + 0.9 * random.bell()).min(0.6);
-    let active = (frequency * TOKENS as f64) as u64;
+    // About evenly over seven powers of ten.
+    let most = TOKENS >> (2 + random.next() % 24);
+    let active = random.next() % (most + 1);
     let class = diffing::class(Some(delta), &ClassCuts::default());
     let beta = |random: &mut Random| Some(random.unit());
     LatentRow {
