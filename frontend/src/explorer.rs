@@ -3,6 +3,7 @@
 use std::{cell::Cell, sync::Arc, time::Duration};
 
 use crate::parts::live::{memo, when_changed};
+use crate::parts::signal::{Memo, RwSignal};
 use api::{DictionaryInfo, Readiness, ReadyState, StudyInfo};
 use leptos::prelude::*;
 
@@ -14,7 +15,7 @@ use crate::{
         load::{Load, use_load},
         request::Request,
     },
-    parts::{toast::Toast, tooltip::Tip},
+    parts::{theme, toast::Toast, tooltip::Tip},
 };
 
 /// Whether prompts can be run now.
@@ -58,6 +59,8 @@ pub(crate) struct Explorer {
     pub(crate) tip: RwSignal<Option<Tip>>,
     /// The pointer is over the tooltip, which keeps it open.
     pub(crate) tip_held: RwSignal<bool>,
+    /// Light, dark, or as the system has it, by its word.
+    pub(crate) theme: RwSignal<String>,
     /// Short messages.
     pub(crate) toasts: RwSignal<Vec<Toast>>,
     /// Said to screen readers.
@@ -87,6 +90,7 @@ impl Explorer {
             ready: memo(move || models.read().ready()),
             tip: RwSignal::new(None),
             tip_held: RwSignal::new(false),
+            theme: RwSignal::new(theme::stored()),
             toasts: RwSignal::new(Vec::new()),
             announcement: RwSignal::new(String::new()),
             shortcuts: RwSignal::new(false),
@@ -130,7 +134,7 @@ impl Explorer {
     }
 
     fn watch_models(self) {
-        leptos::task::spawn_local(async move {
+        fetch::start(async move {
             let Some(controller) = fetch::controller() else {
                 return;
             };

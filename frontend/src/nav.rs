@@ -1,6 +1,7 @@
 //! The address bar: which page is shown, and the page's state in the query.
 
 use crate::parts::live::{effect, memo, when_changed};
+use crate::parts::signal::{Memo, RwSignal};
 use leptos::{
     ev::{self, MouseEvent},
     prelude::*,

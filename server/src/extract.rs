@@ -106,6 +106,21 @@ impl Parameters {
         self.0.iter().map(|(n, v)| (n.as_str(), v.as_str()))
     }
 
+    /// The value of each of `names`, in their order, and the other parameters; an empty value counts as absent.
+    pub(crate) fn besides<const N: usize>(
+        &self,
+        names: [&str; N],
+    ) -> ([Option<&str>; N], Vec<(&str, &str)>) {
+        let value = |name: &str| {
+            let given = self.pairs().filter(|(n, _)| *n == name).last();
+            given
+                .map(|(_, value)| value)
+                .filter(|value| !value.is_empty())
+        };
+        let others = self.pairs().filter(|(name, _)| !names.contains(name));
+        (names.map(value), others.collect())
+    }
+
     /// The value of each of `names`, in their order; an empty one counts as absent, and of several the last counts.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ use crate::routes::{
         dictionaries::latents::get,
         dictionaries::latent::get,
         dictionaries::examples::get,
+        dictionaries::export::get,
         dictionaries::columns::get,
         dictionaries::scaling::get,
         dictionaries::effects::get,

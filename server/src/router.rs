@@ -39,6 +39,10 @@ pub fn router(app: App) -> Router {
             get(dictionaries::examples::get),
         )
         .route(
+            "/dictionaries/{dict}/latents/export",
+            get(dictionaries::export::get),
+        )
+        .route(
             "/dictionaries/{dict}/columns",
             get(dictionaries::columns::get),
         )

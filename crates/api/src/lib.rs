@@ -10,6 +10,7 @@ mod effects;
 mod examples;
 mod generate;
 mod intervention;
+mod lasso;
 mod latent;
 mod page;
 mod positions;
@@ -33,6 +34,7 @@ pub use generate::{
     TokenEvent,
 };
 pub use intervention::{Intervention, Lane, LatentSet, LatentStrength, StrengthUnit};
+pub use lasso::{AxisScale, Lasso};
 pub use latent::{
     ActivityShare, Betas, Class, Correlated, Histogram, LATENT_COLUMNS, LatentDetail, LatentRow,
     LensToken, LogitLens, Neighbour, Verdict,

@@ -10,6 +10,7 @@ mod curves;
 mod detail;
 mod error;
 mod examples;
+mod export;
 mod groups;
 pub mod manifest;
 mod pack;
@@ -30,6 +31,7 @@ mod writer;
 
 pub use error::{Error, ErrorKind, Result};
 pub use examples::{DEFAULT_EXAMPLES, MAX_EXAMPLES};
+pub use export::ExportFormat;
 pub use groups::{PartRecord, ShareRecord, TwinRecord};
 pub use parquet::{ParquetDocument, ParquetFile, ParquetRow};
 pub use query::{DEFAULT_PAGE, LatentQuery};

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use api::{Class, Verdict};
+use api::{Class, Lasso, Verdict};
 
 use crate::table::Column;
 use crate::{Error, Result};
@@ -25,10 +25,14 @@ pub struct LatentQuery {
     pub min: Vec<(String, f64)>,
     /// Largest value of a numeric column, inclusive; rows without a value fall out.
     pub max: Vec<(String, f64)>,
+    /// A polygon on two numeric columns; rows outside of it, or without a value on one of them, fall out.
+    pub lasso: Option<Lasso>,
     /// Columns separated by commas, `-` before a falling one; ties are broken by id, missing values come last either way.
     pub sort: Option<String>,
     /// `next` of the page before.
     pub cursor: Option<String>,
+    /// Rows of the order to pass over before the page, after the cursor where there is one.
+    pub offset: Option<usize>,
     /// Rows of a page, 1 to [`api::MAX_PAGE`]; default [`DEFAULT_PAGE`].
     pub limit: Option<usize>,
 }
@@ -51,14 +55,19 @@ impl LatentQuery {
                 "q" => query.q = Some(value.to_string()),
                 "sort" => query.sort = Some(value.to_string()),
                 "cursor" => query.cursor = Some(value.to_string()),
+                "lasso" => {
+                    let lasso = Lasso::read(value, |part| part.parse().ok());
+                    query.lasso = Some(lasso.map_err(Error::Invalid)?);
+                }
+                "offset" => query.offset = Some(parse(name, value, "a whole number")?),
                 "limit" => query.limit = Some(parse(name, value, "a whole number")?),
                 _ => match (name.strip_prefix("min_"), name.strip_prefix("max_")) {
                     (Some(column), _) => query.min.push((column.into(), bound(name, value)?)),
                     (_, Some(column)) => query.max.push((column.into(), bound(name, value)?)),
                     _ => {
                         return Err(Error::Invalid(format!(
-                            "unknown parameter {name:?}; this route has class, verdict, dead, q, min_<column>, max_<column>, sort, \
-                             cursor and limit"
+                            "unknown parameter {name:?}; this route has class, verdict, dead, q, min_<column>, max_<column>, lasso, \
+                             sort, cursor, offset and limit"
                         )));
                     }
                 },

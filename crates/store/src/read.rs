@@ -10,6 +10,7 @@ use api::{
 use duckdb::Connection;
 use sha2::{Digest as _, Sha256};
 
+use crate::export::{ExportFormat, export};
 use crate::pool::Pool;
 use crate::table::{Table, search_text};
 use crate::{Error, LatentQuery, Result, Scaled};
@@ -155,12 +156,25 @@ impl Store {
     /// [`Error::UnknownDictionary`]; [`Error::Invalid`] for an unknown column, a bound on a column that is not numeric, a limit outside
     /// 1 to [`api::MAX_PAGE`], or a foreign cursor.
     pub fn latents(&self, slug: &str, query: &LatentQuery) -> Result<LatentsPage> {
-        let table = self.table(slug)?;
-        let firing = match (search_text(query), &self.pool) {
-            (Some(text), Some(pool)) => pool.with(|connection| firing(connection, slug, &text))?,
-            _ => HashSet::new(),
-        };
-        table.page(slug, query, &firing)
+        self.table(slug)?
+            .page(slug, query, &self.firing(slug, query)?)
+    }
+
+    /// Every latent that matches, in the query's order, as a file. The query's page does not count.
+    ///
+    /// # Errors
+    /// Those of [`Store::latents`], and a temporary folder that cannot be written.
+    pub fn export(&self, slug: &str, query: &LatentQuery, format: ExportFormat) -> Result<Vec<u8>> {
+        let firing = self.firing(slug, query)?;
+        export(&self.table(slug)?.selection(query, &firing)?, format)
+    }
+
+    /// Latents whose examples' tokens match the query's text.
+    fn firing(&self, slug: &str, query: &LatentQuery) -> Result<HashSet<u32>> {
+        match (search_text(query), &self.pool) {
+            (Some(text), Some(pool)) => pool.with(|connection| firing(connection, slug, &text)),
+            _ => Ok(HashSet::new()),
+        }
     }
 
     /// Every row of a dictionary, in the order of ids.
@@ -171,13 +185,19 @@ impl Store {
         Ok(self.table(slug)?.rows())
     }
 
-    /// Columns as numbers, one vector per name in the order of ids: NaN where unknown, class and verdict as their place in
-    /// [`api::Class::ALL`] and [`api::Verdict::ALL`], dead as 0 or 1.
+    /// Columns of the latents that match, as numbers, one vector per name in the order of ids: NaN where unknown, class and verdict as
+    /// their place in [`api::Class::ALL`] and [`api::Verdict::ALL`], dead as 0 or 1. The query's order and page do not count.
     ///
     /// # Errors
-    /// [`Error::UnknownDictionary`]; [`Error::Invalid`] for an unknown column or `label`.
-    pub fn columns(&self, slug: &str, names: &[&str]) -> Result<Vec<Vec<f32>>> {
-        self.table(slug)?.columns(names)
+    /// Those of [`Store::latents`]; [`Error::Invalid`] for an unknown column or `label`.
+    pub fn columns(
+        &self,
+        slug: &str,
+        names: &[&str],
+        query: &LatentQuery,
+    ) -> Result<Vec<Vec<f32>>> {
+        let firing = self.firing(slug, query)?;
+        Table::columns(&self.table(slug)?.matching(query, &firing)?, names)
     }
 
     /// Largest v of every latent, in the order of ids; `None` before analysis.

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
-use api::{Class, ClassCounts, ClassCuts, Histogram, LatentRow, LatentsPage, Verdict};
+use api::{Class, ClassCounts, ClassCuts, Histogram, Lasso, LatentRow, LatentsPage, Verdict};
 
 use crate::{Error, LatentQuery, Result, Scaled, cursor};
 
@@ -144,6 +144,15 @@ impl Column {
     }
 }
 
+/// Columns in turn, then ids.
+fn in_order(order: &[(&Column, bool)], a: &LatentRow, b: &LatentRow) -> Ordering {
+    order
+        .iter()
+        .map(|(column, falling)| column.compare(a, b, *falling))
+        .find(|ordering| ordering.is_ne())
+        .unwrap_or_else(|| a.id.cmp(&b.id))
+}
+
 /// Missing values come last in both directions.
 fn nulls_last<T>(
     a: Option<T>,
@@ -217,17 +226,9 @@ impl Table {
     ) -> Result<LatentsPage> {
         let limit = query.page_size()?;
         let order = query.order()?;
-        let filter = Filter::new(query, firing)?;
-        let compare = |a: &&LatentRow, b: &&LatentRow| {
-            order
-                .iter()
-                .map(|(column, falling)| column.compare(a, b, *falling))
-                .find(|ordering| ordering.is_ne())
-                .unwrap_or_else(|| a.id.cmp(&b.id))
-        };
+        let compare = |a: &&LatentRow, b: &&LatentRow| in_order(&order, a, b);
         let spec = query.sort.as_deref().unwrap_or_default();
-        let mut matching: Vec<&LatentRow> =
-            self.rows.iter().filter(|row| filter.keeps(row)).collect();
+        let mut matching = self.matching(query, firing)?;
         let total = matching.len() as u64;
         if let Some(cursor) = &query.cursor {
             let last = cursor::decode(cursor, spec)?;
@@ -239,6 +240,11 @@ impl Table {
             })?;
             matching.retain(|row| compare(&last, row) == Ordering::Less);
         }
+        let offset = query.offset.unwrap_or(0).min(matching.len());
+        if offset > 0 && offset < matching.len() {
+            matching.select_nth_unstable_by(offset, compare);
+        }
+        matching.drain(..offset);
         let more = matching.len() > limit;
         if more {
             matching.select_nth_unstable_by(limit, compare);
@@ -255,15 +261,36 @@ impl Table {
         })
     }
 
-    /// One vector per name, in the order of ids; NaN where unknown; class and verdict as their place in the list of names.
-    pub(crate) fn columns(&self, names: &[&str]) -> Result<Vec<Vec<f32>>> {
+    /// The rows that match, in the order of ids.
+    pub(crate) fn matching(
+        &self,
+        query: &LatentQuery,
+        firing: &HashSet<u32>,
+    ) -> Result<Vec<&LatentRow>> {
+        let filter = Filter::new(query, firing)?;
+        Ok(self.rows.iter().filter(|row| filter.keeps(row)).collect())
+    }
+
+    /// Every row that matches, in the query's order.
+    pub(crate) fn selection(
+        &self,
+        query: &LatentQuery,
+        firing: &HashSet<u32>,
+    ) -> Result<Vec<&LatentRow>> {
+        let order = query.order()?;
+        let mut matching = self.matching(query, firing)?;
+        matching.sort_by(|a, b| in_order(&order, a, b));
+        Ok(matching)
+    }
+
+    /// One vector per name over the given rows; NaN where unknown; class and verdict as their place in the list of names.
+    pub(crate) fn columns(rows: &[&LatentRow], names: &[&str]) -> Result<Vec<Vec<f32>>> {
         names
             .iter()
             .map(|name| {
                 let column = Column::named(name)?;
                 match column.kind {
-                    Kind::Number(get) | Kind::Code(get) => Ok(self
-                        .rows
+                    Kind::Number(get) | Kind::Code(get) => Ok(rows
                         .iter()
                         .map(|row| get(row).map_or(f32::NAN, |value| value as f32))
                         .collect()),
@@ -310,6 +337,7 @@ struct Filter<'a> {
     query: &'a LatentQuery,
     min: Vec<(Get, f64)>,
     max: Vec<(Get, f64)>,
+    lasso: Option<(&'a Lasso, [Get; 2])>,
     text: Option<String>,
     id: Option<u32>,
     firing: &'a HashSet<u32>,
@@ -322,11 +350,17 @@ impl<'a> Filter<'a> {
                 .map(|(name, bound)| Ok((Column::named(name)?.number()?, *bound)))
                 .collect::<Result<Vec<_>>>()
         };
+        let number = |name: &str| Column::named(name)?.number();
+        let lasso = query.lasso.as_ref().map(|lasso| {
+            let [x, y] = &lasso.columns;
+            Ok((lasso, [number(x)?, number(y)?]))
+        });
         let text = search_text(query);
         Ok(Self {
             query,
             min: bounds(&query.min)?,
             max: bounds(&query.max)?,
+            lasso: lasso.transpose()?,
             id: text.as_deref().and_then(|text| text.parse().ok()),
             text,
             firing,
@@ -347,6 +381,10 @@ impl<'a> Filter<'a> {
                 .max
                 .iter()
                 .all(|(get, bound)| get(row).is_some_and(|value| value <= *bound))
+            && self.lasso.is_none_or(|(lasso, [x, y])| {
+                let inside = |x: f64, y: f64| lasso.holds(x as f32, y as f32);
+                x(row).zip(y(row)).is_some_and(|(x, y)| inside(x, y))
+            })
             && self.text.as_deref().is_none_or(|text| {
                 self.id == Some(row.id)
                     || self.firing.contains(&row.id)

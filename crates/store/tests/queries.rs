@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use api::{Class, ClassCuts, LatentRow, Verdict};
 use common::{fill, rows};
 use serde_json::Value;
-use store::{ErrorKind, LatentQuery, Scaled, Store, Writer};
+use store::{ErrorKind, ExportFormat, LatentQuery, Scaled, Store, Writer};
 
 const COUNT: u32 = 257;
 
@@ -241,7 +241,10 @@ fn a_page_has_a_hundred_rows_unless_told_otherwise() {
 fn columns_are_numbers_in_the_order_of_ids() {
     let study = study();
     let names = ["nu_epsilon", "class", "verdict", "dead", "id"];
-    let columns = study.store.columns("btk", &names).unwrap();
+    let columns = study
+        .store
+        .columns("btk", &names, &LatentQuery::default())
+        .unwrap();
     for (index, row) in study.rows.iter().enumerate() {
         let expected = [
             row.nu_epsilon.map(|x| x as f32),
@@ -264,7 +267,10 @@ fn columns_are_numbers_in_the_order_of_ids() {
         }
     }
     for bad in ["label", "nu_epsilonn", ""] {
-        let error = study.store.columns("btk", &["id", bad]).unwrap_err();
+        let error = study
+            .store
+            .columns("btk", &["id", bad], &LatentQuery::default())
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{bad}");
     }
 }
@@ -345,4 +351,60 @@ fn only_latents_that_were_scaled_have_verdicts() {
     writer.set_meta("scaling_tokens", "1000").unwrap();
     writer.finish().unwrap();
     assert_eq!(open().rows("btk").unwrap(), rows);
+}
+
+#[test]
+fn a_lasso_keeps_what_is_inside_of_it() {
+    let study = study();
+    // A box as a polygon keeps what the same bounds keep, but for its rim.
+    let lasso = parameters("lasso=nu_epsilon,nu_r,0.1,0.1,0.6,0.1,0.6,0.9,0.1,0.9");
+    let within = |x: Option<f64>, low: f64, high: f64| x.is_some_and(|x| low < x && x < high);
+    let expected =
+        study.expected(|row| within(row.nu_epsilon, 0.1, 0.6) && within(row.nu_r, 0.1, 0.9));
+    assert!(!expected.is_empty() && expected.len() < COUNT as usize);
+    assert_eq!(study.ids(&lasso), expected);
+    let both = study.ids(&parameters(
+        "class=chat-only&lasso=nu_epsilon,nu_r,0.1,0.1,0.6,0.1,0.6,0.9,0.1,0.9",
+    ));
+    assert!(both.iter().all(|id| expected.contains(id)) && both.len() < expected.len());
+    let unknown = parameters("lasso=label,nu_r,0,0,1,0,1,1");
+    let error = study.store.latents("btk", &unknown).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(LatentQuery::from_parameters([("lasso", "nu_r,nu_epsilon,1,2")]).is_err());
+}
+
+#[test]
+fn an_offset_passes_over_the_first_rows() {
+    let study = study();
+    let all = study.ids(&parameters("sort=-nu_r,label"));
+    for offset in [0, 1, 40, COUNT as usize - 1, COUNT as usize, 10_000] {
+        let query = parameters(&format!("sort=-nu_r,label&limit=30&offset={offset}"));
+        let page = study.store.latents("btk", &query).unwrap();
+        let ids: Vec<u32> = page.rows.iter().map(|row| row.id).collect();
+        let rest: Vec<u32> = all.iter().skip(offset).take(30).copied().collect();
+        assert_eq!(ids, rest, "{offset}");
+        assert_eq!(page.total, u64::from(COUNT));
+        assert_eq!(page.next.is_some(), offset + 30 < COUNT as usize);
+    }
+}
+
+#[test]
+fn a_file_has_the_rows_of_the_table_in_its_order() {
+    let study = study();
+    let query = parameters("min_nu_r=0.1&sort=-nu_r");
+    let file = study
+        .store
+        .export("btk", &query, ExportFormat::Json)
+        .unwrap();
+    let rows: Vec<LatentRow> = serde_json::from_slice(&file).unwrap();
+    assert_eq!(
+        rows.iter().map(|row| row.id).collect::<Vec<_>>(),
+        study.ids(&query)
+    );
+    let csv = study
+        .store
+        .export("btk", &query, ExportFormat::Csv)
+        .unwrap();
+    let lines = String::from_utf8(csv).unwrap();
+    assert_eq!(lines.lines().count(), rows.len() + 1);
 }

@@ -320,7 +320,7 @@ fn bounds(lines: &[&Line], least: f64) -> (f64, f64) {
 }
 
 /// Two to four round values between the ends.
-fn ticks(low: f64, high: f64) -> Vec<f64> {
+pub(crate) fn ticks(low: f64, high: f64) -> Vec<f64> {
     let least = (high - low) / 3.0;
     let unit = 10f64.powi(least.log10().floor() as i32);
     let step = [1.0, 2.0, 5.0]

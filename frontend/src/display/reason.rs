@@ -2,7 +2,7 @@
 
 use crate::{
     display::{decimal::shortest, numbers::count},
-    state::triage::{RANGES, TriageState},
+    state::{plane::column_name, triage::TriageState},
 };
 
 /// The filters in words, or `None` when every latent is shown.
@@ -28,8 +28,7 @@ pub(crate) fn reason(state: &TriageState) -> Option<String> {
         parts.push(format!("“{}” in id, label or example text", state.q));
     }
     for range in &state.ranges {
-        let named = RANGES.iter().find(|(column, _)| *column == range.column);
-        let name = named.map_or(range.column, |(_, name)| *name);
+        let name = column_name(range.column);
         parts.push(match (range.min, range.max) {
             (Some(min), Some(max)) => {
                 format!("{name} from {} to {}", shortest(min), shortest(max))
@@ -38,6 +37,11 @@ pub(crate) fn reason(state: &TriageState) -> Option<String> {
             (None, Some(max)) => format!("{name} ≤ {}", shortest(max)),
             (None, None) => continue,
         });
+    }
+    if let Some(lasso) = &state.lasso {
+        let [x, y] = &lasso.columns;
+        let (x, y) = (column_name(x), column_name(y));
+        parts.push(format!("inside the lasso on {x} × {y}"));
     }
     Some(parts.join(", "))
 }
@@ -59,13 +63,13 @@ mod tests {
     #[test]
     fn every_filter_is_named() {
         let state = TriageState::read(
-            "class=chat-only,shared&verdict=both&dead=false&q=lock&max_nu_epsilon=0.2&min_delta_norm=0.5&max_delta_norm=0.9",
+            "class=chat-only,shared&verdict=both&dead=false&q=lock&max_nu_epsilon=0.2&min_delta_norm=0.5&max_delta_norm=0.9&lasso=nu_r,frequency:log,0,0,1,0,1,1",
         );
         assert_eq!(
             reason(&state).unwrap(),
-            "class is chat-only or shared, verdict is both, not dead, “lock” in id, label or example text, Δ_norm from 0.5 to 0.9, ν^ε ≤ 0.2"
+            "class is chat-only or shared, verdict is both, not dead, “lock” in id, label or example text, Δ_norm from 0.5 to 0.9, ν^ε ≤ 0.2, inside the lasso on ν^r × frequency"
         );
-        assert_eq!(reason(&TriageState::read("sort=-nu_r&page=2")), None);
+        assert_eq!(reason(&TriageState::read("sort=-nu_r&row=200")), None);
         assert_eq!(shown(412, 2048), "412 of 2,048 latents");
         assert_eq!(shown(2048, 2048), "all 2,048 latents");
     }

@@ -1,11 +1,21 @@
 //! One request, one answer.
 
+use std::pin::Pin;
+
 use leptos::web_sys;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortController, AbortSignal, Headers, RequestInit, Response};
 
 use super::{fault::Fault, request::Request};
+
+/// Begins something that waits for answers.
+pub(crate) fn start(work: impl Future<Output = ()> + 'static) {
+    fn boxed(work: Pin<Box<dyn Future<Output = ()>>>) {
+        leptos::task::spawn_local(work);
+    }
+    boxed(Box::pin(work));
+}
 
 /// Sends a request and gives the answer's status line and headers.
 pub(crate) async fn open(request: &Request, signal: &AbortSignal) -> Result<Response, Fault> {

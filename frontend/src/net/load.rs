@@ -9,6 +9,7 @@ use super::{
     request::Request,
 };
 use crate::parts::live::{effect, memo};
+use crate::parts::signal::{Memo, RwSignal};
 use leptos::{prelude::*, web_sys::AbortController};
 
 /// The latest answer to a changing request.
@@ -70,7 +71,7 @@ pub(crate) fn use_body<T: Send + Sync + 'static>(
     let data = RwSignal::new(None);
     let take = move |body: Option<&[u8]>| match body.map(read).transpose() {
         Ok(read) => {
-            data.try_set(read.map(Arc::new));
+            data.set(read.map(Arc::new));
             None
         }
         Err(why) => Some(Fault::Garbled(why)),
@@ -107,18 +108,18 @@ fn follow(request: Memo<Option<Request>>, take: Take) -> Waiting {
         let signal = controller.signal();
         current.set_value(Some(controller));
         let take = take.clone();
-        leptos::task::spawn_local(async move {
+        fetch::start(async move {
             let answer = fetch::success(&request, &signal).await;
             if signal.aborted() {
                 return;
             }
-            state.busy.try_set(false);
+            state.busy.set(false);
             let fault = match answer {
                 Ok(body) => take(Some(&body)),
                 Err(fault) => Some(fault),
             };
             if let Some(fault) = fault {
-                state.fault.try_set(Some(fault));
+                state.fault.set(Some(fault));
             }
         });
     });

@@ -83,6 +83,15 @@ impl Request {
         ))
     }
 
+    /// The latents of a selection as a file.
+    pub(crate) fn export(dictionary: &str, format: &str, selection: &str) -> Self {
+        let between = if selection.is_empty() { "" } else { "&" };
+        Self::get(&format!(
+            "/dictionaries/{}/latents/export?format={format}{between}{selection}",
+            encode(dictionary)
+        ))
+    }
+
     /// One latent.
     pub(crate) fn latent(dictionary: &str, id: u32) -> Self {
         Self::get(&format!(
@@ -102,6 +111,11 @@ impl Request {
             "/dictionaries/{}/columns?names={names}",
             encode(dictionary)
         ))
+    }
+
+    /// Ids of the latents that a text search finds, as a column block.
+    pub(crate) fn found(dictionary: &str, text: &str) -> Self {
+        Self::columns(dictionary, &format!("id&q={}", encode(text)))
     }
 
     /// Examples of a latent, of one group or of all, strongest first.

@@ -1,12 +1,9 @@
-//! Classes and verdicts as small labels: a shape, a word and a colour.
+//! Classes as small labels: a shape, a word and a colour.
 
-use api::{Class, Verdict};
+use api::Class;
 use leptos::prelude::*;
 
-use crate::display::{
-    decimal,
-    verdict::{class_style, verdict_name, verdict_short},
-};
+use crate::display::{decimal, verdict::class_style};
 
 /// The shape of a class and words beside it.
 pub(crate) fn tag(style: &'static str, words: &'static str) -> AnyView {
@@ -44,20 +41,6 @@ pub(crate) fn latent_link(
     let mark = class.map(class_mark);
     let label = label.map(|label| view! { <span class="label">{label}</span> }.into_any());
     view! { <a href=href class="open" data-row="">{mark}<span class="mono">{id}</span>{label}</a> }
-        .into_any()
-}
-
-/// The verdict in a table.
-pub(crate) fn verdict_cell(verdict: Option<Verdict>) -> AnyView {
-    let Some(verdict) = verdict else {
-        return "–".into_any();
-    };
-    let class = if verdict == Verdict::ChatSpecific {
-        "verdict sure"
-    } else {
-        "verdict"
-    };
-    view! { <span class=class title=verdict_name(verdict)>{verdict_short(verdict)}</span> }
         .into_any()
 }
 

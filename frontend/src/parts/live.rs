@@ -3,6 +3,7 @@
 //! Each helper boxes its closure before Leptos sees it: the reactive machinery is then compiled once per type of value instead of once
 //! per closure, which is a good part of the program's size.
 
+use crate::parts::signal::Memo;
 use leptos::prelude::*;
 
 /// A part that is made anew whenever a signal that it reads changes.
@@ -14,21 +15,25 @@ pub(crate) fn live<V: IntoAny>(part: impl Fn() -> V + Send + 'static) -> AnyView
 }
 
 /// A value that is computed anew when a signal that it reads changes, and tells others only when it differs.
-pub(crate) fn memo<T: PartialEq + Send + Sync + 'static>(
+pub(crate) fn memo<T: PartialEq + Clone + Send + Sync + 'static>(
     value: impl Fn() -> T + Send + Sync + 'static,
 ) -> Memo<T> {
-    fn boxed<T: PartialEq + Send + Sync + 'static>(
-        value: Box<dyn Fn() -> T + Send + Sync>,
-    ) -> Memo<T> {
-        Memo::new(move |_| value())
-    }
-    boxed(Box::new(value))
+    Memo::new(move |_| value())
 }
 
 /// Something done now and whenever a signal that it reads changes.
 pub(crate) fn effect(act: impl Fn() + 'static) {
     fn boxed(act: Box<dyn Fn()>) {
         Effect::new(move |_| act());
+    }
+    boxed(Box::new(act));
+}
+
+/// Does something once the next frame is on the screen.
+pub(crate) fn after_paint(act: impl FnOnce() + 'static) {
+    fn boxed(act: Box<dyn FnOnce()>) {
+        // The frame's callback runs before that frame is painted; what it schedules runs after.
+        request_animation_frame(move || set_timeout(act, std::time::Duration::ZERO));
     }
     boxed(Box::new(act));
 }

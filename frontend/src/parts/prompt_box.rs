@@ -9,6 +9,7 @@ use super::{
     live::live,
     states::warning,
 };
+use crate::parts::signal::RwSignal;
 use crate::{
     display::tokens::glyph,
     explorer::{Models, explorer},
@@ -60,7 +61,7 @@ impl PromptBox {
                     data-slash=""
                     aria-label=label
                     placeholder=move || if raw.get() { "<start_of_turn>user …" } else { "Ask something, as a user would" }
-                    prop:value=text
+                    prop:value=move || text.get()
                     on:input:target=move |event| text.set(event.target().value())
                     on:keydown=on_key
                 ></textarea>

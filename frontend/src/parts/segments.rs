@@ -1,5 +1,6 @@
 //! A choice of one among a few, as buttons side by side.
 
+use crate::parts::signal::Memo;
 use leptos::prelude::*;
 
 /// The buttons: values with their words, of which `chosen` is pressed.

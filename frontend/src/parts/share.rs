@@ -1,4 +1,4 @@
-//! Copying the page's address, which is the page's whole state.
+//! Copying: the page's address, which is the page's whole state, and other texts.
 
 use leptos::{
     prelude::*,
@@ -12,21 +12,26 @@ use crate::explorer::explorer;
 
 /// A button that copies the address.
 pub(crate) fn share() -> AnyView {
-    let explorer = explorer();
     let button = Button {
         test: Some("share"),
         ..Button::new("Share")
     };
     button.doing(move || {
         let address = window().location().href().unwrap_or_default();
-        leptos::task::spawn_local(async move {
-            explorer.toast(if copy_text(&address).await {
-                "Link copied: it reproduces this view."
-            } else {
-                "The browser refused to copy; the link is in the address bar."
-            });
-        });
+        copy(address, "Link copied: it reproduces this view.");
     })
+}
+
+/// Copies a text and says so.
+pub(crate) fn copy(text: String, said: &'static str) {
+    let explorer = explorer();
+    crate::net::fetch::start(async move {
+        explorer.toast(if copy_text(&text).await {
+            said
+        } else {
+            "The browser refused to copy."
+        });
+    });
 }
 
 async fn copy_text(text: &str) -> bool {

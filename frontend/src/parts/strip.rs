@@ -1,6 +1,7 @@
 //! A row of tokens: coloured, one tab stop, one tooltip for all.
 
 use crate::parts::live::effect;
+use crate::parts::signal::Memo;
 use leptos::{
     ev::{KeyboardEvent, MouseEvent},
     html,

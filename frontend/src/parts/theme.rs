@@ -2,6 +2,8 @@
 
 use leptos::prelude::*;
 
+use crate::explorer::explorer;
+
 const KEY: &str = "stereoscope.theme";
 const CHOICES: [(&str, &str); 3] = [
     ("auto", "as the system"),
@@ -9,7 +11,8 @@ const CHOICES: [(&str, &str); 3] = [
     ("dark", "dark"),
 ];
 
-fn stored() -> String {
+/// What the browser remembers.
+pub(crate) fn stored() -> String {
     let storage = window().local_storage().ok().flatten();
     let value = storage.and_then(|s| s.get_item(KEY).ok().flatten());
     value.unwrap_or_else(|| "auto".into())
@@ -32,7 +35,7 @@ fn apply(choice: &str) {
 /// A button that goes through the three themes.
 #[component]
 pub(crate) fn ThemeSwitch() -> impl IntoView {
-    let theme = RwSignal::new(stored());
+    let theme = explorer().theme;
     let index = move || {
         CHOICES
             .iter()

@@ -40,6 +40,6 @@ pub(crate) fn Toasts() -> impl IntoView {
     });
     view! {
         <div class="toasts" role="status" aria-live="polite" data-testid="toasts">{shown}</div>
-        <div class="unseen" aria-live="polite" data-testid="announcement">{explorer.announcement}</div>
+        <div class="unseen" aria-live="polite" data-testid="announcement">{move || explorer.announcement.get()}</div>
     }.into_any()
 }

@@ -1,5 +1,6 @@
 //! The table that says what a chart shows, made when it is opened.
 
+use crate::parts::signal::RwSignal;
 use leptos::{ev, prelude::*, web_sys::Element};
 use wasm_bindgen::JsCast;
 

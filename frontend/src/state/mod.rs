@@ -4,6 +4,7 @@ pub(crate) mod edit;
 pub(crate) mod lab;
 pub(crate) mod latent;
 pub(crate) mod place;
+pub(crate) mod plane;
 pub(crate) mod query;
 pub(crate) mod study;
 pub(crate) mod triage;

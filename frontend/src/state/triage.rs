@@ -1,23 +1,18 @@
-//! State of the latent table: filters, order, page.
+//! State of the latents' page: filters, order, the table's columns and first row, plane.
 
 use std::fmt;
 
-use api::{Class, Verdict};
+use api::{Class, Lasso, Verdict};
 
-use super::{UrlState, query::Query};
+use super::{
+    UrlState,
+    plane::{COLUMNS, PlaneState, axis_text},
+    query::Query,
+};
+use crate::display::decimal;
 
-/// Rows of one page of the table.
+/// Rows that one request asks for where no table says how many it shows.
 pub(crate) const PAGE: u64 = 100;
-
-/// Columns with number fields in the filter panel, and what they are called.
-pub(crate) const RANGES: &[(&str, &str)] = &[
-    ("delta_norm", "Δ_norm"),
-    ("nu_epsilon", "ν^ε"),
-    ("nu_r", "ν^r"),
-    ("frequency", "frequency"),
-    ("max_activation", "largest v"),
-    ("template_share", "template share"),
-];
 
 /// A column of the order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +30,7 @@ impl fmt::Display for SortKey {
     }
 }
 
-/// Bounds on a column of [`RANGES`], both inclusive.
+/// Bounds on a column of [`COLUMNS`], both inclusive.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Range {
     /// The column.
@@ -46,7 +41,7 @@ pub(crate) struct Range {
     pub(crate) max: Option<f64>,
 }
 
-/// Filters, order and page of the latent table.
+/// Filters, order and columns of the latent table.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct TriageState {
     /// Classes kept; none: every class.
@@ -55,25 +50,39 @@ pub(crate) struct TriageState {
     pub(crate) verdicts: Vec<Verdict>,
     /// Keep only dead, or only living latents.
     pub(crate) dead: Option<bool>,
-    /// Text looked for in labels.
+    /// Text looked for in labels and example tokens.
     pub(crate) q: String,
-    /// Bounds, in the order of [`RANGES`], none empty.
+    /// Bounds, in the order of [`COLUMNS`], none empty.
     pub(crate) ranges: Vec<Range>,
+    /// A polygon that the kept latents are in.
+    pub(crate) lasso: Option<Lasso>,
     /// Order, most important first; none: by id.
     pub(crate) sort: Vec<SortKey>,
-    /// The server's cursor; `None` on the first page.
-    pub(crate) cursor: Option<String>,
-    /// Number of the page, from 1, to say which rows are shown.
-    pub(crate) page: u64,
+    /// The table's columns of [`api::LATENT_COLUMNS`], in that order; none: the usual ones.
+    pub(crate) columns: Vec<&'static str>,
+    /// The first row of the table that is shown, from 0.
+    pub(crate) row: u64,
+    /// What the plane above the table shows.
+    pub(crate) plane: PlaneState,
 }
 
 impl TriageState {
-    /// The query of `GET /dictionaries/{dict}/latents`.
+    /// The query of `GET /dictionaries/{dict}/latents` for the rows from the first that is shown.
     pub(crate) fn request(&self) -> String {
+        self.rows(self.row, PAGE)
+    }
+
+    /// The same for `limit` rows from row `offset`.
+    pub(crate) fn rows(&self, offset: u64, limit: u64) -> String {
         let mut query = self.filter();
-        query.push_some("cursor", self.cursor.as_deref());
-        query.push("limit", PAGE);
+        query.push_some("offset", Some(offset).filter(|row| *row > 0));
+        query.push("limit", limit);
         query.to_string()
+    }
+
+    /// Filters and order as the server knows them.
+    pub(crate) fn selection(&self) -> String {
+        self.filter().to_string()
     }
 
     /// Whether every latent is shown.
@@ -83,20 +92,33 @@ impl TriageState {
             && self.dead.is_none()
             && self.q.is_empty()
             && self.ranges.is_empty()
+            && self.lasso.is_none()
     }
 
-    /// The same order with no filter, from the first row.
+    /// The filters alone.
+    pub(crate) fn filters(&self) -> Self {
+        Self {
+            sort: Vec::new(),
+            columns: Vec::new(),
+            row: 0,
+            plane: PlaneState::default(),
+            ..self.clone()
+        }
+    }
+
+    /// The same order, columns and plane with no filter, from the first row.
     pub(crate) fn cleared(&self) -> Self {
         Self {
             sort: self.sort.clone(),
+            columns: self.columns.clone(),
+            plane: self.plane.clone(),
             ..Self::default()
         }
     }
 
     /// The same from the first row, as any change of filter or order needs.
     pub(crate) fn at_the_top(mut self) -> Self {
-        self.cursor = None;
-        self.page = 0;
+        self.row = 0;
         self
     }
 
@@ -116,10 +138,10 @@ impl TriageState {
         found.map_or((None, None), |r| (r.min, r.max))
     }
 
-    /// Sets the bounds of a column of [`RANGES`].
+    /// Sets the bounds of a column of [`COLUMNS`].
     pub(crate) fn set_range(&mut self, column: &str, min: Option<f64>, max: Option<f64>) {
         let mut bounds: Vec<Range> = Vec::new();
-        for &(name, _) in RANGES {
+        for &(name, _) in COLUMNS {
             let (min, max) = if name == column {
                 (min, max)
             } else {
@@ -168,6 +190,13 @@ impl TriageState {
             query.push_decimal(&format!("min_{}", range.column), range.min);
             query.push_decimal(&format!("max_{}", range.column), range.max);
         }
+        if let Some(lasso) = &self.lasso {
+            let axes = lasso.columns.iter().zip(lasso.scales);
+            let axes = axes.map(|(column, scale)| axis_text(column, scale));
+            let corners = lasso.corners.iter().flatten();
+            let corners = corners.map(|corner| decimal::shortest(*corner));
+            query.push_list("lasso", axes.chain(corners));
+        }
         query.push_list("sort", &self.sort);
         query
     }
@@ -181,11 +210,13 @@ impl UrlState for TriageState {
             verdicts: query.list("verdict"),
             dead: query.number("dead"),
             q: query.get("q").unwrap_or("").to_owned(),
-            cursor: query.get("cursor").map(str::to_owned),
-            page: query.number("page").unwrap_or(0),
+            lasso: query.get("lasso").and_then(read_lasso),
+            columns: known_columns(query.get("columns").unwrap_or("")),
+            row: query.number("row").unwrap_or(0),
+            plane: PlaneState::read(&query),
             ..Self::default()
         };
-        for &(column, _) in RANGES {
+        for &(column, _) in COLUMNS {
             let bound = |side: &str| query.decimal(&format!("{side}_{column}"));
             state.set_range(column, bound("min"), bound("max"));
             if state.range(column) == (None, None) {
@@ -206,10 +237,24 @@ impl UrlState for TriageState {
 
     fn write(&self) -> String {
         let mut query = self.filter();
-        query.push_some("cursor", self.cursor.as_deref());
-        query.push_some("page", Some(self.page).filter(|p| *p > 1));
+        query.push_list("columns", &self.columns);
+        query.push_some("row", Some(self.row).filter(|row| *row > 0));
+        self.plane.push(&mut query);
         query.to_string()
     }
+}
+
+/// A polygon on columns that can be bounded.
+fn read_lasso(text: &str) -> Option<Lasso> {
+    let lasso = Lasso::read(text, decimal::read).ok()?;
+    let known = |column: &String| COLUMNS.iter().any(|c| c.0 == column);
+    lasso.columns.iter().all(known).then_some(lasso)
+}
+
+/// The columns of a list that rows have, in the order of rows.
+fn known_columns(text: &str) -> Vec<&'static str> {
+    let named = |column: &&&str| text.split(',').any(|name| name == **column);
+    api::LATENT_COLUMNS.iter().filter(named).copied().collect()
 }
 
 fn toggle<T: PartialEq>(list: &mut Vec<T>, item: T) {
@@ -260,8 +305,13 @@ mod tests {
                     descending: false,
                 },
             ],
-            cursor: Some("eyJpZCI6MTAwfQ==".into()),
-            page: 3,
+            lasso: read_lasso("nu_r,frequency:log,0,-4,1,-4,0.5,-1.25"),
+            columns: vec!["nu_r", "frequency"],
+            row: 300,
+            plane: PlaneState {
+                by_verdict: true,
+                ..PlaneState::default()
+            },
         }
     }
 
@@ -283,13 +333,17 @@ mod tests {
         assert!(
             written.contains("&max_nu_epsilon=0.2&min_max_activation=1.5&max_max_activation=20")
         );
-        assert!(written.contains("&sort=-nu_epsilon,id&cursor="));
+        assert!(written.ends_with(
+            "&lasso=nu_r,frequency:log,0,-4,1,-4,0.5,-1.25&sort=-nu_epsilon,id&offset=300&limit=100"
+        ));
+        assert!(full().write().contains("&columns=nu_r,frequency&row=300"));
     }
 
     #[test]
     fn what_cannot_be_read_is_left_out() {
-        let state =
-            TriageState::read("class=chat-only,huge&sort=-password,nu_r&min_nu_r=NaN&dead=perhaps");
+        let state = TriageState::read(
+            "class=chat-only,huge&sort=-password,nu_r&min_nu_r=NaN&dead=perhaps&lasso=label,nu_r,0,0,1,1,0,1&columns=secret",
+        );
         assert_eq!(state.classes, [Class::ChatOnly]);
         assert_eq!(
             state.sort,
@@ -298,7 +352,7 @@ mod tests {
                 descending: false
             }]
         );
-        assert!(state.ranges.is_empty());
+        assert!(state.ranges.is_empty() && state.lasso.is_none() && state.columns.is_empty());
         assert_eq!(state.dead, None);
     }
 

@@ -4,6 +4,7 @@ use api::{NextToken, TopLatent};
 use leptos::prelude::*;
 
 use super::Page;
+use crate::parts::signal::Memo;
 use crate::{
     display::{
         numbers::{fixed, percent, short},

@@ -4,6 +4,7 @@ use api::{ModelName, StrengthUnit};
 use leptos::{ev, prelude::*, web_sys::HtmlInputElement};
 
 use super::{Page, places};
+use crate::parts::signal::{Memo, RwSignal};
 use crate::{
     display::{
         decimal::{self, shortest},

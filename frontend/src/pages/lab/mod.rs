@@ -15,6 +15,7 @@ use api::{ActivationsRequest, ActivationsResponse, DictionaryInfo, LatentSet};
 use leptos::prelude::*;
 
 use self::{names::Names, run::Run};
+use crate::parts::signal::{Memo, RwSignal};
 use crate::{
     explorer::explorer,
     nav::{History, use_title, use_url_state},

@@ -3,6 +3,7 @@
 use api::{Class, DictionaryInfo, LatentsPage};
 use leptos::prelude::*;
 
+use crate::parts::signal::Memo;
 use crate::{
     net::{
         columns,

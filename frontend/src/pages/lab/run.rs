@@ -3,6 +3,7 @@
 use api::{DictionaryInfo, DoneEvent, DoneReason, GenerateRequest, Problem, TokenEvent};
 use leptos::{prelude::*, web_sys::AbortController};
 
+use crate::parts::signal::{Memo, RwSignal};
 use crate::{
     explorer::explorer,
     net::{
@@ -125,7 +126,7 @@ impl Run {
         self.asked.set(Some(request));
         let explorer = explorer();
         explorer.announce("Generating.");
-        leptos::task::spawn_local(async move {
+        fetch::start(async move {
             let ended = stream::events(&sent, &signal, |event| {
                 if !signal.aborted() {
                     self.take(&event);

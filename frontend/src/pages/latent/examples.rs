@@ -6,6 +6,7 @@ use api::{Example, ExampleGroup, ExamplesPage, LatentDetail};
 use leptos::prelude::*;
 
 use super::Page;
+use crate::parts::signal::{Memo, RwSignal};
 use crate::{
     display::{
         cells::{of_example, summary},
@@ -130,7 +131,7 @@ pub(super) fn card(page: Page, feed: Feed) -> AnyView {
         })
     };
     let beside = view! { <span class="small quiet" data-testid="examples-tally">{tally}</span>{groups(page, group)} };
-    let body = view! { <div class:busy=load.state.busy>{list}</div><div class="line">{more}</div> };
+    let body = view! { <div class:busy=move || load.state.busy.get()>{list}</div><div class="line">{more}</div> };
     Card::new("examples", "Where it fires").with(beside.into_any(), body.into_any())
 }
 

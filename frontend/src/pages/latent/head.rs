@@ -16,11 +16,7 @@ use crate::{
         share::share,
         symbols::symbol,
     },
-    state::{
-        UrlState,
-        place::latents_path,
-        triage::{PAGE, TriageState},
-    },
+    state::{UrlState, place::latents_path, triage::TriageState},
 };
 
 /// Title, class, verdict, and what can be done.
@@ -67,7 +63,7 @@ fn selection(page: Page) -> AnyView {
         return " / latent".into_any();
     };
     let table = TriageState::read(&from);
-    let before = (table.page.max(1) - 1) * PAGE + at as u64;
+    let before = table.row + at as u64;
     let words = format!("{} of {} selected", count(before + 1), count(rows.total));
     let href = table.href(&latents_path(&page.slug.get()));
     view! { " / "<a href=href data-testid="selection">{words}</a> }.into_any()

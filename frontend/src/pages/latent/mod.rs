@@ -13,6 +13,7 @@ use leptos::prelude::*;
 
 use self::examples::Feed;
 
+use crate::parts::signal::Memo;
 use crate::{
     explorer::explorer,
     nav::{History, goto, use_dictionary, use_place, use_title, use_url_state},
@@ -196,7 +197,7 @@ pub(crate) fn Latent() -> impl IntoView {
             (_, None, true) => content(page, feed, tried),
         }
     });
-    view! { <div class="stack latent-page" class:busy=detail.state.busy>{body}{top}</div> }
+    view! { <div class="stack latent-page" class:busy=move || detail.state.busy.get()>{body}{top}</div> }
         .into_any()
 }
 

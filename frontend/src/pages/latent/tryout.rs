@@ -4,6 +4,7 @@ use api::{ActivationsRequest, ActivationsResponse, LatentSet};
 use leptos::prelude::*;
 
 use super::Page;
+use crate::parts::signal::{Memo, RwSignal};
 use crate::{
     display::{
         cells::{of_latent, summary},
@@ -120,7 +121,7 @@ pub(super) fn card(page: Page, load: Load<ActivationsResponse>) -> AnyView {
         action: "Run",
         label: "Prompt to test this latent on",
     };
-    let body = view! { {models_note()}{form.form(load.state.busy.into(), submit)}<div class:busy=load.state.busy>{result}</div> };
+    let body = view! { {models_note()}{form.form(load.state.busy.into(), submit)}<div class:busy=move || load.state.busy.get()>{result}</div> };
     Card::new("try", "Try it")
         .remark("both models, this latent")
         .holding(body.into_any())

@@ -4,6 +4,7 @@ use api::{Class, DictionaryInfo, Verdict};
 use leptos::prelude::*;
 
 use super::Triage;
+use crate::parts::signal::Memo;
 use crate::{
     display::{
         decimal::{self, shortest},
@@ -12,14 +13,15 @@ use crate::{
     },
     explorer::explorer,
     parts::{
-        card::Card,
         field::{Check, Field},
-        histogram::{Bars, Tone},
-        live::{live, memo},
+        live::memo,
         symbols::symbol,
     },
-    state::triage::RANGES,
+    state::plane::{COLUMNS, column_name},
 };
+
+/// Columns whose bounds are shown without asking.
+const FIRST: usize = 6;
 
 /// From this width on the panel is open at first.
 const WIDE: f64 = 1000.0;
@@ -29,20 +31,6 @@ pub(super) fn filters(triage: Triage) -> AnyView {
     let width = window().inner_width().ok().and_then(|w| w.as_f64());
     let open = width.is_none_or(|w| w >= WIDE);
     let dictionary = memo(move || explorer().dictionary(Some(&triage.slug.read())));
-    let histogram = live(move || {
-        let bars = Bars {
-            histogram: dictionary.get()?.delta_norm,
-            name: "Δ_norm",
-            counted: "latents",
-            tone: Tone::Classes(explorer().cuts()),
-            ticks: vec![0.0, 0.5, 1.0],
-        };
-        Some(
-            Card::new("delta", "Δ_norm")
-                .remark("all latents, log count")
-                .holding(bars.show()),
-        )
-    });
     let classes = Class::ALL
         .iter()
         .map(|&class| class_check(triage, dictionary, class))
@@ -73,10 +61,11 @@ pub(super) fn filters(triage: Triage) -> AnyView {
         move || triage.state.read().q.clone(),
         move |text| triage.update(|s| text.trim().clone_into(&mut s.q)),
     );
-    let ranges = RANGES
-        .iter()
-        .map(|&(column, name)| range(triage, column, name))
-        .collect_view();
+    let bounds = |columns: &[(&'static str, &str)]| {
+        let fields = columns.iter().map(|c| range(triage, c.0));
+        fields.collect_view()
+    };
+    let (first, more) = COLUMNS.split_at(COLUMNS.len().min(FIRST));
     view! {
         <details class="card filters" data-testid="filters" prop:open=open>
             <summary><h2>"Filters"</h2></summary>
@@ -85,10 +74,13 @@ pub(super) fn filters(triage: Triage) -> AnyView {
                 <fieldset data-testid="class-filter"><legend>"Class"</legend>{classes}</fieldset>
                 <fieldset data-testid="verdict-filter"><legend>"Verdict"</legend>{verdicts}</fieldset>
                 <fieldset class="inline" data-testid="dead-filter"><legend>"Dead latents"</legend>{dead.collect_view()}</fieldset>
-                <fieldset><legend>"Bounds"</legend>{ranges}</fieldset>
+                <fieldset>
+                    <legend>"Bounds"</legend>
+                    {bounds(first)}
+                    <details><summary class="small quiet">"More columns"</summary>{bounds(more)}</details>
+                </fieldset>
             </div>
         </details>
-        {histogram}
     }
     .into_any()
 }
@@ -149,7 +141,9 @@ fn tallied(style: Option<&'static str>, words: &'static str, tally: Signal<Strin
     view! { {sign}<span>{words}</span><span class="aside num quiet">{tally}</span> }.into_any()
 }
 
-fn range(triage: Triage, column: &'static str, name: &'static str) -> AnyView {
+/// Two number fields around a column's name.
+pub(super) fn range(triage: Triage, column: &'static str) -> AnyView {
+    let name = column_name(column);
     let field = move |upper: bool| {
         let value = move || {
             let (min, max) = triage.state.read().range(column);

@@ -1,12 +1,21 @@
-//! The latents of one dictionary: filters, order, table.
+//! The latents of one dictionary: plane, histogram, filters, table.
 
+mod chooser;
+mod controls;
+mod export;
 mod filters;
-mod pager;
+mod held;
+mod paint;
+mod plane;
+mod pointer;
+mod rows;
+mod spread;
 mod table;
 
 use api::LatentsPage;
 use leptos::prelude::*;
 
+use crate::parts::signal::{Memo, RwSignal};
 use crate::{
     display::reason::{reason, shown},
     explorer::explorer,
@@ -31,7 +40,12 @@ struct Triage {
     slug: Memo<String>,
     state: Memo<TriageState>,
     change: Callback<TriageState>,
+    /// The same without a step in the browser's history.
+    keep: Callback<TriageState>,
+    /// The rows of the table around those that are seen, and how many there are in all.
     page: Load<LatentsPage>,
+    /// Which rows those are: the first, and how many.
+    window: RwSignal<(u64, u64)>,
 }
 
 impl Triage {
@@ -48,16 +62,25 @@ impl Triage {
 pub(crate) fn Latents() -> impl IntoView {
     let slug = use_dictionary();
     let (state, set) = use_url_state::<TriageState>();
-    let page = use_load::<LatentsPage>(move || {
-        Some(Request::latents(&slug.get(), &state.get().request()))
+    let first = untrack(|| state.read().row);
+    let window = RwSignal::new((rows::before(first), rows::FEW));
+    // What the plane shows is none of the table's business.
+    let asked = memo(move || {
+        let (first, many) = window.get();
+        state.read().rows(first, many)
     });
+    let page = use_load::<LatentsPage>(move || Some(Request::latents(&slug.get(), &asked.get())));
     let change = Callback::new(move |next| set(next, History::Push));
+    let keep = Callback::new(move |next| set(next, History::Replace));
     let triage = Triage {
         slug,
         state,
         change,
+        keep,
         page,
+        window,
     };
+    let plane = plane::Plane::new(triage);
     use_title(Signal::derive(move || format!("Latents of {}", slug.get())));
 
     let top = live(move || {
@@ -69,19 +92,22 @@ pub(crate) fn Latents() -> impl IntoView {
     let known = memo(move || (page.state.fault.get(), page.is_there()));
     let body = live(move || match known.get() {
         (Some(fault), _) => fault_note(&fault, Some(page.state)),
-        (None, true) => view! { {table::table(triage)}{pager::pager(triage)} }.into_any(),
+        (None, true) => table::table(triage),
         (None, false) => skeleton(12),
     });
     view! {
         <div class="stack">
             <div class="title">
                 <div><h1>"Latents"</h1>{count_line(triage)}</div>
-                <div class="actions">{other_dictionary(triage)}{share()}</div>
+                <div class="actions">{other_dictionary(triage)}{chooser::menu(triage)}{export::menu(triage)}{share()}</div>
             </div>
             <div class="slot">{top}</div>
             <div class="cols triage">
-                <section class="card flush table-card" aria-label="Table" class:busy=page.state.busy>{body}</section>
-                <aside class="stack" aria-label="Filters">{filters::filters(triage)}</aside>
+                <div class="stack">
+                    {plane::card(plane)}
+                    <section class="card flush table-card" aria-label="Table" class:busy=move || page.state.busy.get()>{body}</section>
+                </div>
+                <aside class="stack" aria-label="Histogram and filters">{spread::card(plane)}{filters::filters(triage)}</aside>
             </div>
         </div>
     }.into_any()
@@ -99,7 +125,7 @@ fn count_line(triage: Triage) -> AnyView {
         let shown = shown(page.total, all);
         match reason(&triage.state.read()) {
             None => format!("Showing {shown}."),
-            Some(why) => format!("{shown}: {why}."),
+            Some(why) => format!("{shown}, because {why}."),
         }
     };
     let clear = live(move || {

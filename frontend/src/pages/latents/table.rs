@@ -1,81 +1,55 @@
-//! The table of latents.
+//! The table of latents: as long as the selection, with only the rows around those that are seen in the page.
 
-use api::LatentRow;
-use leptos::{ev::MouseEvent, html, prelude::*, web_sys::HtmlElement};
+use std::time::Duration;
+
+use leptos::{
+    ev::{self, MouseEvent},
+    html,
+    prelude::*,
+    web_sys::{Element, FocusOptions, HtmlElement},
+};
 use wasm_bindgen::JsCast;
 
-use super::Triage;
+use super::{
+    Triage,
+    chooser::shown,
+    rows::{self, COLUMNS, Column, HEIGHT},
+};
 use crate::{
-    display::{
-        decimal::share,
-        numbers::{fixed_or_dash, percent_or_dash, short_or_dash},
-        verdict::{NU_EPSILON_CUT, NU_R_CUT},
-    },
     explorer::explorer,
     parts::{
-        badge::{class_cell, latent_link, verdict_cell},
         keys::use_keys,
-        live::live,
+        live::{effect, live, memo, when_changed},
         states::empty,
         symbols::symbol,
     },
     state::{UrlState, latent::LatentState, place::latent_path},
 };
 
-/// A header that sorts.
-struct Column {
-    name: &'static str,
-    key: &'static str,
-    title: &'static str,
+/// How long the table stays where it is before the address says so.
+const REST: Duration = Duration::from_millis(300);
+
+/// The table's parts in the page, and which row the keyboard is on.
+#[derive(Clone, Copy)]
+struct Table {
+    triage: Triage,
+    scroll: NodeRef<html::Div>,
+    body: NodeRef<html::Tbody>,
+    /// The row that j and k left or go to.
+    at: StoredValue<Option<u64>>,
+    /// Counts scroll steps, so that the last one can be told.
+    steps: StoredValue<u32>,
 }
-
-const fn column(name: &'static str, key: &'static str, title: &'static str) -> Column {
-    Column { name, key, title }
-}
-
-/// Columns with words, which stand to the left.
-const WORDS: usize = 3;
-
-const COLUMNS: &[Column] = &[
-    column("Latent", "id", "id, and a label where there is one"),
-    column("Class", "class", "by Δ_norm and the study’s cuts"),
-    column(
-        "Verdict",
-        "verdict",
-        "of Latent Scaling, for chat-only latents",
-    ),
-    column(
-        "Δ_norm",
-        "delta_norm",
-        "decoder norm difference: 1 = chat-only, 0 = base-only",
-    ),
-    column("cosine", "decoder_cosine", "cosine of the two decoder rows"),
-    column(
-        "ν^ε",
-        "nu_epsilon",
-        "Latent Scaling ratio on the error; small: not in the base model’s error",
-    ),
-    column(
-        "ν^r",
-        "nu_r",
-        "Latent Scaling ratio on the reconstruction; small: no other latent writes it in the base model",
-    ),
-    column(
-        "Frequency",
-        "frequency",
-        "share of tokens on which it fires",
-    ),
-    column("Max v", "max_activation", "largest activation"),
-    column(
-        "Template",
-        "template_share",
-        "share of its active tokens that are control tokens of the chat template",
-    ),
-];
 
 /// Header, rows, and the keys that walk over them.
 pub(super) fn table(triage: Triage) -> AnyView {
-    let body = NodeRef::<html::Tbody>::new();
+    let table = Table {
+        triage,
+        scroll: NodeRef::new(),
+        body: NodeRef::new(),
+        at: StoredValue::new(None),
+        steps: StoredValue::new(0),
+    };
     use_keys(move |key, event| {
         let step = match key {
             "j" => 1,
@@ -83,30 +57,21 @@ pub(super) fn table(triage: Triage) -> AnyView {
             _ => return,
         };
         event.prevent_default();
-        if let Some(body) = body.get_untracked() {
-            move_focus(&body, step);
-        }
+        table.step(step);
     });
-    let heads = COLUMNS
-        .iter()
-        .enumerate()
-        .map(|(i, column)| head(triage, column, i < WORDS))
-        .collect_view();
-    let rows = live(move || {
-        let slug = triage.slug.get();
-        // Rows and the address that they answer change one after the other: only new rows are drawn.
-        let selection = triage.state.with_untracked(UrlState::write);
-        let open = |row: &LatentRow| {
-            let state = LatentState {
-                from: Some(selection.clone()).filter(|query| !query.is_empty()),
-                ..LatentState::default()
-            };
-            line(state.href(&latent_path(&slug, row.id)), row)
-        };
-        triage
-            .page
-            .get()
-            .map(|page| page.rows.iter().map(open).collect_view())
+    let columns = memo(move || shown(&triage.state.read().columns).to_vec());
+    let heads = live(move || {
+        let columns = columns.get();
+        let mine = |column: &&Column| column.key == "id" || columns.contains(&column.key);
+        let heads = COLUMNS.iter().filter(mine);
+        heads.map(|column| head(triage, column)).collect_view()
+    });
+    effect(move || table.draw(&columns.read()));
+    // Another filter or order begins at the top.
+    let selection = memo(move || triage.state.read().selection());
+    when_changed(selection, move |_| {
+        triage.window.update(|window| window.0 = 0);
+        table.scroll_to(0);
     });
     let nothing = live(move || {
         let page = triage.page.get()?;
@@ -114,16 +79,22 @@ pub(super) fn table(triage: Triage) -> AnyView {
             .dictionary(Some(&triage.slug.read()))
             .and_then(|d| d.analysis.reason);
         let hint = why.unwrap_or_else(|| "Widen a bound or clear them.".into());
-        page.rows
-            .is_empty()
-            .then(|| empty(format!("No latent passes these filters. {hint}")))
+        (page.total == 0).then(|| empty(format!("No latent passes these filters. {hint}")))
     });
+    request_animation_frame(move || {
+        table.scroll_to(triage.state.read_untracked().row);
+        table.scrolled();
+    });
+    let count = move || {
+        let page = triage.page.get();
+        page.map_or(String::new(), |page| (page.total + 1).to_string())
+    };
     view! {
-        <div class="scroll" tabindex="0" role="region" aria-label="Table of latents">
-            <table class="rows latents" data-testid="latents">
+        <div class="scroll" tabindex="0" role="region" aria-label="Table of latents" node_ref=table.scroll on:scroll=move |_: ev::Event| table.scrolled()>
+            <table class="rows latents" data-testid="latents" aria-rowcount=count style=("--row", format!("{HEIGHT}px"))>
                 <caption class="unseen">"Latents. Headers sort; with Shift they add a column to the order. j and k move between rows, Enter opens one."</caption>
-                <thead><tr>{heads}</tr></thead>
-                <tbody node_ref=body>{rows}</tbody>
+                <thead><tr aria-rowindex="1">{heads}</tr></thead>
+                <tbody node_ref=table.body></tbody>
             </table>
         </div>
         {nothing}
@@ -131,8 +102,122 @@ pub(super) fn table(triage: Triage) -> AnyView {
     .into_any()
 }
 
-fn head(triage: Triage, column: &'static Column, left: bool) -> AnyView {
-    let name = column.key;
+impl Table {
+    /// Puts the rows that came into the page; the keyboard stays on its row.
+    fn draw(self, columns: &[&'static str]) {
+        let triage = self.triage;
+        let (Some(page), Some(body)) = (triage.page.get(), self.body.get()) else {
+            return;
+        };
+        let slug = triage.slug.get_untracked();
+        // Rows and the address that they answer change one after the other: only new rows are drawn.
+        let state = triage.state.get_untracked();
+        let href = |id: u32, at: u64| {
+            let mut from = state.clone();
+            from.row = rows::before(at);
+            let from = from.write();
+            let state = LatentState {
+                from: Some(from).filter(|query| !query.is_empty()),
+                ..LatentState::default()
+            };
+            state.href(&latent_path(&slug, id))
+        };
+        let focused = focused_row();
+        let first = triage.window.get_untracked().0.min(page.total);
+        body.set_inner_html(&rows::body(&page.rows, columns, first, page.total, href));
+        if let Some(at) = self.at.get_value().or(focused) {
+            self.focus(at, false);
+        }
+    }
+
+    /// Follows the scroll bar: asks for the rows that come into sight.
+    fn scrolled(self) {
+        let Some(scroll) = self.scroll.get_untracked() else {
+            return;
+        };
+        let first: u64 = (scroll.scroll_top().unsigned_abs() / HEIGHT).into();
+        let window = (
+            rows::before(first),
+            rows::many(scroll.client_height().into()),
+        );
+        if self.triage.window.get_untracked() != window {
+            self.triage.window.set(window);
+        }
+        self.steps.update_value(|steps| *steps += 1);
+        let now = self.steps.get_value();
+        let still = move || {
+            if self.steps.try_get_value() == Some(now) {
+                self.note(first);
+            }
+        };
+        set_timeout(still, REST);
+    }
+
+    /// Puts the first row that is seen into the address.
+    fn note(self, first: u64) {
+        let mut state = self.triage.state.get_untracked();
+        if state.row != first {
+            state.row = first;
+            self.triage.keep.run(state);
+        }
+    }
+
+    fn scroll_to(self, row: u64) {
+        if let Some(scroll) = self.scroll.get_untracked() {
+            scroll.set_scroll_top((row * u64::from(HEIGHT)) as i32);
+        }
+    }
+
+    /// Moves the focus by a row; one out of sight is scrolled to and gets it when it comes.
+    fn step(self, step: i64) {
+        let total = self
+            .triage
+            .page
+            .data
+            .read_untracked()
+            .as_ref()
+            .map_or(0, |p| p.total);
+        let first = self.triage.state.read_untracked().row;
+        let from = focused_row().or(self.at.get_value());
+        let to = from.map_or(first, |at| at.saturating_add_signed(step));
+        let to = to.min(total.saturating_sub(1));
+        if self.focus(to, true) {
+            self.at.set_value(None);
+        } else {
+            self.at.set_value(Some(to));
+            self.scroll_to(to.saturating_sub(rows::before(rows::FEW) / 4));
+        }
+    }
+
+    /// Focuses a row's link if it is in the page.
+    fn focus(self, row: u64, into_view: bool) -> bool {
+        let selector = format!("[aria-rowindex=\"{}\"] a", row + 2);
+        let found = self
+            .body
+            .get_untracked()
+            .and_then(|body| body.query_selector(&selector).ok()?)
+            .and_then(|link| link.dyn_into::<HtmlElement>().ok());
+        let Some(link) = found else {
+            return false;
+        };
+        let options = FocusOptions::new();
+        options.set_prevent_scroll(!into_view);
+        // Fails only for elements that are gone.
+        let _ = link.focus_with_options(&options);
+        self.at.set_value(None);
+        true
+    }
+}
+
+/// The row whose link has the focus.
+fn focused_row() -> Option<u64> {
+    let row: Element = document().active_element()?.closest("tbody > tr").ok()??;
+    let index: u64 = row.get_attribute("aria-rowindex")?.parse().ok()?;
+    index.checked_sub(2)
+}
+
+fn head(triage: Triage, column: &'static Column) -> AnyView {
+    let (name, left) = (column.key, rows::is_words(column.key));
     let click = move |event: MouseEvent| {
         let keep = event.shift_key();
         triage.update(|state| state.sort_by(name, keep));
@@ -170,58 +255,4 @@ fn head(triage: Triage, column: &'static Column, left: bool) -> AnyView {
         </th>
     }
     .into_any()
-}
-
-fn line(href: String, row: &LatentRow) -> AnyView {
-    let judged = row.verdict.is_some();
-    let number = |text: String| view! { <td>{text}</td> }.into_any();
-    let ratio = |value: Option<f64>, cut: f64| {
-        let fails = judged && value.is_none_or(|x| x >= cut);
-        view! { <td class=if fails { "fails" } else { "" }>{fixed_or_dash(value, 3)}</td> }
-            .into_any()
-    };
-    let bar = row.delta_norm.map(|delta| {
-        view! { <span class="cellbar" aria-hidden="true"><b style=("left", share(delta))></b></span> }.into_any()
-    });
-    let dead = (row.dead == Some(true))
-        .then(|| view! { <span class="tag plain">"dead"</span> }.into_any());
-    view! {
-        <tr data-testid="latent-row" data-latent=row.id.to_string() data-class=row.class.as_str()>
-            <th scope="row" class="l">{latent_link(href, row.id, None, row.label.clone())}{dead}</th>
-            <td class="l">{class_cell(row.class)}</td>
-            <td class="l">{verdict_cell(row.verdict)}</td>
-            <td>{bar}{fixed_or_dash(row.delta_norm, 3)}</td>
-            {number(fixed_or_dash(row.decoder_cosine, 2))}
-            {ratio(row.nu_epsilon, NU_EPSILON_CUT)}
-            {ratio(row.nu_r, NU_R_CUT)}
-            {number(percent_or_dash(row.frequency))}
-            {number(short_or_dash(row.max_activation))}
-            {number(percent_or_dash(row.template_share))}
-        </tr>
-    }
-    .into_any()
-}
-
-/// Moves the focus from the focused row's link to the next or previous one.
-fn move_focus(body: &HtmlElement, step: i32) {
-    let Ok(links) = body.query_selector_all("[data-row]") else {
-        return;
-    };
-    let active = document().active_element();
-    let last = links.length() as i32 - 1;
-    let is_active = |i: i32| {
-        links
-            .item(i as u32)
-            .is_some_and(|link| active.as_ref().is_some_and(|a| link.is_same_node(Some(a))))
-    };
-    let to = (0..=last)
-        .find(|&i| is_active(i))
-        .map_or(0, |at| (at + step).clamp(0, last.max(0)));
-    if let Some(link) = links
-        .item(to as u32)
-        .and_then(|l| l.dyn_into::<HtmlElement>().ok())
-    {
-        // Fails only for elements that are gone.
-        let _ = link.focus();
-    }
 }

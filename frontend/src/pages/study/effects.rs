@@ -6,6 +6,7 @@ use api::{CausalEffects, StudyInfo};
 use leptos::prelude::*;
 
 use super::later::{Later, shown};
+use crate::parts::signal::Memo;
 use crate::{
     display::effects::{Draw, basis, picture, table},
     nav::{History, use_url_state},

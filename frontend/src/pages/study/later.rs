@@ -5,6 +5,7 @@ use std::sync::Arc;
 use api::StudyInfo;
 use leptos::prelude::*;
 
+use crate::parts::signal::RwSignal;
 use crate::{
     net::{
         answer::Answer,
@@ -12,7 +13,10 @@ use crate::{
         load::{Load, use_load},
         request::Request,
     },
-    parts::states::{fault_note, skeleton},
+    parts::{
+        live::after_paint,
+        states::{fault_note, skeleton},
+    },
 };
 
 /// Waits for the first paint.
@@ -28,12 +32,8 @@ impl Later {
     /// Begins to wait.
     pub(super) fn new() -> Self {
         let painted = RwSignal::new(false);
-        // The frame's callback runs before that frame is painted; what it schedules runs after.
-        request_animation_frame(move || {
-            let after = move || {
-                painted.try_set(true);
-            };
-            set_timeout(after, std::time::Duration::ZERO);
+        after_paint(move || {
+            painted.set(true);
         });
         Self { painted }
     }

@@ -3,6 +3,7 @@
 use api::{Class, ConceptScore, DictionaryInfo, LatentRow, LatentsPage, StudyInfo};
 use leptos::prelude::*;
 
+use crate::parts::signal::RwSignal;
 use crate::{
     display::{
         decimal::shortest,

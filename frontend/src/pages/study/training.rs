@@ -7,14 +7,14 @@ use leptos::{
     ev::{KeyboardEvent, PointerEvent},
     html,
     prelude::*,
-    web_sys::HtmlElement,
 };
 
 use super::later::{Later, shown};
+use crate::parts::signal::RwSignal;
 use crate::{
     display::{curves::Training, decimal::share},
     explorer::explorer,
-    parts::{card::Card, live::live, states::empty, tooltip::Tip, twin::twin},
+    parts::{card::Card, live::live, states::empty, styles::set_style, tooltip::Tip, twin::twin},
 };
 
 /// The card with one column for each dictionary.
@@ -51,8 +51,7 @@ fn column(slug: String, training: Training) -> AnyView {
         at.set(Some(i));
         if let Some(cursor) = cursor.get_untracked() {
             // The cursor is placed by its style, which follows the signal only later.
-            let placed = HtmlElement::style(&cursor);
-            let _ = placed.set_property("left", &share(read.place(i)));
+            set_style(&cursor, &format!("left:{}", share(read.place(i))));
             explorer.show_tip(Tip::new(read.step(i), "", read.values(i)), &cursor);
         }
     });

@@ -1,6 +1,7 @@
 //! `GET /api/v1/dictionaries/{dict}/columns`
 
 use axum::{extract::State, http::header, response::IntoResponse};
+use store::LatentQuery;
 
 use crate::{
     App,
@@ -8,10 +9,10 @@ use crate::{
     problem::{Answer, Problem},
 };
 
-/// Whole columns of the latent table as one binary block, for plots of every latent.
+/// Columns of the latent table as one binary block, for plots of every latent, or of those that match the filters of `/latents`.
 ///
-/// The block is little-endian: `rows` as u32, `columns` as u32, then each column in the order asked for as `rows` f32 values, latent 0
-/// first. NaN is unknown. `class` and `verdict` are the index of the value in the schema's enumeration (class: chat-only 0, base-only 1,
+/// The block is little-endian: `rows` as u32, `columns` as u32, then each column in the order asked for as `rows` f32 values, by rising
+/// id. NaN is unknown. `class` and `verdict` are the index of the value in the schema's enumeration (class: chat-only 0, base-only 1,
 /// shared 2, other 3; verdict: chat-specific 0, complete-shrinkage 1, latent-decoupling 2, both 3, unreliable 4), `dead` is 0 or 1.
 #[utoipa::path(
     get,
@@ -20,6 +21,7 @@ use crate::{
     params(
         ("dict" = String, Path, description = "Slug of the dictionary"),
         ("names" = String, Query, description = "Columns of a latent's row, separated by commas; `label` is not a number and has no column", example = "nu_epsilon,nu_r,class"),
+        ("q" = Option<String>, Query, description = "Only latents that match; likewise every other filter of `/latents`"),
     ),
     responses(
         (status = 200, description = "The block", body = Vec<u8>, content_type = "application/octet-stream"),
@@ -33,7 +35,8 @@ pub(crate) async fn get(
     parameters: Parameters,
 ) -> Answer<impl IntoResponse> {
     app.check_dictionary(&dict)?;
-    let [names] = parameters.named(["names"])?;
+    let ([names], filters) = parameters.besides(["names"]);
+    let query = LatentQuery::from_parameters(filters)?;
     let names: Vec<String> = names
         .ok_or_else(|| {
             Problem::invalid("names is missing; give columns separated by commas, for instance names=nu_epsilon,nu_r")
@@ -51,7 +54,7 @@ pub(crate) async fn get(
     let block = app
         .ask(move |store| {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            Ok(block(&store.columns(&dict, &names)?))
+            Ok(block(&store.columns(&dict, &names, &query)?))
         })
         .await?;
     let headers = [(header::CONTENT_TYPE, "application/octet-stream")];

@@ -24,8 +24,10 @@ use crate::{
         ("dead" = Option<bool>, Query, description = "Dead latents alone, or live ones alone"),
         ("q" = Option<String>, Query, description = "An id, a part of a label or of a token in the latent's examples"),
         ("min_delta_norm" = Option<f64>, Query, description = "Least Δ_norm; likewise min_ and max_ with any numeric column"),
+        ("lasso" = Option<String>, Query, description = "A polygon on two numeric columns: their names, with `:log` or `:symlog` behind one whose axis is not linear, then its corners as pairs of places on the axes", example = "nu_epsilon,nu_r,0,0,0.2,0,0.2,0.5"),
         ("sort" = Option<String>, Query, description = "Columns separated by commas, `-` before a falling one; unknown values come last", example = "-nu_epsilon,id"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before"),
+        ("offset" = Option<usize>, Query, description = "Rows of the order to pass over"),
         ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "Rows of the page, by default 100"),
     ),
     responses(

@@ -4,6 +4,7 @@ pub(crate) mod columns;
 pub(crate) mod curves;
 pub(crate) mod effects;
 pub(crate) mod examples;
+pub(crate) mod export;
 pub(crate) mod latent;
 pub(crate) mod latents;
 pub(crate) mod scaling;

@@ -10,6 +10,7 @@ use api::{GroundTruth, StudyInfo};
 use leptos::prelude::*;
 
 use super::later::{Loads, shown};
+use crate::parts::signal::Memo;
 use crate::{
     display::{
         behaviours,
