@@ -10,6 +10,7 @@ use crate::{
     Error, Options, Result,
     metrics::Requests,
     problem::{Answer, Problem},
+    runs::{Facts, Runs},
     study::{Models, Study},
 };
 
@@ -24,6 +25,7 @@ struct Shared {
     engine: Option<Engine>,
     /// Why there are no models; empty when there are.
     absent: String,
+    runs: Runs,
     requests: Requests,
 }
 
@@ -63,6 +65,13 @@ impl App {
             version: env!("CARGO_PKG_VERSION").into(),
             revision: store.revision().into(),
         };
+        let path = options.runs.clone();
+        let path = path.unwrap_or_else(|| options.study.join(store::RUNS));
+        let facts = match &models {
+            Models::Checked(options, checked) => Facts::new(&info.name, options, checked),
+            Models::Absent(_) => Facts::default(),
+        };
+        let runs = Runs::open(&path, options.max_runs, facts)?;
         let (engine, absent) = match models {
             Models::Checked(options, checked) => {
                 info.base = Some(checked.base);
@@ -82,6 +91,7 @@ impl App {
             info,
             engine,
             absent,
+            runs,
             requests: Requests::default(),
         })))
     }
@@ -155,6 +165,11 @@ impl App {
     /// Hash that names the state of the study's data.
     pub(crate) fn revision(&self) -> &str {
         &self.0.info.revision
+    }
+
+    /// The saved runs.
+    pub(crate) fn runs(&self) -> &Runs {
+        &self.0.runs
     }
 
     /// Request counters.

@@ -22,6 +22,10 @@ pub struct Options {
     pub browse_only: bool,
     /// Bounds on requests.
     pub limits: Limits,
+    /// File of the saved runs; by default `runs.duckdb` in the study's folder.
+    pub runs: Option<PathBuf>,
+    /// Most runs that are kept.
+    pub max_runs: u64,
 }
 
 impl Default for Options {
@@ -33,6 +37,8 @@ impl Default for Options {
             precision: Precision::default(),
             browse_only: false,
             limits: Limits::default(),
+            runs: None,
+            max_runs: 10_000,
         }
     }
 }

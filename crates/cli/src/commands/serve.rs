@@ -46,6 +46,9 @@ fn open(study: PathBuf, limits: &Limits) -> Result<(), Failure> {
     options.browse_only = limits.browse_only;
     options.limits.queue = limits.queue;
     options.limits.prompt_tokens = limits.max_prompt_tokens;
+    options.limits.generations = limits.generations;
+    options.runs.clone_from(&limits.runs);
+    options.max_runs = limits.max_runs;
     let runtime = Runtime::new()?;
     let result = runtime.block_on(server::serve(options, |started| {
         println!("Stereoscope is open at http://{}", started.addr);
