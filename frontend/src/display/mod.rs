@@ -12,6 +12,7 @@ pub(crate) mod numbers;
 pub(crate) mod ratios;
 pub(crate) mod reason;
 pub(crate) mod scale;
+pub(crate) mod sweep;
 pub(crate) mod tables;
 pub(crate) mod tokens;
 pub(crate) mod verdict;

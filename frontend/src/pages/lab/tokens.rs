@@ -3,7 +3,7 @@
 use api::LatentDetail;
 use leptos::prelude::*;
 
-use super::{Page, chosen::chosen_token};
+use super::{Page, chosen::chosen_token, explain::explanation};
 use crate::{
     display::{
         cells::{kl_scale, of_kl, of_latent, summary},
@@ -50,7 +50,7 @@ pub(super) fn card(page: Page) -> AnyView {
             .map_or(String::new(), |a| format!("{} tokens", a.tokens.len()))
     };
     let body = view! {
-        <div class:busy=reading.state.busy>{strip(page, colour, latent, choice)}{chosen_token(page, chosen)}</div>
+        <div class:busy=reading.state.busy>{strip(page, colour, latent, choice)}{chosen_token(page, chosen)}{explanation(page, chosen)}</div>
     };
     let beside =
         view! { {colour_choice(page, colour)}<span class="aside small quiet">{tally}</span> };
