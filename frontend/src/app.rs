@@ -6,7 +6,8 @@ use crate::{
     explorer::Explorer,
     nav::{Address, focus_follows_page, follow_links},
     pages::{
-        lab::Lab, latent::Latent, latents::Latents, method::Method, missing::Missing, study::Study,
+        lab::Lab, latent::Latent, latents::Latents, method::Method, missing::Missing,
+        run::SavedRun, study::Study,
     },
     parts::{
         footer::Footer,
@@ -46,6 +47,7 @@ pub(crate) fn App() -> impl IntoView {
             Place::Latents { .. } => view! { <Latents /> }.into_any(),
             Place::Latent { .. } => view! { <Latent /> }.into_any(),
             Place::Lab => view! { <Lab /> }.into_any(),
+            Place::Run { .. } => view! { <SavedRun /> }.into_any(),
             Place::Method => view! { <Method /> }.into_any(),
             Place::Missing => view! { <Missing /> }.into_any(),
         }

@@ -11,6 +11,7 @@ use crate::{
     hosting::{address::PublicUrl, clients::Clients},
     metrics::Requests,
     problem::{Answer, Problem},
+    runs::{Facts, Runs},
     study::{Models, Study},
 };
 
@@ -25,6 +26,7 @@ struct Shared {
     engine: Option<Engine>,
     /// Why there are no models; empty when there are.
     absent: String,
+    runs: Runs,
     requests: Requests,
     public: Option<PublicUrl>,
     clients: Clients,
@@ -66,6 +68,13 @@ impl App {
             version: env!("CARGO_PKG_VERSION").into(),
             revision: store.revision().into(),
         };
+        let path = options.runs.clone();
+        let path = path.unwrap_or_else(|| options.study.join(store::RUNS));
+        let facts = match &models {
+            Models::Checked(options, checked) => Facts::new(&info.name, options, checked),
+            Models::Absent(_) => Facts::default(),
+        };
+        let runs = Runs::open(&path, options.max_runs, facts)?;
         let (engine, absent) = match models {
             Models::Checked(options, checked) => {
                 info.base = Some(checked.base);
@@ -85,6 +94,7 @@ impl App {
             info,
             engine,
             absent,
+            runs,
             requests: Requests::default(),
             public: options.public_url.clone(),
             clients: Clients::new(options.clients.clone()),
@@ -170,6 +180,11 @@ impl App {
     /// What each client is doing.
     pub(crate) fn clients(&self) -> &Clients {
         &self.0.clients
+    }
+
+    /// The saved runs.
+    pub(crate) fn runs(&self) -> &Runs {
+        &self.0.runs
     }
 
     /// Request counters.

@@ -14,10 +14,12 @@ mod options;
 mod problem;
 mod router;
 mod routes;
+mod runs;
 mod security;
 mod serve;
 mod site;
 mod study;
+mod transcript;
 
 pub use api::{ActivationsRequest, LatentSet, Message, Prompt};
 pub use app::App;

@@ -79,6 +79,12 @@ pub(crate) fn text(app: &App) -> String {
             engine.tokens_generated,
         ),
         (
+            "prefill_tokens_total",
+            "counter",
+            "Prompt tokens read by lanes that generate.",
+            engine.prefill_tokens,
+        ),
+        (
             "failures_total",
             "counter",
             "Requests whose computation failed.",
@@ -97,6 +103,36 @@ pub(crate) fn text(app: &App) -> String {
             u64::from(app.readiness().state == api::ReadyState::Ready),
         ),
     ];
+    let seconds = [
+        (
+            "decode_seconds_total",
+            "counter",
+            "Seconds spent on generating tokens.",
+            engine.decode_seconds,
+        ),
+        (
+            "prefill_seconds_total",
+            "counter",
+            "Seconds spent on reading the prompts of generations.",
+            engine.prefill_seconds,
+        ),
+        (
+            "tokens_per_second",
+            "gauge",
+            "Tokens generated in a second of generating, since the start.",
+            rate(engine.tokens_generated, engine.decode_seconds),
+        ),
+        (
+            "prefill_tokens_per_second",
+            "gauge",
+            "Prompt tokens read in a second of reading, since the start.",
+            rate(engine.prefill_tokens, engine.prefill_seconds),
+        ),
+    ];
+    for (name, kind, help, value) in seconds {
+        head(&mut text, name, kind, help);
+        let _ = writeln!(text, "stereoscope_{name} {value}");
+    }
     for (name, kind, help, value) in plain {
         head(&mut text, name, kind, help);
         let _ = writeln!(text, "stereoscope_{name} {value}");
@@ -116,6 +152,15 @@ pub(crate) fn text(app: &App) -> String {
     let _ = writeln!(text, "stereoscope_{name}_sum {}", engine.first_token_sum);
     let _ = writeln!(text, "stereoscope_{name}_count {total}");
     text
+}
+
+/// Per second; 0 before the first.
+fn rate(count: u64, seconds: f64) -> f64 {
+    if seconds > 0.0 {
+        count as f64 / seconds
+    } else {
+        0.0
+    }
 }
 
 fn head(text: &mut String, name: &str, kind: &str, help: &str) {

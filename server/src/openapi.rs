@@ -3,7 +3,7 @@
 use utoipa::OpenApi;
 
 use crate::routes::{
-    activations, dictionaries, effects, generate, healthz, metrics, readyz, study,
+    activations, dictionaries, effects, explain, generate, healthz, metrics, readyz, runs, study,
 };
 
 #[derive(OpenApi)]
@@ -23,15 +23,21 @@ use crate::routes::{
         dictionaries::effects::get,
         dictionaries::curves::get,
         dictionaries::truth::get,
+        dictionaries::controls::get,
         activations::post,
         effects::post,
+        explain::post,
         generate::post,
+        runs::post,
+        runs::get,
+        runs::verify,
         healthz::get,
         readyz::get,
         metrics::get,
     ),
     components(schemas(
         api::MetaEvent,
+        api::QueuedEvent,
         api::TokenEvent,
         api::DoneEvent,
         api::DoneReason,
@@ -43,6 +49,7 @@ use crate::routes::{
         (name = "study", description = "What is there"),
         (name = "latents", description = "Latents and their examples"),
         (name = "prompts", description = "Prompts through both models"),
+        (name = "runs", description = "Saved runs"),
         (name = "server", description = "The server itself"),
     )
 )]

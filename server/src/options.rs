@@ -28,6 +28,10 @@ pub struct Options {
     pub public_url: Option<PublicUrl>,
     /// Bounds on what one client may ask of the models.
     pub clients: ClientLimits,
+    /// File of the saved runs; by default `runs.duckdb` in the study's folder.
+    pub runs: Option<PathBuf>,
+    /// Most runs that are kept.
+    pub max_runs: u64,
 }
 
 impl Default for Options {
@@ -41,6 +45,8 @@ impl Default for Options {
             limits: Limits::default(),
             public_url: None,
             clients: ClientLimits::default(),
+            runs: None,
+            max_runs: 10_000,
         }
     }
 }

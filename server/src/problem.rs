@@ -75,6 +75,18 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "no-truth", title, detail)
     }
 
+    /// 404: no such run.
+    pub(crate) fn unknown_run(detail: impl Into<String>) -> Self {
+        let title = "No such run";
+        Self::new(StatusCode::NOT_FOUND, "unknown-run", title, detail)
+    }
+
+    /// 507: a run cannot be kept.
+    pub(crate) fn not_kept(detail: impl Into<String>) -> Self {
+        let title = "The run cannot be kept";
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "not-kept", title, detail)
+    }
+
     /// 405: the route has other methods.
     pub(crate) fn method_not_allowed(method: &str, path: &str) -> Self {
         let detail = format!("{path} does not take {method}; the Allow header names what it takes");
@@ -153,12 +165,6 @@ impl From<&engine::Error> for Problem {
         let detail = error.to_string();
         match error {
             E::Invalid(_) => Self::invalid(detail),
-            E::NotBuilt { .. } => Self::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "not-built",
-                "The intervention is not built yet",
-                detail,
-            ),
             E::UnknownDictionary { .. } => Self::unknown_dictionary(detail),
             E::Busy { .. } => {
                 Self::unavailable("busy", "The queue is full", detail).retry(RETRY_BUSY)
@@ -193,6 +199,13 @@ impl From<store::Error> for Problem {
             store::Error::UnknownDictionary { .. } => Self::unknown_dictionary(detail),
             store::Error::UnknownLatent { .. } => Self::unknown_latent(detail),
             store::Error::NoTruth { .. } => Self::no_truth(detail),
+            store::Error::UnknownRun { .. } => Self::unknown_run(detail),
+            store::Error::Runs { .. } | store::Error::RunsFull { .. } => Self::not_kept(detail),
+            // Only saved runs are written while a server runs, and another server has them open.
+            store::Error::Busy { .. } => {
+                Self::unavailable("runs-busy", "The saved runs are in use", detail)
+                    .retry(RETRY_LOADING)
+            }
             store::Error::Invalid(_) => Self::invalid(detail),
             other => {
                 tracing::error!(error = %other, "the study could not be read");

@@ -16,7 +16,10 @@ use crate::{
     hosting::{address::PublicUrl, clients, prefix, previews},
     metrics,
     problem::Problem,
-    routes::{activations, dictionaries, effects, generate, healthz, openapi, readyz, study},
+    routes::{
+        activations, dictionaries, effects, explain, generate, healthz, openapi, readyz, runs,
+        study,
+    },
     security, site,
 };
 
@@ -59,15 +62,26 @@ pub fn router(app: App) -> Router {
             get(dictionaries::curves::get),
         )
         .route("/dictionaries/{dict}/truth", get(dictionaries::truth::get))
+        .route(
+            "/dictionaries/{dict}/controls",
+            get(dictionaries::controls::get),
+        )
         .route_layer(from_fn_with_state(app.clone(), caching::tag));
     let prompts = Router::new()
         .route("/activations", post(activations::post))
         .route("/effects", post(effects::post))
-        .route("/generate", post(generate::post))
+        .route("/explain", post(explain::post))
+        .route("/generate", post(generate::post));
+    let runs = Router::new()
+        .route("/runs", post(runs::post))
+        .route("/runs/{id}", get(runs::get))
+        .route("/runs/{id}/verify", post(runs::verify));
+    let limited = prompts
+        .merge(runs)
         .route_layer(from_fn_with_state(app.clients().clone(), clients::limit));
     let prefix = app.public().map_or("", PublicUrl::prefix).to_owned();
     let rooted = Router::new()
-        .nest("/api/v1", data.merge(prompts))
+        .nest("/api/v1", data.merge(limited))
         .route("/healthz", get(healthz::get))
         .route("/readyz", get(readyz::get))
         .route("/metrics", get(crate::routes::metrics::get))

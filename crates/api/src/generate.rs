@@ -66,6 +66,14 @@ pub struct MetaLane {
     pub model: ModelName,
 }
 
+/// A generation's place in line, sent when it changes; nothing is sent to one that starts at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct QueuedEvent {
+    /// 1 for the next to start.
+    pub position: usize,
+}
+
 /// One generated token, the stop token included.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -127,6 +135,8 @@ pub struct DoneEvent {
 pub enum GenerateEvent {
     /// First.
     Meta(MetaEvent),
+    /// While others are served first.
+    Queued(QueuedEvent),
     /// Per token.
     Token(TokenEvent),
     /// Per lane.
@@ -140,6 +150,7 @@ impl GenerateEvent {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Meta(_) => "meta",
+            Self::Queued(_) => "queued",
             Self::Token(_) => "token",
             Self::Done(_) => "done",
             Self::Error(_) => "error",

@@ -5,9 +5,11 @@
 
 mod activations;
 mod causal;
+mod control;
 mod curves;
 mod effects;
 mod examples;
+mod explain;
 mod generate;
 mod intervention;
 mod lasso;
@@ -16,6 +18,7 @@ mod page;
 mod positions;
 mod problem;
 mod prompt;
+mod run;
 mod scaling;
 mod study;
 mod template;
@@ -26,12 +29,14 @@ pub use activations::{
     TopLatent,
 };
 pub use causal::{CausalEffects, CausalMeasure, CausalMetric, CausalScope, CausalSetup};
+pub use control::{ControlLatent, MAX_CONTROLS};
 pub use curves::{Curve, TrainingCurves};
 pub use effects::{EffectsRequest, EffectsResponse, LaneEffects};
 pub use examples::{Example, ExampleGroup, ExamplesPage};
+pub use explain::{ExplainRequest, ExplainResponse, ExplainedLatent, MAX_EXPLAINED};
 pub use generate::{
-    DoneEvent, DoneReason, GenerateEvent, GenerateRequest, MetaEvent, MetaLane, Sampling, Timings,
-    TokenEvent,
+    DoneEvent, DoneReason, GenerateEvent, GenerateRequest, MetaEvent, MetaLane, QueuedEvent,
+    Sampling, Timings, TokenEvent,
 };
 pub use intervention::{Intervention, Lane, LatentSet, LatentStrength, StrengthUnit};
 pub use lasso::{AxisScale, Lasso};
@@ -43,6 +48,7 @@ pub use page::{LatentsPage, MAX_PAGE};
 pub use positions::Positions;
 pub use problem::Problem;
 pub use prompt::{Message, ModelName, Prompt, PromptSource, TokenInfo, TokenKind};
+pub use run::{Run, RunDifference, RunInputs, RunOutput, RunToken, Verification};
 pub use scaling::{RatioSummary, ScalingFit, ScalingGroup, ScalingSummary};
 pub use study::{
     Availability, ClassCounts, ClassCuts, ConceptScore, DictionaryInfo, ModelInfo, Readiness,

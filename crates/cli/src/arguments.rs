@@ -54,6 +54,9 @@ pub(crate) struct Limits {
     /// Requests that may wait for the models
     #[arg(long, default_value_t = 32)]
     pub(crate) queue: usize,
+    /// Generations that take turns at the models; others wait in line
+    #[arg(long, default_value_t = 4)]
+    pub(crate) generations: usize,
     /// Longest prompt, in tokens (no more than the models' own limit)
     #[arg(long, default_value_t = 4096)]
     pub(crate) max_prompt_tokens: usize,
@@ -69,6 +72,12 @@ pub(crate) struct Limits {
     /// Tell clients apart by the last entry of X-Forwarded-For, which the reverse proxy in front has to write
     #[arg(long)]
     pub(crate) behind_proxy: bool,
+    /// File of the saved runs, by default runs.duckdb in the study's folder
+    #[arg(long, value_name = "FILE")]
+    pub(crate) runs: Option<PathBuf>,
+    /// Most runs that are kept
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) max_runs: u64,
 }
 
 #[derive(Debug, Args)]

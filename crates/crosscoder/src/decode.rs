@@ -98,6 +98,24 @@ impl Crosscoder {
         }
     }
 
+    /// Rebuilds one model's residual of one token from unscaled codes, bias included, in residual space, into `out` [D].
+    pub(crate) fn reconstruct_row(
+        &self,
+        model: usize,
+        codes: impl IntoIterator<Item = (u32, f32)>,
+        out: &mut [f32],
+    ) {
+        let bias = self.decoder_bias(model);
+        if bias.len() != out.len() {
+            return;
+        }
+        out.copy_from_slice(bias);
+        for (id, code) in codes {
+            add_scaled(out, code, self.decoder_row(model, id));
+        }
+        self.denormalize(model, out);
+    }
+
     /// Rebuilds residuals from sparse codes in residual space: [N, 2, D] row-major.
     pub fn reconstruct(&self, codes: &Codes) -> Vec<f32> {
         let dim = self.activation_dim();

@@ -1,6 +1,6 @@
 //! Edits of a residual by a dictionary's latents: one arithmetic for the lanes of a prompt and for experiments over many dialogues.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::codes::Active;
 use crate::crosscoder::Crosscoder;
@@ -56,12 +56,37 @@ pub enum Edit {
         /// Whose decoder rows.
         decoder: usize,
     },
+    /// g'_j = the code given, firing or not; h += (g'_j − g_j)·d_j.
+    Clamp {
+        /// Each once, with its unscaled code.
+        codes: Vec<(u32, f32)>,
+        /// Whose decoder rows.
+        decoder: usize,
+    },
+    /// For each latent in order h −= ⟨h,u⟩u, u = d_j/‖d_j‖.
+    ProjectOut {
+        /// Each once, in the order in which their directions are taken out; one without a direction takes out nothing.
+        latents: Vec<u32>,
+        /// Whose decoder rows.
+        decoder: usize,
+    },
+    /// h ← Σ_j g_j d_j + b_dec.
+    Reconstruct {
+        /// Whose decoder.
+        decoder: usize,
+    },
 }
 
 impl Edit {
     /// Whether it reads the dictionary's code.
     pub fn needs_codes(&self) -> bool {
-        matches!(self, Self::Move { .. } | Self::Scale { .. })
+        match self {
+            Self::Take { .. } | Self::Add { .. } | Self::ProjectOut { .. } => false,
+            Self::Move { .. }
+            | Self::Scale { .. }
+            | Self::Clamp { .. }
+            | Self::Reconstruct { .. } => true,
+        }
     }
 }
 
@@ -82,8 +107,7 @@ impl Crosscoder {
         token: &Unedited<'_>,
         h: &mut [f32],
     ) {
-        // g of the latents that edits changed so far, by decoder slot and latent; all others still have f.
-        let mut changed: HashMap<(usize, u32), f32> = HashMap::new();
+        let mut codes = Edited::new(self, token.active);
         for edit in edits {
             match edit {
                 Edit::Take { from } => {
@@ -91,7 +115,7 @@ impl Crosscoder {
                     if let Some(source) = source.filter(|source| source.len() == h.len()) {
                         h.copy_from_slice(source);
                     }
-                    changed.clear();
+                    codes.changed.clear();
                 }
                 Edit::Move { latents, to, scale } => {
                     self.add_difference(token.active, |id| latents.has(id), *to, *scale, h);
@@ -102,20 +126,87 @@ impl Crosscoder {
                     factor,
                     decoder,
                 } => {
-                    let slot = if self.is_decoupled() { *decoder } else { 0 };
                     for &id in latents {
-                        let f = code(token.active, id, *decoder);
-                        let g = changed.entry((slot, id)).or_insert(f);
-                        let after = factor * *g;
-                        let difference = after - *g;
-                        *g = after;
-                        if difference != 0.0 {
-                            axpy(difference, &self.residual_row(*decoder, id), h);
-                        }
+                        codes.change(id, *decoder, |g| factor * g, h);
                     }
+                }
+                Edit::Clamp {
+                    codes: given,
+                    decoder,
+                } => {
+                    for &(id, code) in given {
+                        codes.change(id, *decoder, |_| code, h);
+                    }
+                }
+                Edit::ProjectOut { latents, decoder } => {
+                    for &id in latents {
+                        self.project_out(id, *decoder, h);
+                    }
+                }
+                Edit::Reconstruct { decoder } => {
+                    self.reconstruct_row(*decoder, codes.now(*decoder), h);
                 }
             }
         }
+    }
+
+    /// h −= ⟨h,u⟩u with u the latent's direction, which a normaliser does not turn.
+    fn project_out(&self, id: u32, decoder: usize, h: &mut [f32]) {
+        let row = self.decoder_row(decoder, id);
+        let square = diffing::dot(row, row);
+        if square > 0.0 {
+            axpy(-(diffing::dot(h, row) / square) as f32, row, h);
+        }
+    }
+}
+
+/// g: f but for the latents that edits changed.
+struct Edited<'a> {
+    crosscoder: &'a Crosscoder,
+    active: &'a [Active],
+    /// By decoder slot, of which only DECOUPLED has two, and latent.
+    changed: HashMap<(usize, u32), f32>,
+}
+
+impl<'a> Edited<'a> {
+    fn new(crosscoder: &'a Crosscoder, active: &'a [Active]) -> Self {
+        Self {
+            crosscoder,
+            active,
+            changed: HashMap::new(),
+        }
+    }
+
+    fn slot(&self, decoder: usize) -> usize {
+        if self.crosscoder.is_decoupled() {
+            decoder
+        } else {
+            0
+        }
+    }
+
+    /// Replaces a latent's g by what `to` makes of it, and adds the difference to `h` [D].
+    fn change(&mut self, id: u32, decoder: usize, to: impl Fn(f32) -> f32, h: &mut [f32]) {
+        let f = code(self.active, id, decoder);
+        let g = self.changed.entry((self.slot(decoder), id)).or_insert(f);
+        let after = to(*g);
+        let difference = after - *g;
+        *g = after;
+        if difference != 0.0 {
+            axpy(difference, &self.crosscoder.residual_row(decoder, id), h);
+        }
+    }
+
+    /// The latents whose g may differ from 0 for a decoder, by id.
+    fn now(&self, decoder: usize) -> BTreeMap<u32, f32> {
+        let slot = self.slot(decoder);
+        let active = self.active.iter().map(|a| a.id);
+        let mut codes: BTreeMap<u32, f32> = active
+            .map(|id| (id, code(self.active, id, decoder)))
+            .collect();
+        let changed = self.changed.iter().filter(|((s, _), _)| *s == slot);
+        codes.extend(changed.map(|((_, id), g)| (*id, *g)));
+        codes
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Checked {
     pub base: ModelInfo,
     /// The chat model.
     pub chat: ModelInfo,
+    /// Fingerprints of the base and the chat model's files.
+    pub hashes: [String; 2],
     /// Chat template, as text.
     pub template: String,
     /// Where the models will run, for instance `cpu`.
@@ -73,6 +75,7 @@ pub fn check(options: &Options) -> Result<Checked> {
     Ok(Checked {
         base: info(base),
         chat: info(chat),
+        hashes: opened.checkpoints.each_ref().map(gemma::Checkpoint::hash),
         template: opened.tokenizer.template_source().to_owned(),
         device: match device.location() {
             candle_core::DeviceLocation::Cpu => "cpu".into(),

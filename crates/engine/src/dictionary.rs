@@ -40,16 +40,7 @@ impl Dictionary {
     pub(crate) fn natural_maximum(&self, id: u32, model: usize) -> Result<f32> {
         let known = self.max_activations.get(id as usize).copied().flatten();
         match known {
-            Some(max) if max > 0.0 => {
-                let weight = self.crosscoder.model_weight(model, id);
-                if weight > 0.0 {
-                    Ok(max / weight)
-                } else {
-                    Err(Error::invalid(format!(
-                        "add: latent {id} has a zero row in that decoder, so nothing can be added; use the other decoder"
-                    )))
-                }
-            }
+            Some(max) if max > 0.0 => self.code("add", id, max, model),
             Some(_) => Err(Error::invalid(format!(
                 "add: latent {id} never fired in the analysed tokens, so its natural maximum is 0; use the unit norm or raw"
             ))),
@@ -60,15 +51,36 @@ impl Dictionary {
         }
     }
 
-    /// 1/‖d_j‖.
-    pub(crate) fn inverse_norm(&self, id: u32, model: usize) -> Result<f32> {
+    /// The unscaled code f_j of an activation v_j, as a model's decoder reads it; `kind` is the intervention that asks.
+    pub(crate) fn code(&self, kind: &str, id: u32, value: f32, model: usize) -> Result<f32> {
+        let weight = self.crosscoder.model_weight(model, id);
+        if weight <= 0.0 {
+            return Err(zero_row(kind, id));
+        }
+        let code = value / weight;
+        let longest = code * diffing::norm(&self.row(model, id));
+        if longest.is_finite() {
+            Ok(code)
+        } else {
+            Err(Error::invalid(format!(
+                "{kind}: an activation of {value} of latent {id} is not a finite vector; use a smaller one"
+            )))
+        }
+    }
+
+    /// 1/‖d_j‖; `kind` is the intervention that asks.
+    pub(crate) fn inverse_norm(&self, kind: &str, id: u32, model: usize) -> Result<f32> {
         let norm = diffing::norm(&self.row(model, id));
         if norm > 0.0 {
             Ok(1.0 / norm)
         } else {
-            Err(Error::invalid(format!(
-                "add: latent {id} has a zero row in that decoder, so it has no direction; use the other decoder or the unit raw"
-            )))
+            Err(zero_row(kind, id))
         }
     }
+}
+
+fn zero_row(kind: &str, id: u32) -> Error {
+    Error::invalid(format!(
+        "{kind}: latent {id} has a zero row in that decoder, so it has no direction; use the other decoder"
+    ))
 }

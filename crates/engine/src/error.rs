@@ -6,12 +6,6 @@ pub enum Error {
     /// The request asks for something impossible; the sentence names it and the remedy.
     #[error("{0}")]
     Invalid(String),
-    /// An intervention that the design knows and this program does not do yet.
-    #[error("the intervention {kind} is not built yet; take, move, add and scale are")]
-    NotBuilt {
-        /// Kind as written in the request.
-        kind: &'static str,
-    },
     /// No dictionary of this name is loaded.
     #[error("there is no dictionary {slug:?}; this study has {known}")]
     UnknownDictionary {

@@ -3,14 +3,15 @@
 use std::time::Instant;
 
 use api::{
-    DoneEvent, DoneReason, GenerateEvent, GenerateRequest, MetaEvent, MetaLane, Sampling, Timings,
-    TokenEvent,
+    DoneEvent, DoneReason, GenerateEvent, GenerateRequest, MetaEvent, MetaLane, Problem, Sampling,
+    Timings, TokenEvent, TokenInfo,
 };
 use gemma::{Sampler, StreamDecoder};
 use tokio::sync::mpsc;
 
 use crate::{
     Error, Result,
+    job::Queued,
     lane::{LaneRun, Prefill},
     metrics::Counters,
     pair::Pair,
@@ -19,7 +20,7 @@ use crate::{
 };
 
 /// Where a stream's events go. It is unbounded so that a slow reader never holds up the worker; a stream has at most
-/// lanes × (max_new_tokens + 1) + 1 events.
+/// lanes × (max_new_tokens + 1) + 1 events, and one for each place in line.
 pub(crate) type Events = mpsc::UnboundedSender<GenerateEvent>;
 
 /// A request that can be served.
@@ -32,8 +33,21 @@ pub(crate) struct GenerateJob {
     room: usize,
 }
 
-/// Why the lanes stop early.
-struct Gone;
+/// A generation under way: its prompt is read, then its lanes take turns.
+pub(crate) struct Generating<'a> {
+    pair: &'a Pair,
+    job: GenerateJob,
+    events: Events,
+    /// When it was asked for.
+    since: Instant,
+    /// Time in line, then the time of the lower halves that all lanes share.
+    shared: Timings,
+    /// The lower halves, until every lane has taken its own.
+    prefill: Option<Prefill>,
+    streams: Vec<Stream<'a>>,
+    /// The lane whose turn it is.
+    next: usize,
+}
 
 /// A lane and what has come of it.
 struct Stream<'a> {
@@ -51,7 +65,7 @@ impl GenerateJob {
     /// Checks a request.
     ///
     /// # Errors
-    /// [`Error::UnknownDictionary`], [`Error::NotBuilt`], or [`Error::Invalid`] for a bad prompt, sampling or intervention.
+    /// [`Error::UnknownDictionary`], or [`Error::Invalid`] for a bad prompt, sampling or intervention.
     pub(crate) fn new(request: &GenerateRequest, pair: &Pair) -> Result<Self> {
         let dictionary = pair.dictionary(&request.dictionary)?;
         pair.check_lanes(&request.lanes)?;
@@ -79,10 +93,15 @@ impl GenerateJob {
         })
     }
 
+    /// The prompt's tokens.
+    pub(crate) fn tokens(&self, pair: &Pair) -> Vec<TokenInfo> {
+        prompt::describe(&self.ids, &pair.tokenizer)
+    }
+
     /// The stream's first event.
     pub(crate) fn meta(&self, pair: &Pair) -> GenerateEvent {
         GenerateEvent::Meta(MetaEvent {
-            tokens: prompt::describe(&self.ids, &pair.tokenizer),
+            tokens: self.tokens(pair),
             lanes: (0..)
                 .zip(&self.plans)
                 .map(|(lane, plan)| MetaLane {
@@ -92,77 +111,124 @@ impl GenerateJob {
                 .collect(),
         })
     }
+}
 
-    /// Generates until every lane is done, the client has gone, or `stopping` says that the server ends.
-    pub(crate) fn run(
-        &self,
-        pair: &Pair,
-        events: &Events,
-        queued: Instant,
-        counters: &Counters,
-        stopping: &dyn Fn() -> bool,
-    ) -> Result<()> {
-        let queue_ms = milliseconds(queued);
-        let dictionary = pair.dictionary(&self.dictionary)?;
-        let started = Instant::now();
-        let capacity = self.ids.len() + self.room;
-        let mut prefill = Prefill::run(pair, &self.ids, &self.plans, capacity)?;
-        let shared_ms = milliseconds(started);
-        let mut streams = Vec::with_capacity(self.plans.len());
-        for (number, plan) in self.plans.iter().enumerate() {
-            if events.is_closed() {
-                return Ok(());
-            }
-            let started = Instant::now();
-            let (run, hidden) = LaneRun::start(pair, dictionary, plan, &mut prefill, &self.ids)?;
-            streams.push(Stream {
-                number,
-                run,
-                logits: hidden.last_logits()?,
-                sampler: Sampler::new(
-                    self.sampling.temperature,
-                    self.sampling.top_p,
-                    self.sampling.seed,
-                ),
-                decoder: pair.tokenizer.stream_decoder(),
-                generated: 0,
-                timings: Timings {
-                    queue_ms,
-                    prefill_ms: shared_ms + milliseconds(started),
-                    decode_ms: 0.0,
-                },
-                done: false,
-            });
+impl<'a> Generating<'a> {
+    /// Begins a generation whose turn in line has come.
+    pub(crate) fn new(queued: Queued, pair: &'a Pair) -> Self {
+        let Queued { job, events, since } = queued;
+        Self {
+            pair,
+            streams: Vec::with_capacity(job.plans.len()),
+            job,
+            events,
+            since,
+            shared: Timings {
+                queue_ms: milliseconds(since),
+                ..Timings::default()
+            },
+            prefill: None,
+            next: 0,
         }
-        drop(prefill);
-        while streams.iter().any(|stream| !stream.done) {
-            for stream in streams.iter_mut().filter(|stream| !stream.done) {
-                if stopping() {
-                    let _ = stream.finish(DoneReason::Cancelled, events);
-                } else if stream
-                    .advance(self, pair, events, queued, counters)?
-                    .is_err()
-                {
-                    return Ok(());
-                }
-            }
+    }
+
+    /// Does one piece of work: reads the prompt, readies a lane, or generates one token of one lane. Says whether there is more to do;
+    /// there is none once the client has left.
+    pub(crate) fn turn(&mut self, counters: &Counters) -> Result<bool> {
+        if self.events.is_closed() {
+            return Ok(false);
         }
+        if self.streams.len() < self.job.plans.len() {
+            self.read(counters)?;
+            return Ok(true);
+        }
+        self.prefill = None;
+        let lanes = self.streams.len();
+        let turn = (0..lanes)
+            .map(|step| (self.next + step) % lanes)
+            .find(|lane| self.streams.get(*lane).is_some_and(|s| !s.done));
+        let Some(stream) = turn.and_then(|lane| self.streams.get_mut(lane)) else {
+            return Ok(false);
+        };
+        self.next = stream.number + 1;
+        stream.advance(&self.job, self.pair, &self.events, self.since, counters)?;
+        Ok(self.streams.iter().any(|stream| !stream.done))
+    }
+
+    /// Runs the lower halves, or after them the next lane's upper half.
+    fn read(&mut self, counters: &Counters) -> Result<()> {
+        let (job, started) = (&self.job, Instant::now());
+        let Some(prefill) = &mut self.prefill else {
+            let capacity = job.ids.len() + job.room;
+            self.prefill = Some(Prefill::run(self.pair, &job.ids, &job.plans, capacity)?);
+            self.shared.prefill_ms = milliseconds(started);
+            counters.prefilled(0, self.shared.prefill_ms);
+            return Ok(());
+        };
+        let number = self.streams.len();
+        let Some(plan) = job.plans.get(number) else {
+            return Ok(());
+        };
+        let dictionary = self.pair.dictionary(&job.dictionary)?;
+        let (run, hidden) = LaneRun::start(self.pair, dictionary, plan, prefill, &job.ids)?;
+        let logits = hidden.last_logits()?;
+        let own = milliseconds(started);
+        counters.prefilled(job.ids.len(), own);
+        self.streams.push(Stream {
+            number,
+            run,
+            logits,
+            sampler: Sampler::new(
+                job.sampling.temperature,
+                job.sampling.top_p,
+                job.sampling.seed,
+            ),
+            decoder: self.pair.tokenizer.stream_decoder(),
+            generated: 0,
+            timings: Timings {
+                prefill_ms: self.shared.prefill_ms + own,
+                ..self.shared
+            },
+            done: false,
+        });
         Ok(())
+    }
+
+    /// Ends every lane that is not done, because the server ends.
+    pub(crate) fn cancel(mut self) {
+        for stream in self.streams.iter_mut().filter(|stream| !stream.done) {
+            stream.finish(DoneReason::Cancelled, &self.events);
+        }
+        for lane in self.streams.len()..self.job.plans.len() {
+            let done = DoneEvent {
+                lane,
+                reason: DoneReason::Cancelled,
+                tokens: 0,
+                timings: self.shared,
+            };
+            let _ = self.events.send(GenerateEvent::Done(done));
+        }
+    }
+
+    /// Ends the stream with a problem.
+    pub(crate) fn fail(self, problem: Problem) {
+        let _ = self.events.send(GenerateEvent::Error(problem));
     }
 }
 
 impl Stream<'_> {
-    /// Chooses the next token, sends it and reads it, or ends the lane. The inner error says that nobody listens any more.
+    /// Chooses the next token, sends it and reads it, or ends the lane.
     fn advance(
         &mut self,
         job: &GenerateJob,
         pair: &Pair,
         events: &Events,
-        queued: Instant,
+        since: Instant,
         counters: &Counters,
-    ) -> Result<std::result::Result<(), Gone>> {
+    ) -> Result<()> {
         if self.generated >= job.room {
-            return Ok(self.finish(DoneReason::Length, events));
+            self.finish(DoneReason::Length, events);
+            return Ok(());
         }
         let started = Instant::now();
         let (id, logprob) = self.sampler.sample(&self.logits)?;
@@ -179,30 +245,32 @@ impl Stream<'_> {
             text,
             logprob,
         };
-        if events.send(GenerateEvent::Token(token)).is_err() {
-            return Ok(Err(Gone));
-        }
+        // A client that has left is noticed at the next turn.
+        let _ = events.send(GenerateEvent::Token(token));
         counters.token();
         if self.generated == 0 {
-            counters.first_token(queued.elapsed().as_secs_f64());
+            counters.first_token(since.elapsed().as_secs_f64());
         }
         self.generated += 1;
+        if !last {
+            self.logits = self.run.step(id)?.last_logits()?;
+        }
+        let spent = milliseconds(started);
+        counters.decoded(spent);
+        self.timings.decode_ms += spent;
         if last {
-            self.timings.decode_ms += milliseconds(started);
             let reason = if stop {
                 DoneReason::Stop
             } else {
                 DoneReason::Length
             };
-            return Ok(self.finish(reason, events));
+            self.finish(reason, events);
         }
-        self.logits = self.run.step(id)?.last_logits()?;
-        self.timings.decode_ms += milliseconds(started);
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Sends the lane's last event.
-    fn finish(&mut self, reason: DoneReason, events: &Events) -> std::result::Result<(), Gone> {
+    fn finish(&mut self, reason: DoneReason, events: &Events) {
         self.done = true;
         let done = DoneEvent {
             lane: self.number,
@@ -210,7 +278,7 @@ impl Stream<'_> {
             tokens: self.generated,
             timings: self.timings,
         };
-        events.send(GenerateEvent::Done(done)).map_err(|_| Gone)
+        let _ = events.send(GenerateEvent::Done(done));
     }
 }
 

@@ -7,8 +7,8 @@ use std::{
 };
 
 use api::{
-    ActivationsRequest, ActivationsResponse, EffectsRequest, EffectsResponse, GenerateEvent,
-    GenerateRequest, Readiness, ReadyState,
+    ActivationsRequest, ActivationsResponse, EffectsRequest, EffectsResponse, ExplainRequest,
+    ExplainResponse, GenerateEvent, GenerateRequest, Readiness, ReadyState, TokenInfo,
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -19,10 +19,12 @@ use crate::{
     Error, Metrics, Options, Result,
     activations::ActivationsJob,
     effects::EffectsJob,
+    explain::ExplainJob,
     generate::GenerateJob,
+    job::{Job, Queued},
     metrics::Counters,
     pair::{Pair, unknown_dictionary},
-    worker::{self, Describe, Job, Shared},
+    worker::{self, Describe, Shared},
 };
 
 /// A handle on the model worker. Clones share one worker; it ends when the last clone is gone.
@@ -110,7 +112,7 @@ impl Engine {
                 ActivationsJob::new(&request, pair)
             })
             .await?;
-        self.answer(|reply| Job::Activations(job, reply)).await
+        self.answer(move |pair| job.run(pair)).await
     }
 
     /// Lanes under teacher forcing.
@@ -123,7 +125,31 @@ impl Engine {
                 EffectsJob::new(&request, pair)
             })
             .await?;
-        self.answer(|reply| Job::Effects(job, reply)).await
+        self.answer(move |pair| job.run(pair)).await
+    }
+
+    /// The latents that explain the models' difference at one token.
+    ///
+    /// # Errors
+    /// As [`Engine::activations`].
+    pub async fn explain(&self, request: ExplainRequest) -> Result<ExplainResponse> {
+        let job = self
+            .checked(&request.dictionary.clone(), move |pair| {
+                ExplainJob::new(&request, pair)
+            })
+            .await?;
+        self.answer(move |pair| job.run(pair)).await
+    }
+
+    /// The prompt's tokens of a generation that could be served; nothing is computed.
+    ///
+    /// # Errors
+    /// As [`Engine::generate`].
+    pub async fn tokens(&self, request: GenerateRequest) -> Result<Vec<TokenInfo>> {
+        self.checked(&request.dictionary.clone(), move |pair| {
+            Ok(GenerateJob::new(&request, pair)?.tokens(pair))
+        })
+        .await
     }
 
     /// Lanes generating side by side. The stream begins at once with `meta`; drop it to stop.
@@ -131,7 +157,7 @@ impl Engine {
     /// # Errors
     /// A fault of the request or of the moment. Faults of the computation end the stream with an `error` event.
     pub async fn generate(&self, request: GenerateRequest) -> Result<Generation> {
-        let queued = Instant::now();
+        let since = Instant::now();
         let (job, meta) = self
             .checked(&request.dictionary.clone(), move |pair| {
                 let job = GenerateJob::new(&request, pair)?;
@@ -142,7 +168,7 @@ impl Engine {
         let (events, stream) = mpsc::unbounded_channel();
         // The receiver is still here, so this cannot fail.
         let _ = events.send(meta);
-        self.enqueue(Job::Generate(job, events, queued))?;
+        self.enqueue(Job::Generate(Queued { job, events, since }))?;
         Ok(stream)
     }
 
@@ -168,19 +194,25 @@ impl Engine {
             .unwrap_or_else(|e| Err(Error::Computation(e.to_string())))
     }
 
-    async fn answer<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T>>) -> Job) -> Result<T> {
+    async fn answer<T: Send + 'static>(
+        &self,
+        compute: impl FnOnce(&Pair) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.enqueue(job(reply))?;
+        self.enqueue(Job::question(compute, reply))?;
         answer.await.unwrap_or(Err(Error::Stopping))
     }
 
     fn enqueue(&self, job: Job) -> Result<()> {
-        let depth = &self.shared.counters.queue;
-        depth.fetch_add(1, Ordering::Relaxed);
+        let counters = &self.shared.counters;
+        // The worker takes jobs out of the channel before it begins them, so what waits is counted apart.
+        let most = self.jobs.max_capacity();
+        let busy = |waiting| Error::Busy { waiting };
+        let waiting = counters.wait(most).map_err(busy)?;
         self.jobs.try_send(job).map_err(|refused| {
-            let waiting = depth.fetch_sub(1, Ordering::Relaxed).saturating_sub(1);
+            counters.start();
             match refused {
-                mpsc::error::TrySendError::Full(_) => Error::Busy { waiting },
+                mpsc::error::TrySendError::Full(_) => busy(waiting),
                 mpsc::error::TrySendError::Closed(_) => Error::Stopping,
             }
         })

@@ -71,7 +71,7 @@ impl Prefill {
 pub(crate) struct LaneRun<'a> {
     pair: &'a Pair,
     dictionary: &'a Dictionary,
-    plan: &'a Plan,
+    plan: Plan,
     tracker: Tracker<'a>,
     /// Cache of the lane's model: its lower half sees plain states, its upper half edited ones.
     cache: KvCache,
@@ -84,7 +84,7 @@ impl<'a> LaneRun<'a> {
     pub(crate) fn start(
         pair: &'a Pair,
         dictionary: &'a Dictionary,
-        plan: &'a Plan,
+        plan: &Plan,
         prefill: &mut Prefill,
         ids: &[u32],
     ) -> Result<(Self, Hidden<'a>)> {
@@ -103,7 +103,7 @@ impl<'a> LaneRun<'a> {
         let mut lane = Self {
             pair,
             dictionary,
-            plan,
+            plan: plan.clone(),
             tracker: Tracker::new(&pair.tokenizer),
             cache: own.cache,
             other: other_cache,
@@ -184,7 +184,7 @@ impl<'a> LaneRun<'a> {
             unedited,
             codes: &codes,
         };
-        edit::apply(self.plan, self.dictionary, &rows, &mut h);
+        edit::apply(&self.plan, self.dictionary, &rows, &mut h);
         let edited = Tensor::from_vec(h, residual.shape(), residual.device())?;
         Ok(Some(edited.to_dtype(residual.dtype())?))
     }

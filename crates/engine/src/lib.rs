@@ -1,19 +1,23 @@
 //! The model worker: prompts through two models and a dictionary, lanes with interventions, generation.
 //!
 //! [`check`] tells, without reading a weight, whether a pair and its dictionaries fit. [`Engine::start`] loads them on a thread of
-//! their own, which then takes requests from a bounded queue, one at a time. A request that fails, even by a panic, fails alone.
+//! their own, which then takes requests from a bounded queue. Generations take turns token by token, and short requests go between two
+//! tokens. A request that fails, even by a panic, fails alone.
 //!
 //! Where an intervention's positions are a list, every listed position must be one that the request can reach: below the
 //! prompt's length, plus `max_new_tokens` when generating. The other kinds of positions may well be empty.
 
 mod activations;
 mod check;
+mod desk;
 mod dictionary;
 mod edit;
 mod effects;
 mod error;
+mod explain;
 mod generate;
 mod handle;
+mod job;
 mod lane;
 mod metrics;
 mod next;

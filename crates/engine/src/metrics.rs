@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use crate::Error;
+
 /// Upper bounds in seconds of the buckets of time to first token.
 pub const FIRST_TOKEN_BUCKETS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
@@ -12,6 +14,12 @@ pub struct Metrics {
     pub queue_depth: usize,
     /// Tokens generated since the start.
     pub tokens_generated: u64,
+    /// Seconds spent on generating them.
+    pub decode_seconds: f64,
+    /// Prompt tokens read by lanes that generate, each lane counted.
+    pub prefill_tokens: u64,
+    /// Seconds spent on reading them.
+    pub prefill_seconds: f64,
     /// Requests that failed in their computation.
     pub failures: u64,
     /// Requests whose client left before they were served.
@@ -25,18 +33,63 @@ pub struct Metrics {
 /// The counters themselves, shared between the worker and its callers.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    pub queue: AtomicUsize,
-    pub tokens: AtomicU64,
-    pub failures: AtomicU64,
-    pub skipped: AtomicU64,
+    queue: AtomicUsize,
+    tokens: AtomicU64,
+    decode_micros: AtomicU64,
+    prefill_tokens: AtomicU64,
+    prefill_micros: AtomicU64,
+    failures: AtomicU64,
+    skipped: AtomicU64,
     first_token: [AtomicU64; FIRST_TOKEN_BUCKETS.len() + 1],
     first_token_micros: AtomicU64,
 }
 
 impl Counters {
+    /// Counts a request that waits, unless `most` do already; gives how many did.
+    ///
+    /// # Errors
+    /// The number that wait, when there is no room.
+    pub(crate) fn wait(&self, most: usize) -> Result<usize, usize> {
+        self.queue
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
+                (waiting < most).then_some(waiting + 1)
+            })
+    }
+
+    /// Counts a waiting request as begun.
+    pub(crate) fn start(&self) {
+        self.queue.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Counts a waiting request as not served.
+    pub(crate) fn skip(&self) {
+        self.start();
+        self.skipped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts and logs a request that failed in its computation.
+    pub(crate) fn failure(&self, error: &Error) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(%error, "a request failed");
+    }
+
     /// Counts a generated token.
     pub(crate) fn token(&self) {
         self.tokens.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts the time that a token took.
+    pub(crate) fn decoded(&self, milliseconds: f64) {
+        self.decode_micros
+            .fetch_add((milliseconds * 1e3) as u64, Ordering::Relaxed);
+    }
+
+    /// Counts prompt tokens read by a lane, and time spent on reading.
+    pub(crate) fn prefilled(&self, tokens: usize, milliseconds: f64) {
+        self.prefill_tokens
+            .fetch_add(tokens as u64, Ordering::Relaxed);
+        self.prefill_micros
+            .fetch_add((milliseconds * 1e3) as u64, Ordering::Relaxed);
     }
 
     /// Counts a lane's first token after so many seconds.
@@ -54,6 +107,9 @@ impl Counters {
         Metrics {
             queue_depth: self.queue.load(Ordering::Relaxed),
             tokens_generated: self.tokens.load(Ordering::Relaxed),
+            decode_seconds: seconds(&self.decode_micros),
+            prefill_tokens: self.prefill_tokens.load(Ordering::Relaxed),
+            prefill_seconds: seconds(&self.prefill_micros),
             failures: self.failures.load(Ordering::Relaxed),
             skipped: self.skipped.load(Ordering::Relaxed),
             first_token: std::array::from_fn(|i| {
@@ -61,7 +117,11 @@ impl Counters {
                     .get(i)
                     .map_or(0, |c| c.load(Ordering::Relaxed))
             }),
-            first_token_sum: self.first_token_micros.load(Ordering::Relaxed) as f64 / 1e6,
+            first_token_sum: seconds(&self.first_token_micros),
         }
     }
+}
+
+fn seconds(micros: &AtomicU64) -> f64 {
+    micros.load(Ordering::Relaxed) as f64 / 1e6
 }

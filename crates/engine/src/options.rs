@@ -34,8 +34,10 @@ pub struct Limits {
     pub new_tokens: usize,
     /// Most lanes in one request.
     pub lanes: usize,
-    /// Requests that may wait while one is served.
+    /// Requests that may wait while others are served.
     pub queue: usize,
+    /// Generations that take turns; others wait in line.
+    pub generations: usize,
 }
 
 impl Default for Limits {
@@ -45,6 +47,7 @@ impl Default for Limits {
             new_tokens: 512,
             lanes: 8,
             queue: 32,
+            generations: 4,
         }
     }
 }

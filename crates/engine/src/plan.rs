@@ -35,8 +35,8 @@ impl Plan {
     /// Checks a lane's interventions and compiles them.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for an unknown latent, a latent named twice, a number that is not finite, a unit that a latent lacks or a
-    /// position out of reach; [`Error::NotBuilt`] for a kind to come.
+    /// [`Error::Invalid`] for an unknown latent, a latent named twice, a number that is not finite, a negative value to
+    /// clamp to, a unit or direction that a latent lacks, or a position out of reach.
     pub(crate) fn new(lane: &api::Lane, dictionary: &Dictionary, extent: Extent) -> Result<Self> {
         let mut ops = Vec::new();
         for intervention in &lane.interventions {
@@ -62,8 +62,7 @@ impl Plan {
             position < op.reach
                 && match op.edit {
                     Edit::Take { from } => from != own,
-                    Edit::Move { .. } | Edit::Scale { .. } => true,
-                    Edit::Add { .. } => false,
+                    _ => op.edit.needs_codes(),
                 }
         })
     }
@@ -122,9 +121,43 @@ fn compile(
                 decoder: decoder.unwrap_or(lane).index(),
             })
         }
-        Intervention::Clamp { .. }
-        | Intervention::ProjectOut { .. }
-        | Intervention::Reconstruct { .. } => return Err(Error::NotBuilt { kind }),
+        Intervention::Clamp {
+            latents,
+            value,
+            decoder,
+            ..
+        } => {
+            finite(kind, "value", *value)?;
+            if *value < 0.0 {
+                return Err(Error::invalid(format!(
+                    "clamp: value is {value}; an activation is never negative, expected 0 or more"
+                )));
+            }
+            let decoder = decoder.unwrap_or(lane).index();
+            let latents = known(kind, latents, dictionary)?;
+            let codes = latents
+                .iter()
+                .map(|&id| Ok((id, dictionary.code(kind, id, *value, decoder)?)))
+                .collect::<Result<Vec<_>>>()?;
+            (!codes.is_empty()).then_some(Edit::Clamp { codes, decoder })
+        }
+        Intervention::ProjectOut {
+            latents, decoder, ..
+        } => {
+            known(kind, latents, dictionary)?;
+            let decoder = decoder.unwrap_or(lane).index();
+            for &id in latents {
+                dictionary.inverse_norm(kind, id, decoder)?;
+            }
+            // In the order named: each direction is taken out of what the one before left.
+            (!latents.is_empty()).then_some(Edit::ProjectOut {
+                latents: latents.clone(),
+                decoder,
+            })
+        }
+        Intervention::Reconstruct { decoder, .. } => Some(Edit::Reconstruct {
+            decoder: decoder.unwrap_or(lane).index(),
+        }),
     })
 }
 
@@ -140,7 +173,7 @@ fn sum(
         finite("add", "strength", strength)?;
         let factor = match unit {
             StrengthUnit::MaxActivation => dictionary.natural_maximum(id, decoder)?,
-            StrengthUnit::Norm => dictionary.inverse_norm(id, decoder)?,
+            StrengthUnit::Norm => dictionary.inverse_norm("add", id, decoder)?,
             StrengthUnit::Raw => 1.0,
         };
         if strength == 0.0 {

@@ -1,4 +1,4 @@
-//! The one thread that owns the models: takes jobs from a bounded queue, one at a time, and survives whatever a job does.
+//! The one thread that owns the models: takes jobs from a bounded queue and survives whatever a job does.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -6,30 +6,15 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
 };
 
-use api::{ActivationsResponse, EffectsResponse, GenerateEvent, Readiness, ReadyState};
-use tokio::sync::{mpsc, oneshot, watch};
+use api::{Readiness, ReadyState};
+use tokio::sync::{mpsc, watch};
 
-use crate::{
-    Error, Options, Result,
-    activations::ActivationsJob,
-    effects::EffectsJob,
-    generate::{Events, GenerateJob},
-    metrics::Counters,
-    pair::Pair,
-};
+use crate::{Error, Options, Result, desk::Desk, job::Job, metrics::Counters, pair::Pair};
 
 /// Turns an error into the problem that a stream ends with.
 pub type Describe = fn(&Error) -> api::Problem;
-
-/// A checked request on its way to the worker.
-pub(crate) enum Job {
-    Activations(ActivationsJob, oneshot::Sender<Result<ActivationsResponse>>),
-    Effects(EffectsJob, oneshot::Sender<Result<EffectsResponse>>),
-    Generate(GenerateJob, Events, Instant),
-}
 
 /// What the worker and its callers share.
 pub(crate) struct Shared {
@@ -54,16 +39,18 @@ pub(crate) fn work(options: &Options, shared: &Arc<Shared>, jobs: mpsc::Receiver
     }
 }
 
-/// Serves jobs until the queue's last sender is gone.
+/// Serves jobs until the queue's last sender is gone and none is left.
 pub(crate) fn serve_all(pair: &Pair, shared: &Shared, mut jobs: mpsc::Receiver<Job>) {
-    while let Some(job) = jobs.blocking_recv() {
-        shared.counters.queue.fetch_sub(1, Ordering::Relaxed);
-        if shared.stopping() || job.abandoned() {
-            shared.counters.skipped.fetch_add(1, Ordering::Relaxed);
-            job.refuse(Error::Stopping, shared.describe);
-            continue;
+    let mut desk = Desk::new(pair, shared);
+    loop {
+        if desk.is_clear() {
+            let Some(job) = jobs.blocking_recv() else {
+                return;
+            };
+            desk.take(job);
         }
-        serve(job, pair, shared);
+        desk.receive(&mut jobs);
+        desk.turn();
     }
 }
 
@@ -93,37 +80,6 @@ fn load<'a>(options: &Options, shared: &'a Arc<Shared>) -> Option<&'a Pair> {
     }
 }
 
-/// Does a job and delivers its result; a client that left meanwhile is no fault.
-fn serve(job: Job, pair: &Pair, shared: &Shared) {
-    match job {
-        Job::Activations(job, reply) => {
-            let result = guarded(|| job.run(pair));
-            note(result.as_ref().err(), shared);
-            let _ = reply.send(result);
-        }
-        Job::Effects(job, reply) => {
-            let result = guarded(|| job.run(pair));
-            note(result.as_ref().err(), shared);
-            let _ = reply.send(result);
-        }
-        Job::Generate(job, events, queued) => {
-            let stopping = || shared.stopping();
-            let result = guarded(|| job.run(pair, &events, queued, &shared.counters, &stopping));
-            note(result.as_ref().err(), shared);
-            if let Err(error) = result {
-                let _ = events.send(GenerateEvent::Error((shared.describe)(&error)));
-            }
-        }
-    }
-}
-
-fn note(error: Option<&Error>, shared: &Shared) {
-    if let Some(error) = error {
-        shared.counters.failures.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(%error, "a request failed");
-    }
-}
-
 /// Runs `work`; a panic becomes an error. What a job builds is dropped with it, and the models are never written to,
 /// so nothing half-done survives.
 pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -136,30 +92,4 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
             message.unwrap_or_else(|| "it stopped without saying why".into()),
         ))
     })
-}
-
-impl Job {
-    /// Whether nobody waits for the result any more.
-    fn abandoned(&self) -> bool {
-        match self {
-            Self::Activations(_, reply) => reply.is_closed(),
-            Self::Effects(_, reply) => reply.is_closed(),
-            Self::Generate(_, events, _) => events.is_closed(),
-        }
-    }
-
-    /// Tells a client that is still there why the job is not done.
-    fn refuse(self, error: Error, describe: Describe) {
-        match self {
-            Self::Activations(_, reply) => {
-                let _ = reply.send(Err(error));
-            }
-            Self::Effects(_, reply) => {
-                let _ = reply.send(Err(error));
-            }
-            Self::Generate(_, events, _) => {
-                let _ = events.send(GenerateEvent::Error(describe(&error)));
-            }
-        }
-    }
 }

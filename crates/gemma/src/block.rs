@@ -66,6 +66,78 @@ impl Pass<'_> {
         let joined = join_heads(&mixed.reshape((1, heads, tokens, head_dim))?)?;
         Ok(linear(&joined, &weights.output)?)
     }
+
+    /// Runs a block on `[N, D]`: N alternatives for the one token after those that the cache holds, which stays as it is.
+    pub(crate) fn alternatives(
+        &self,
+        block: usize,
+        weights: &BlockWeights,
+        x: &Tensor,
+        cache: &KvCache,
+    ) -> Result<Tensor> {
+        around_attention(self.config, weights, x, |normed| {
+            self.attend_alone(block, weights, normed, cache)
+        })
+    }
+
+    /// Attention of N tokens at one position, each of which sees the cache and itself.
+    fn attend_alone(
+        &self,
+        block: usize,
+        weights: &BlockWeights,
+        x: &Tensor,
+        cache: &KvCache,
+    ) -> Result<Tensor> {
+        let config = self.config;
+        let (heads, kv_heads, head_dim) = (config.num_heads, config.num_kv_heads, config.head_dim);
+        let (count, group) = (x.dim(0)?, heads / kv_heads);
+        let span = Span::new(1, self.past, config.window(block));
+        let rotation = Rotation {
+            tables: self.tables.clone(),
+            first: self.past,
+        };
+        let qkv = linear(x, &weights.qkv)?;
+        // `[kv_heads, N, heads per kv head, head_dim]`
+        let part = |from: usize, heads: usize, rotation: Option<&Rotation>, scale: f32| {
+            let columns = qkv.narrow(1, from * head_dim, heads * head_dim)?;
+            split_heads(&columns, count, heads, rotation, scale)?
+                .reshape((count, kv_heads, heads / kv_heads, head_dim))?
+                .transpose(0, 1)?
+                .contiguous()
+        };
+        let queries = part(0, heads, Some(&rotation), query_scale(config))?;
+        let keys = part(heads, kv_heads, Some(&rotation), 1.0)?;
+        let values = part(heads + kv_heads, kv_heads, None, 1.0)?;
+        let rows = (kv_heads, count * group);
+        let own = queries
+            .broadcast_mul(&keys)?
+            .sum(3)?
+            .reshape((rows.0, rows.1, 1))?;
+        let queries = queries.reshape((rows.0, rows.1, head_dim))?;
+        let weighted = |probabilities: &Tensor| -> candle_core::Result<Tensor> {
+            probabilities
+                .reshape((kv_heads, count, group, 1))?
+                .broadcast_mul(&values)?
+                .reshape((rows.0, rows.1, head_dim))
+        };
+        let mixed = match cache.held(block, span.first_key)? {
+            None => weighted(&own.ones_like()?)?,
+            Some((past_keys, past_values)) => {
+                let scores = product(&queries, &past_keys.t()?)?;
+                let scores = Tensor::cat(&[scores, own], 2)?;
+                let probabilities = attention_probabilities(&scores, config.attn_softcap, span)?;
+                let past = span.keys() - 1;
+                let seen = probabilities.narrow(2, 0, past)?.contiguous()?;
+                (product(&seen, &past_values)? + weighted(&probabilities.narrow(2, past, 1)?)?)?
+            }
+        };
+        let joined = mixed
+            .reshape((kv_heads, count, group * head_dim))?
+            .transpose(0, 1)?
+            .contiguous()?
+            .reshape((count, heads * head_dim))?;
+        Ok(linear(&joined, &weights.output)?)
+    }
 }
 
 /// Runs a block on rows `[N, D]` of whole sequences that stand one after the other, each from position 0.

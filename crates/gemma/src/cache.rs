@@ -120,6 +120,20 @@ impl KvCache {
         ))
     }
 
+    /// A block's keys and values from token `first` on, `[kv_heads, n, head_dim]` each; none where it holds no such token.
+    pub(crate) fn held(&self, block: usize, first: usize) -> Result<Option<(Tensor, Tensor)>> {
+        let layer = self.layers.get(block).filter(|layer| layer.len > first);
+        let Some((layer, (keys, values))) = layer.and_then(|l| Some((l, l.buffers.as_ref()?)))
+        else {
+            return Ok(None);
+        };
+        let count = layer.len - first;
+        Ok(Some((
+            keys.narrow(1, first, count)?,
+            values.narrow(1, first, count)?,
+        )))
+    }
+
     /// Checks that a run of blocks holds equally many tokens and has room for more; gives the number it holds.
     pub(crate) fn position(&self, blocks: std::ops::Range<usize>, more: usize) -> Result<usize> {
         let past = self.len_at(blocks.start);

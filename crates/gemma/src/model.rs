@@ -125,6 +125,49 @@ impl Model {
         self.run(x.clone(), range, cache, None)
     }
 
+    /// The last block's output `[N, D]` for N alternatives of one token's residual `x` `[N, D]` after block `layer`, at the position
+    /// after the tokens that the cache holds: [`Model::upper`] for each, with every weight read once for all and the cache as it was.
+    ///
+    /// # Errors
+    /// As [`Model::blocks`] with one token more.
+    pub fn alternatives(&self, x: &Tensor, layer: usize, cache: &KvCache) -> Result<Tensor> {
+        let range = self.after(layer)?..self.config.num_layers;
+        self.check_width(x)?;
+        let past = cache.position(range.clone(), 0)?;
+        if past >= self.tables.positions() {
+            return Err(Error::TooLong {
+                wanted: past + 1,
+                limit: self.tables.positions(),
+                what: POSITIONS,
+            });
+        }
+        let pass = Pass {
+            config: &self.config,
+            tables: &self.tables,
+            past,
+        };
+        let blocks = self.weights.blocks.get(range.clone()).unwrap_or_default();
+        let x = x.to_dtype(self.dtype)?;
+        range.zip(blocks).try_fold(x, |x, (block, weights)| {
+            pass.alternatives(block, weights, &x, cache)
+        })
+    }
+
+    /// Refuses a residual `[T, D]` of another width or without tokens; gives T.
+    fn check_width(&self, x: &Tensor) -> Result<usize> {
+        let (tokens, width) = x.dims2()?;
+        if width != self.config.hidden_size {
+            return Err(Error::Argument(format!(
+                "the residual has width {width}, the model's hidden_size is {}",
+                self.config.hidden_size
+            )));
+        }
+        if tokens == 0 {
+            return Err(Error::Empty);
+        }
+        Ok(tokens)
+    }
+
     fn run(
         &self,
         mut x: Tensor,
@@ -140,16 +183,7 @@ impl Model {
                 self.weights.blocks.len().saturating_sub(1)
             )));
         };
-        let (tokens, width) = x.dims2()?;
-        if width != self.config.hidden_size {
-            return Err(Error::Argument(format!(
-                "the residual has width {width}, the model's hidden_size is {}",
-                self.config.hidden_size
-            )));
-        }
-        if tokens == 0 {
-            return Err(Error::Empty);
-        }
+        let tokens = self.check_width(&x)?;
         if blocks.is_empty() {
             return Ok(x);
         }

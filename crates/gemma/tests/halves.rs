@@ -425,3 +425,40 @@ fn sequences_that_cannot_run_are_refused() {
     );
     assert!(matches!(refusal(&[3], 99), Error::Argument(_)));
 }
+
+#[test]
+fn alternatives_of_a_token_are_what_each_alone_would_be() {
+    let layer = 1;
+    for name in MODELS {
+        let model = load(name);
+        let ids = long_prompt(&model);
+        // The first token, one inside the first window, and one beyond it.
+        for at in [0, 3, ids.len() - 1] {
+            let residual = model
+                .lower(&ids, layer, &mut model.cache(ids.len()))
+                .unwrap();
+            let token = residual.narrow(0, at, 1).unwrap();
+            let rows: Vec<Tensor> = [1.0, -0.5, 3.0, 0.25]
+                .iter()
+                .map(|factor| (&token * *factor).unwrap())
+                .collect();
+            let mut cache = model.cache(ids.len());
+            if at > 0 {
+                let before = residual.narrow(0, 0, at).unwrap();
+                model
+                    .upper(&before, layer, &mut cache, Logits::None)
+                    .unwrap();
+            }
+            let together = Tensor::cat(&rows, 0).unwrap();
+            let states = model.alternatives(&together, layer, &cache).unwrap();
+            let found = model.logits(&states, Logits::All).unwrap();
+            for (n, row) in rows.iter().enumerate() {
+                // The cache is as it was, so each may follow in turn.
+                let alone = model.upper(row, layer, &mut cache, Logits::All).unwrap();
+                cache.truncate(at);
+                let error = relative_error(&found.narrow(0, n, 1).unwrap(), &alone);
+                assert!(error < 1e-5, "{name}, token {at}, row {n}: {error}");
+            }
+        }
+    }
+}

@@ -119,6 +119,30 @@ pub enum Error {
         /// The dictionary.
         dictionary: String,
     },
+    /// No saved run of that id.
+    #[error(
+        "there is no run {id:?} here; it may have been saved with another study or another --runs file"
+    )]
+    UnknownRun {
+        /// The id asked for.
+        id: String,
+    },
+    /// The file of saved runs cannot be read or written.
+    #[error("runs cannot be kept in {}: {message}; name another file with --runs, in a folder that can be written and has room", path.display())]
+    Runs {
+        /// The file.
+        path: PathBuf,
+        /// What was found, or what DuckDB said.
+        message: String,
+    },
+    /// There are as many saved runs as the server allows.
+    #[error("{} holds {most} runs, which is as many as this server keeps; allow more with --max-runs, or name another file with --runs", path.display())]
+    RunsFull {
+        /// The file.
+        path: PathBuf,
+        /// The limit.
+        most: u64,
+    },
     /// A parameter whose value cannot be used.
     #[error("{0}")]
     Invalid(String),
@@ -131,6 +155,8 @@ pub enum ErrorKind {
     NotFound,
     /// A value cannot be used.
     Invalid,
+    /// A run cannot be kept.
+    Runs,
     /// The study itself is at fault.
     Study,
 }
@@ -139,9 +165,11 @@ impl Error {
     /// What the error means to a client: 404, 422 or 500.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::UnknownDictionary { .. } | Self::UnknownLatent { .. } | Self::NoTruth { .. } => {
-                ErrorKind::NotFound
-            }
+            Self::UnknownDictionary { .. }
+            | Self::UnknownLatent { .. }
+            | Self::NoTruth { .. }
+            | Self::UnknownRun { .. } => ErrorKind::NotFound,
+            Self::Runs { .. } | Self::RunsFull { .. } => ErrorKind::Runs,
             Self::Invalid(_) => ErrorKind::Invalid,
             _ => ErrorKind::Study,
         }

@@ -1,10 +1,12 @@
 //! A study on disk: its manifest `study.toml` and its database `study.duckdb`.
 //!
 //! [`manifest`] reads and writes the manifest. [`Writer`] writes a new database beside the old one and renames it into place;
-//! [`Store`] answers the explorer's questions from a finished database, from weights alone, or from both.
+//! [`Store`] answers the explorer's questions from a finished database, from weights alone, or from both. [`Runs`] keeps what a server
+//! saves, in a file of its own.
 
 mod carry;
 mod causal;
+mod controls;
 mod cursor;
 mod curves;
 mod detail;
@@ -20,6 +22,7 @@ mod pool;
 mod query;
 mod read;
 mod records;
+mod runs;
 mod scaled;
 mod scaling;
 mod schema;
@@ -39,6 +42,7 @@ pub use read::{DictionaryFacts, Store};
 pub use records::{
     ExampleRecord, GroupRecord, HistogramRecord, LensRecord, NeighbourRecord, SequenceRecord,
 };
+pub use runs::{RUNS, Runs};
 pub use scaled::Scaled;
 pub use scaling::{BaselineKind, BaselineRecord};
 pub use schema::SCHEMA_VERSION;

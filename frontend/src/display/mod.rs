@@ -15,6 +15,7 @@ pub(crate) mod ratios;
 pub(crate) mod reason;
 pub(crate) mod scale;
 pub(crate) mod select;
+pub(crate) mod sweep;
 pub(crate) mod tables;
 pub(crate) mod tokens;
 pub(crate) mod verdict;

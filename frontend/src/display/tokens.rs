@@ -63,6 +63,20 @@ pub(crate) fn window(values: &[f32], before: usize, after: usize) -> std::ops::R
     peak.saturating_sub(before)..values.len().min(peak + after + 1)
 }
 
+/// Classes and text of a generated token; `first` marks the first that differs from another lane.
+pub(crate) fn generated(text: &str, first: bool) -> (String, String) {
+    let special = text.len() > 2 && text.starts_with('<') && text.ends_with('>');
+    let mut class = String::from("tok out");
+    if special {
+        class += " ctl";
+    }
+    if first {
+        class += " first-difference";
+    }
+    let shown = if special { chip(text) } else { text.to_owned() };
+    (class, shown)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

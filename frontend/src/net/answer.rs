@@ -7,10 +7,11 @@ use api::{
     ConceptScore, ConceptTruth, Correlated, Curve, DictionaryInfo, DoneEvent, DoneReason, Example,
     ExampleGroup, ExamplesPage, GroundTruth, Histogram, LatentDetail, LatentRow, LatentTruth,
     LatentValues, LatentsPage, LensToken, LogitLens, ModelInfo, Neighbour, NextToken, NextTokens,
-    Positions, Problem, RatioSummary, Readiness, ReadyState, ScalingFit, ScalingGroup,
-    ScalingSummary, SeedDictionary, SeedLatent, SeedScore, SteeringAction, SteeringDose,
-    SteeringOutcome, SteeringTest, StudyInfo, TemplateActivity, TemplateBucket, Timings,
-    TokenEvent, TokenInfo, TokenKind, TopLatent, TrainingCurves, TrainingSummary, Verdict,
+    Positions, Problem, QueuedEvent, RatioSummary, Readiness, ReadyState, RunOutput, RunToken,
+    ScalingFit, ScalingGroup, ScalingSummary, SeedDictionary, SeedLatent, SeedScore,
+    SteeringAction, SteeringDose, SteeringOutcome, SteeringTest, StudyInfo, TemplateActivity,
+    TemplateBucket, Timings, TokenEvent, TokenInfo, TokenKind, TopLatent, TrainingCurves,
+    TrainingSummary, Verdict,
 };
 
 use super::json::Json;
@@ -37,7 +38,11 @@ pub(crate) fn read<T: Answer>(body: &[u8]) -> Result<T, String> {
     T::from_json(&json).map_err(|field| format!("Its field “{field}” is missing or wrong."))
 }
 
-fn field<T: Answer>(json: &Json<'_>, name: &'static str) -> Result<T, Wrong> {
+/// Reads a field of an object.
+///
+/// # Errors
+/// Its name, or that of the field inside it.
+pub(crate) fn field<T: Answer>(json: &Json<'_>, name: &'static str) -> Result<T, Wrong> {
     T::from_json(json.get(name)).map_err(|inner| if inner.is_empty() { name } else { inner })
 }
 
@@ -159,8 +164,11 @@ objects! {
     Neighbour { id, class, label, cosine }
     NextToken { id, text, p }
     NextTokens { base, chat }
+    QueuedEvent { position }
     RatioSummary { quantiles, histogram }
     Readiness { state, fraction, detail }
+    RunOutput { reason, tokens }
+    RunToken { id, text, logprob }
     ScalingFit { target, before, after }
     ScalingGroup { name, latents, reliable, nu_epsilon, nu_r }
     ScalingSummary { tokens, groups }
@@ -370,6 +378,9 @@ mod tests {
             "top": [[{ "id": 9, "value": 4.2 }], []], "kl_chat_base": [0.01],
             "next": [{ "base": next, "chat": [] }],
         }));
+        agree::<QueuedEvent>(&json!({ "position": 2 }));
+        let token = json!({ "id": 1, "text": "a", "logprob": -0.5 });
+        agree::<RunOutput>(&json!({ "reason": "stop", "tokens": [token] }));
         agree::<TokenEvent>(
             &json!({ "lane": 1, "index": 2, "id": 3, "text": "t", "logprob": -0.2 }),
         );

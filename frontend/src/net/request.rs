@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use api::{ActivationsRequest, GenerateRequest};
+use api::{ActivationsRequest, EffectsRequest, ExplainRequest, GenerateRequest};
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
@@ -144,6 +144,41 @@ impl Request {
     /// Lanes generating side by side.
     pub(crate) fn generate(request: &GenerateRequest) -> Self {
         Self::post("/generate", request)
+    }
+
+    /// Lanes under teacher forcing.
+    pub(crate) fn effects(request: &EffectsRequest) -> Self {
+        Self::post("/effects", request)
+    }
+
+    /// The latents that explain the difference at a token.
+    pub(crate) fn explain(request: &ExplainRequest) -> Self {
+        Self::post("/explain", request)
+    }
+
+    /// Keeps a generation.
+    pub(crate) fn save(request: &GenerateRequest) -> Self {
+        Self::post("/runs", request)
+    }
+
+    /// A saved run.
+    pub(crate) fn run(id: &str) -> Self {
+        Self::get(&format!("/runs/{}", encode(id)))
+    }
+
+    /// Runs a saved run again.
+    pub(crate) fn verify(id: &str) -> Self {
+        Self {
+            body: Some(String::new()),
+            ..Self::get(&format!("/runs/{}/verify", encode(id)))
+        }
+    }
+
+    /// Random latents like the chosen ones.
+    pub(crate) fn controls(dictionary: &str, latents: &[u32], seed: u64) -> Self {
+        let latents: Vec<String> = latents.iter().map(u32::to_string).collect();
+        let query = format!("controls?latents={}&seed={seed}", latents.join(","));
+        Self::dictionary(dictionary, &query)
     }
 }
 

@@ -21,11 +21,25 @@ pub(crate) enum EditKind {
     Take,
     /// Move codes from one decoder to the other.
     Move,
+    /// Set codes to a value.
+    Clamp,
+    /// Take directions out.
+    ProjectOut,
+    /// Put the dictionary's reconstruction in.
+    Reconstruct,
 }
 
 impl EditKind {
     /// Every kind, in the order of the menu.
-    pub(crate) const ALL: [Self; 4] = [Self::Add, Self::Scale, Self::Take, Self::Move];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Add,
+        Self::Scale,
+        Self::Take,
+        Self::Move,
+        Self::Clamp,
+        Self::ProjectOut,
+        Self::Reconstruct,
+    ];
 
     /// The kind in addresses and JSON.
     pub(crate) fn as_str(self) -> &'static str {
@@ -34,6 +48,9 @@ impl EditKind {
             Self::Scale => "scale",
             Self::Take => "take",
             Self::Move => "move",
+            Self::Clamp => "clamp",
+            Self::ProjectOut => "project_out",
+            Self::Reconstruct => "reconstruct",
         }
     }
 
@@ -50,7 +67,8 @@ impl EditKind {
         match self {
             Self::Add => "strength",
             Self::Scale => "factor",
-            Self::Take | Self::Move => "scale",
+            Self::Clamp => "value",
+            _ => "scale",
         }
     }
 
@@ -58,8 +76,23 @@ impl EditKind {
     pub(crate) fn neutral(self) -> f64 {
         match self {
             Self::Scale => 1.0,
-            Self::Add | Self::Take | Self::Move => 0.0,
+            _ => 0.0,
         }
+    }
+
+    /// Whether it is about latents.
+    pub(crate) fn has_latents(self) -> bool {
+        !matches!(self, Self::Take | Self::Reconstruct)
+    }
+
+    /// Whether it has an amount.
+    pub(crate) fn has_amount(self) -> bool {
+        self.has_latents() && self != Self::ProjectOut
+    }
+
+    /// Whether it reads decoder rows of one model.
+    pub(crate) fn has_decoder(self) -> bool {
+        !matches!(self, Self::Take | Self::Move)
     }
 }
 
@@ -70,11 +103,11 @@ pub(crate) struct Edit {
     pub(crate) kind: EditKind,
     /// Latents that it is about; for `move`, none means all.
     pub(crate) latents: Vec<u32>,
-    /// Strength of `add`, factor of `scale`, scale of `move`.
+    /// Strength of `add`, factor of `scale`, scale of `move`, value of `clamp`.
     pub(crate) amount: f64,
     /// Unit of `add`.
     pub(crate) unit: StrengthUnit,
-    /// Decoder of `add` and `scale`; `None`: the lane's model.
+    /// Whose decoder rows; `None`: the lane's model's.
     pub(crate) decoder: Option<ModelName>,
     /// Source of `take`.
     pub(crate) from: ModelName,
@@ -116,7 +149,19 @@ impl Edit {
                 scale: self.amount as f32,
                 positions,
             },
-            EditKind::Add | EditKind::Scale if unnamed => return None,
+            EditKind::Reconstruct => Intervention::Reconstruct { decoder, positions },
+            _ if unnamed => return None,
+            EditKind::Clamp => Intervention::Clamp {
+                latents,
+                value: self.amount as f32,
+                decoder,
+                positions,
+            },
+            EditKind::ProjectOut => Intervention::ProjectOut {
+                latents,
+                decoder,
+                positions,
+            },
             EditKind::Add => {
                 let strength = self.amount as f32;
                 let latents = latents
@@ -174,11 +219,16 @@ impl Edit {
                 self.latents = ids.split(',').filter_map(|id| id.parse().ok()).collect();
                 self.amount = decimal::read(amount).unwrap_or(self.amount);
             }
-            (_, None) => {
-                if let Some(positions) = field.strip_prefix("at-").and_then(read_positions) {
-                    self.positions = positions;
+            (_, None) => match field.strip_prefix("at-") {
+                Some(text) => {
+                    if let Some(positions) = read_positions(text) {
+                        self.positions = positions;
+                    }
                 }
-            }
+                None => {
+                    self.latents = field.split(',').filter_map(|id| id.parse().ok()).collect();
+                }
+            },
         }
     }
 }
@@ -188,19 +238,23 @@ impl fmt::Display for Edit {
         f.write_str(self.kind.as_str())?;
         if self.kind == EditKind::Take {
             write!(f, ":{}", self.from.as_str())?;
-        } else {
+        }
+        if self.kind.has_latents() {
             let ids: Vec<String> = self.latents.iter().map(u32::to_string).collect();
-            write!(f, ":{}*{}", ids.join(","), shortest(self.amount))?;
-            if self.kind == EditKind::Add {
-                f.write_str(match self.unit {
-                    StrengthUnit::MaxActivation => "",
-                    StrengthUnit::Norm => ":norm",
-                    StrengthUnit::Raw => ":raw",
-                })?;
-            }
-            if let (EditKind::Add | EditKind::Scale, Some(model)) = (self.kind, self.decoder) {
-                write!(f, ":{}", model.as_str())?;
-            }
+            write!(f, ":{}", ids.join(","))?;
+        }
+        if self.kind.has_amount() {
+            write!(f, "*{}", shortest(self.amount))?;
+        }
+        if self.kind == EditKind::Add {
+            f.write_str(match self.unit {
+                StrengthUnit::MaxActivation => "",
+                StrengthUnit::Norm => ":norm",
+                StrengthUnit::Raw => ":raw",
+            })?;
+        }
+        if let Some(model) = self.decoder.filter(|_| self.kind.has_decoder()) {
+            write!(f, ":{}", model.as_str())?;
         }
         if self.positions != Positions::All {
             write!(f, ":at-{}", positions_text(&self.positions))?;
@@ -245,6 +299,26 @@ impl LaneForm {
             model: self.model,
             interventions: self.edits.iter().filter_map(Edit::to_api).collect(),
         }
+    }
+
+    /// The latents that its interventions name, each once.
+    pub(crate) fn latents(&self) -> Vec<u32> {
+        let named = self.edits.iter().filter(|edit| edit.kind.has_latents());
+        let mut ids: Vec<u32> = named.flat_map(|edit| edit.latents.clone()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// The same lane with other latents; `None` unless it names some and there is another for each.
+    pub(crate) fn with_latents(&self, others: &[(u32, u32)]) -> Option<Self> {
+        let mut lane = self.clone();
+        for edit in lane.edits.iter_mut().filter(|e| e.kind.has_latents()) {
+            for id in &mut edit.latents {
+                *id = others.iter().find(|(like, _)| like == id)?.1;
+            }
+        }
+        (!self.latents().is_empty()).then_some(lane)
     }
 
     /// Reads what [`fmt::Display`] writes; unknown interventions are left out.
@@ -339,6 +413,8 @@ mod tests {
             "base;take:chat:at-template;scale:3*0:chat",
             "base;move:*1",
             "chat;move:4,5*-1:at-first_answer-10;add:*0:raw:at-0,3,7",
+            "chat;clamp:4,5*2.5:base:at-content;project_out:9,4:base;reconstruct:chat:at-prompt",
+            "base;project_out:;reconstruct",
         ] {
             let lane = LaneForm::read(text).unwrap();
             assert_eq!(lane.to_string(), text);
@@ -354,17 +430,33 @@ mod tests {
     #[test]
     fn forms_become_wire_lanes() {
         let lane =
-            LaneForm::read("chat;add:17*1.5:norm;scale:4*0;take:base;move:*-1;add:*3").unwrap();
+            LaneForm::read("chat;add:17*1.5:norm;scale:4*0;take:base;move:*-1;add:*3;clamp:5*2:base;project_out:9,4;reconstruct").unwrap();
         let json = serde_json::to_string(&lane.to_api()).unwrap();
         let expected: Lane = serde_json::from_str(
             r#"{"model":"chat","interventions":[
                 {"kind":"add","latents":[{"id":17,"strength":1.5}],"unit":"norm"},
                 {"kind":"scale","latents":[4],"factor":0},
                 {"kind":"take","from":"base"},
-                {"kind":"move","latents":"all","scale":-1}]}"#,
+                {"kind":"move","latents":"all","scale":-1},
+                {"kind":"clamp","latents":[5],"value":2,"decoder":"base"},
+                {"kind":"project_out","latents":[9,4]},
+                {"kind":"reconstruct"}]}"#,
         )
         .unwrap();
         assert_eq!(serde_json::from_str::<Lane>(&json).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_control_has_other_latents_and_the_same_rest() {
+        let lane = LaneForm::read("chat;take:base;add:17,3*1.5:norm;project_out:3").unwrap();
+        assert_eq!(lane.latents(), [3, 17]);
+        let control = lane.with_latents(&[(3, 30), (17, 90)]).unwrap();
+        assert_eq!(
+            control.to_string(),
+            "chat;take:base;add:90,30*1.5:norm;project_out:30"
+        );
+        assert_eq!(lane.with_latents(&[(3, 30)]), None);
+        assert_eq!(LaneForm::plain(ModelName::Chat).with_latents(&[]), None);
     }
 
     #[test]

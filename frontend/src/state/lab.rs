@@ -74,6 +74,12 @@ pub(crate) struct LabState {
     pub(crate) plain: LaneForm,
     /// The lane that is changed.
     pub(crate) steered: LaneForm,
+    /// Chosen latents and their controls; with one for each, a third lane does the same with the controls.
+    pub(crate) control: Vec<(u32, u32)>,
+    /// The intervention of the steered lane whose doses are swept.
+    pub(crate) sweep: Option<usize>,
+    /// The difference at the chosen token is explained.
+    pub(crate) explain: bool,
     /// How tokens are chosen.
     pub(crate) sampling: Sampling,
     /// The lanes were run as they are here, and run again when the address is opened.
@@ -89,6 +95,9 @@ impl Default for LabState {
             token: None,
             plain: LaneForm::plain(ModelName::Chat),
             steered: LaneForm::adding(Vec::new(), 0.0),
+            control: Vec::new(),
+            sweep: None,
+            explain: false,
             sampling: Sampling::default(),
             run: false,
         }
@@ -96,12 +105,25 @@ impl Default for LabState {
 }
 
 impl LabState {
-    /// The request for both lanes, or `None` while there is no prompt.
+    /// The control lane.
+    pub(crate) fn control_lane(&self) -> Option<LaneForm> {
+        self.steered.with_latents(&self.control)
+    }
+
+    /// The request for all lanes, or `None` while there is no prompt.
     pub(crate) fn generate(&self, dictionary: &str) -> Option<GenerateRequest> {
         Some(GenerateRequest {
             dictionary: dictionary.to_owned(),
             prompt: self.prompt.to_api()?,
-            lanes: vec![self.plain.to_api(), self.steered.to_api()],
+            lanes: [
+                Some(&self.plain),
+                Some(&self.steered),
+                self.control_lane().as_ref(),
+            ]
+            .into_iter()
+            .flatten()
+            .map(LaneForm::to_api)
+            .collect(),
             sampling: self.sampling,
         })
     }
@@ -138,6 +160,9 @@ impl UrlState for LabState {
             token: query.number("token"),
             plain,
             steered,
+            control: query.get("control").map(read_pairs).unwrap_or_default(),
+            sweep: query.number("sweep"),
+            explain: query.get("explain") == Some("1"),
             sampling: Sampling {
                 max_new_tokens: query.number("max").unwrap_or(usual.max_new_tokens),
                 temperature: query.decimal("temperature").unwrap_or(usual.temperature),
@@ -170,6 +195,14 @@ impl UrlState for LabState {
             query.push("lane", &self.plain);
             query.push("lane", &self.steered);
         }
+        let pairs: Vec<String> = self
+            .control
+            .iter()
+            .map(|(a, b)| format!("{a}-{b}"))
+            .collect();
+        query.push_some("control", Some(pairs.join(",")).filter(|p| !p.is_empty()));
+        query.push_some("sweep", self.sweep);
+        query.push_some("explain", self.explain.then_some(1));
         let (mine, usual) = (self.sampling, default.sampling);
         query.push_some(
             "max",
@@ -184,6 +217,15 @@ impl UrlState for LabState {
         query.push_some("run", self.run.then_some(1));
         query.to_string()
     }
+}
+
+/// `17-90,3-8`; what is no pair is left out.
+fn read_pairs(text: &str) -> Vec<(u32, u32)> {
+    let pair = |pair: &str| {
+        let (like, id) = pair.split_once('-')?;
+        Some((like.parse().ok()?, id.parse().ok()?))
+    };
+    text.split(',').filter_map(pair).collect()
 }
 
 #[cfg(test)]
@@ -202,6 +244,9 @@ mod tests {
             token: Some(9),
             plain: LaneForm::plain(ModelName::Base),
             steered: LaneForm::adding(vec![1777], -1.25),
+            control: vec![(1777, 90)],
+            sweep: Some(0),
+            explain: true,
             sampling: Sampling {
                 max_new_tokens: 32,
                 temperature: 0.7,
@@ -230,6 +275,9 @@ mod tests {
             dictionary: None,
             token: None,
             run: false,
+            control: Vec::new(),
+            sweep: None,
+            explain: false,
             ..full()
         };
         assert!(state.write().starts_with(
@@ -246,7 +294,12 @@ mod tests {
     fn a_request_needs_a_prompt() {
         assert_eq!(LabState::default().generate("d"), None);
         let request = full().generate("d").unwrap();
-        assert_eq!(request.lanes.len(), 2);
+        assert_eq!(request.lanes.len(), 3);
+        let stale = LabState {
+            control: vec![(5, 90)],
+            ..full()
+        };
+        assert_eq!(stale.generate("d").unwrap().lanes.len(), 2);
         assert_eq!(request.lanes[1].interventions.len(), 1);
         assert_eq!(
             request.prompt.source().unwrap(),

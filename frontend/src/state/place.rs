@@ -21,6 +21,11 @@ pub(crate) enum Place {
     },
     /// `/lab`
     Lab,
+    /// `/r/{id}`
+    Run {
+        /// Id of the saved run.
+        id: String,
+    },
     /// `/method`
     Method,
     /// Anything else.
@@ -34,6 +39,7 @@ impl Place {
         match segments.as_slice() {
             [] => Self::Study,
             ["lab"] => Self::Lab,
+            ["r", id] => Self::Run { id: decode(id) },
             ["method"] => Self::Method,
             ["d", dictionary] => Self::Latents {
                 dictionary: decode(dictionary),
@@ -55,7 +61,7 @@ impl Place {
     pub(crate) fn dictionary(&self) -> Option<&str> {
         match self {
             Self::Latents { dictionary } | Self::Latent { dictionary, .. } => Some(dictionary),
-            Self::Study | Self::Lab | Self::Method | Self::Missing => None,
+            Self::Study | Self::Lab | Self::Run { .. } | Self::Method | Self::Missing => None,
         }
     }
 }
@@ -68,6 +74,11 @@ pub(crate) fn latents_path(dictionary: &str) -> String {
 /// The address of a latent, from the page's base.
 pub(crate) fn latent_path(dictionary: &str, id: u32) -> String {
     format!("{}/l/{id}", latents_path(dictionary))
+}
+
+/// The path of a saved run.
+pub(crate) fn run_path(id: &str) -> String {
+    format!("r/{}", encode(id))
 }
 
 #[cfg(test)]
@@ -95,7 +106,11 @@ mod tests {
             }
         );
         assert_eq!(latent.dictionary(), Some(dictionary.as_str()));
-        for lost in ["/d", "/d/x/l", "/d/x/l/7/more", "/laboratory", "/r/1"] {
+        assert_eq!(
+            Place::read(&run_path("0a1b")),
+            Place::Run { id: "0a1b".into() }
+        );
+        for lost in ["/d", "/d/x/l", "/d/x/l/7/more", "/laboratory", "/r"] {
             assert_eq!(Place::read(lost), Place::Missing, "{lost}");
         }
     }

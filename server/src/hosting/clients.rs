@@ -11,7 +11,7 @@ use std::{
 use axum::{
     body::Body,
     extract::{ConnectInfo, Request, State},
-    http::HeaderMap,
+    http::{HeaderMap, Method},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -128,7 +128,8 @@ pub(crate) async fn limit(
     request: Request,
     next: Next,
 ) -> Response {
-    if !clients.limited() {
+    // Reading runs no model.
+    if !clients.limited() || *request.method() != Method::POST {
         return next.run(request).await;
     }
     let connection = request.extensions().get::<ConnectInfo<SocketAddr>>();

@@ -8,6 +8,7 @@ mod effects;
 mod openapi;
 mod problems;
 mod routes;
+mod runs;
 mod scaling;
 mod startup;
 mod truth;

@@ -262,6 +262,12 @@ async fn generation_streams_events_of_one_line() {
         metrics.contains("stereoscope_tokens_generated_total 6\n"),
         "{metrics}"
     );
+    let rate = |name: &str| -> f64 {
+        let line = metrics.lines().find(|line| line.starts_with(name));
+        line.unwrap().rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    assert!(rate("stereoscope_tokens_per_second") > 0.0);
+    assert!(rate("stereoscope_prefill_tokens_per_second") > 0.0);
     assert!(metrics.contains("stereoscope_requests_total{method=\"POST\",route=\"/api/v1/generate\",status=\"200\"} 1\n"), "{metrics}");
     assert!(
         metrics.contains("stereoscope_time_to_first_token_seconds_count 2\n"),

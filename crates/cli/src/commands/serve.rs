@@ -52,6 +52,9 @@ fn open(study: PathBuf, limits: &Limits) -> Result<(), Failure> {
         at_once: limits.client_at_once,
         forwarded: limits.behind_proxy,
     };
+    options.limits.generations = limits.generations;
+    options.runs.clone_from(&limits.runs);
+    options.max_runs = limits.max_runs;
     let runtime = Runtime::new()?;
     let result = runtime.block_on(server::serve(options, |started| {
         println!("Stereoscope is open at http://{}", started.addr);

@@ -2,7 +2,9 @@
 
 use crate::common::{Folder, integer, numbers, tensor};
 use candle_core::Tensor;
-use crosscoder::{CodeNormalization, Crosscoder, Kind, Normalizer, top_k_over_batch};
+use crosscoder::{
+    CodeNormalization, Crosscoder, Edit, Kind, Normalizer, Unedited, top_k_over_batch,
+};
 
 /// Base (1, 2), chat (3, −1).
 fn x() -> Tensor {
@@ -220,6 +222,30 @@ fn a_normalised_dictionary_encodes_normalised_and_decodes_back() {
     let mut moved = [0f32; 2];
     crosscoder.add_difference(codes.token(0), |id| id == 0, 1, 0.5, &mut moved);
     close(&moved, &[-5., 6.]);
+    let token = Unedited {
+        residual: [None, None],
+        active: codes.token(0),
+    };
+    let edited = |edits: &[Edit], mut h: [f32; 2]| {
+        crosscoder.edit(edits, &token, &mut h);
+        h
+    };
+    let clamp = Edit::Clamp {
+        codes: vec![(0, 10.0)],
+        decoder: 1,
+    };
+    let rebuild = Edit::Reconstruct { decoder: 1 };
+    let project = Edit::ProjectOut {
+        latents: vec![0],
+        decoder: 1,
+    };
+    close(&edited(std::slice::from_ref(&clamp), [0., 0.]), &[0., -6.]);
+    close(
+        &edited(std::slice::from_ref(&rebuild), [5., 5.]),
+        &[-1., 14.],
+    );
+    close(&edited(&[clamp, rebuild], [5., 5.]), &[-1., 8.]);
+    close(&edited(&[project], [3., 7.]), &[3., 0.]);
 }
 
 #[test]

@@ -1,16 +1,17 @@
 //! Lanes generating: the reference's tokens, caches under edits, stops, limits, leaving clients.
 
-use std::{
-    cell::{Cell, RefCell},
-    time::Instant,
-};
+use std::time::Instant;
 
 use api::{DoneReason, GenerateEvent, GenerateRequest, Prompt};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use super::*;
-use crate::{generate::GenerateJob, metrics::Counters};
+use crate::{
+    generate::{GenerateJob, Generating},
+    job::Queued,
+    metrics::Counters,
+};
 
 fn request(prompt: Prompt, lanes: Value, sampling: Value) -> GenerateRequest {
     let prompt = serde_json::to_value(prompt).unwrap();
@@ -19,19 +20,21 @@ fn request(prompt: Prompt, lanes: Value, sampling: Value) -> GenerateRequest {
     serde_json::from_value(body).unwrap()
 }
 
+/// A generation that starts at once, and its stream.
+fn start(request: &GenerateRequest) -> (Generating<'static>, UnboundedReceiver<GenerateEvent>) {
+    let job = GenerateJob::new(request, pair()).unwrap();
+    let (events, receiver) = mpsc::unbounded_channel();
+    let since = Instant::now();
+    let queued = Queued { job, events, since };
+    (Generating::new(queued, pair()), receiver)
+}
+
 /// Runs a request to its end.
 fn events(request: &GenerateRequest) -> Vec<GenerateEvent> {
-    let job = GenerateJob::new(request, pair()).unwrap();
-    let (sender, mut receiver) = mpsc::unbounded_channel();
-    job.run(
-        pair(),
-        &sender,
-        Instant::now(),
-        &Counters::default(),
-        &|| false,
-    )
-    .unwrap();
-    drop(sender);
+    let (mut generating, mut receiver) = start(request);
+    let counters = Counters::default();
+    while generating.turn(&counters).unwrap() {}
+    drop(generating);
     std::iter::from_fn(|| receiver.blocking_recv()).collect()
 }
 
@@ -122,6 +125,9 @@ fn generating_with_edits_predicts_what_teacher_forcing_predicts() {
             json!({"kind": "take", "from": "base"}),
             json!({"kind": "scale", "latents": [0, 1, 2, 3, 4, 5, 6, 7], "factor": 9}),
             json!({"kind": "add", "latents": [{"id": 3, "strength": 2}], "unit": "max_activation"}),
+            json!({"kind": "clamp", "latents": [0, 1, 2, 3], "value": 6}),
+            json!({"kind": "project_out", "latents": [5, 6, 7]}),
+            json!({"kind": "reconstruct", "decoder": "base"}),
         ] {
             let mut edit = edit;
             edit["positions"] = positions.clone();
@@ -235,32 +241,35 @@ fn a_full_context_ends_with_length() {
 }
 
 #[test]
-fn a_client_that_leaves_ends_the_generation_within_two_tokens() {
+fn a_client_that_leaves_ends_the_generation_at_the_next_token() {
     let (prompt, _) = conversation(0);
     let request = request(
         prompt,
         json!([{"model": "chat"}]),
         json!({"max_new_tokens": 100, "temperature": 1.0}),
     );
-    let job = GenerateJob::new(&request, pair()).unwrap();
-    let (sender, receiver) = mpsc::unbounded_channel();
-    let (receiver, turns, counters) = (
-        RefCell::new(Some(receiver)),
-        Cell::new(0),
-        Counters::default(),
-    );
-    // The client leaves before the fifth token.
-    let leave = || {
-        turns.set(turns.get() + 1);
-        if turns.get() == 5 {
-            receiver.borrow_mut().take();
-        }
-        false
-    };
-    job.run(pair(), &sender, Instant::now(), &counters, &leave)
-        .unwrap();
-    assert_eq!(counters.snapshot().tokens_generated, 4);
-    assert_eq!(turns.get(), 5);
+    let (mut generating, receiver) = start(&request);
+    let counters = Counters::default();
+    let tokens = || counters.snapshot().tokens_generated;
+    while tokens() < 4 {
+        assert!(generating.turn(&counters).unwrap());
+    }
+    drop(receiver);
+    assert!(!generating.turn(&counters).unwrap());
+    assert_eq!(tokens(), 4);
+}
+
+#[test]
+fn reading_and_generating_are_counted() {
+    let (prompt, ids) = conversation(0);
+    let lanes = json!([{"model": "chat"}, {"model": "base"}]);
+    let (mut generating, _stream) = start(&request(prompt, lanes, json!({"max_new_tokens": 3})));
+    let counters = Counters::default();
+    while generating.turn(&counters).unwrap() {}
+    let metrics = counters.snapshot();
+    assert_eq!(metrics.prefill_tokens, 2 * ids.len() as u64);
+    assert_eq!(metrics.tokens_generated, 6);
+    assert!(metrics.prefill_seconds > 0.0 && metrics.decode_seconds > 0.0);
 }
 
 #[test]
@@ -271,25 +280,28 @@ fn an_ending_server_cancels_every_lane() {
         json!([{"model": "chat"}, {"model": "base"}]),
         json!({"max_new_tokens": 100}),
     );
-    let job = GenerateJob::new(&request, pair()).unwrap();
-    let (sender, mut receiver) = mpsc::unbounded_channel();
-    let turns = Cell::new(0);
-    let stopping = || {
-        turns.set(turns.get() + 1);
-        turns.get() > 6
-    };
-    job.run(
-        pair(),
-        &sender,
-        Instant::now(),
-        &Counters::default(),
-        &stopping,
-    )
-    .unwrap();
-    drop(sender);
+    let (mut generating, mut receiver) = start(&request);
+    let counters = Counters::default();
+    while counters.snapshot().tokens_generated < 6 {
+        assert!(generating.turn(&counters).unwrap());
+    }
+    generating.cancel();
     let events: Vec<_> = std::iter::from_fn(|| receiver.blocking_recv()).collect();
     assert_eq!(
         reasons(&events),
         [(0, DoneReason::Cancelled, 3), (1, DoneReason::Cancelled, 3)]
+    );
+}
+
+#[test]
+fn a_generation_cancelled_before_it_begins_ends_every_lane() {
+    let (prompt, _) = conversation(0);
+    let lanes = json!([{"model": "chat"}, {"model": "base"}]);
+    let (generating, mut receiver) = start(&request(prompt, lanes, json!({})));
+    generating.cancel();
+    let events: Vec<_> = std::iter::from_fn(|| receiver.blocking_recv()).collect();
+    assert_eq!(
+        reasons(&events),
+        [(0, DoneReason::Cancelled, 0), (1, DoneReason::Cancelled, 0)]
     );
 }

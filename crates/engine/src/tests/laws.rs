@@ -23,6 +23,9 @@ fn edits_of_no_strength_change_no_bit() {
         json!([{"kind": "add", "latents": [{"id": 1, "strength": 0}, {"id": 2, "strength": -0.0}], "unit": "raw"}]),
         json!([{"kind": "scale", "latents": [1, 2, 3], "factor": 1}]),
         json!([{"kind": "scale", "latents": [], "factor": 0}]),
+        json!([{"kind": "clamp", "latents": [], "value": 4}]),
+        json!([{"kind": "project_out", "latents": []}]),
+        json!([{"kind": "reconstruct", "positions": []}]),
         json!([{"kind": "add", "latents": [{"id": 1, "strength": 3}], "positions": []}]),
         json!([{"kind": "add", "latents": [{"id": 1, "strength": 3}], "positions": "generated"}]),
         json!([{"kind": "add", "latents": [{"id": 1, "strength": 3}], "positions": "first_answer:0"}]),
@@ -172,6 +175,16 @@ fn lanes_that_need_no_code_never_touch_the_other_model() {
         needs(json!([{"kind": "scale", "latents": [1], "factor": 0, "positions": [3, 12]}])),
         [true, true, true, false]
     );
+    assert_eq!(
+        needs(json!([{"kind": "project_out", "latents": [1]}])),
+        [false; 4]
+    );
+    for coded in [
+        json!({"kind": "clamp", "latents": [1], "value": 0}),
+        json!({"kind": "reconstruct", "decoder": "base"}),
+    ] {
+        assert_eq!(needs(json!([coded])), [true; 4]);
+    }
 }
 
 #[test]

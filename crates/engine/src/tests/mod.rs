@@ -2,7 +2,9 @@
 
 #![allow(clippy::needless_pass_by_value)] // json! literals are handed over
 
+mod explain;
 mod generation;
+mod kinds;
 mod laws;
 mod parity;
 mod positions;

@@ -47,6 +47,39 @@ fn edited_logits_agree_at_every_position() {
 }
 
 #[test]
+fn a_reconstruction_is_the_reference_s() {
+    let (_, ids) = conversation(1);
+    for slug in ["l1", "batchtopk"] {
+        // Conversation 1 follows the 16 tokens of conversation 0; [N, 2, D].
+        let rebuilt = reference(&format!("{slug}.reconstruction"));
+        for (decoder, name) in ["base", "chat"].into_iter().enumerate() {
+            let h: Vec<f32> = (0..ids.len())
+                .flat_map(|t| {
+                    let from = ((16 + t) * 2 + decoder) * 48;
+                    narrow(&rebuilt[from..from + 48])
+                })
+                .collect();
+            let h = candle_core::Tensor::from_vec(h, (ids.len(), 48), &candle_core::Device::Cpu)
+                .unwrap();
+            let model = pair().model(api::ModelName::Chat);
+            let mut cache = model.cache(ids.len());
+            let logits = model.upper(&h, 2, &mut cache, gemma::Logits::All).unwrap();
+            let expected: Vec<f64> = logits
+                .to_vec2::<f32>()
+                .unwrap()
+                .into_iter()
+                .flatten()
+                .map(f64::from)
+                .collect();
+            let lane = chat(json!([{"kind": "reconstruct", "decoder": name}]));
+            let found = forced(&lane, slug, &ids);
+            let error = error(found.into_iter().flatten(), &expected);
+            assert!(error < 1e-4, "{slug} {name}: {error}");
+        }
+    }
+}
+
+#[test]
 fn effects_give_the_divergence_from_chat() {
     let (prompt, _) = conversation(1);
     for slug in ["l1", "batchtopk"] {

@@ -19,7 +19,7 @@ fn generate(changes: &[(&str, Value)]) -> Result<GenerateJob> {
 fn refusal(intervention: Value) -> String {
     let lanes = json!([{"model": "chat", "interventions": [intervention]}]);
     match generate(&[("lanes", lanes)]).err() {
-        Some(error @ (Error::Invalid(_) | Error::NotBuilt { .. })) => error.to_string(),
+        Some(error @ Error::Invalid(_)) => error.to_string(),
         other => panic!("{intervention}: {other:?}"),
     }
 }
@@ -59,14 +59,33 @@ fn interventions_are_refused_with_the_reason() {
             "position 5000",
         ),
         (
-            json!({"kind": "clamp", "latents": [1], "value": 1}),
-            "take, move, add and scale",
+            json!({"kind": "clamp", "latents": [1, 1], "value": 1}),
+            "twice",
         ),
         (
-            json!({"kind": "project_out", "latents": [1]}),
-            "not built yet",
+            json!({"kind": "clamp", "latents": [128], "value": 1}),
+            "no latent 128",
         ),
-        (json!({"kind": "reconstruct"}), "not built yet"),
+        (
+            json!({"kind": "clamp", "latents": [1], "value": -0.5}),
+            "never negative",
+        ),
+        (
+            json!({"kind": "clamp", "latents": [1], "value": 1e39}),
+            "finite",
+        ),
+        (
+            json!({"kind": "project_out", "latents": [7, 3, 7]}),
+            "twice",
+        ),
+        (
+            json!({"kind": "project_out", "latents": [128]}),
+            "no latent 128",
+        ),
+        (
+            json!({"kind": "reconstruct", "positions": [5000]}),
+            "position 5000",
+        ),
     ];
     for (intervention, part) in cases {
         let sentence = refusal(intervention.clone());
@@ -87,10 +106,15 @@ fn a_zero_row_has_no_direction() {
             }
         });
     let pair = Pair::load(&options, &mut |_| ()).unwrap();
-    let zero =
-        chat(json!([{"kind": "add", "latents": [{"id": 3, "strength": 1}], "unit": "norm"}]));
-    let plan = Plan::new(&zero, &pair.dictionaries[0], Extent { prompt: 4, new: 0 });
-    assert!(plan.unwrap_err().to_string().contains("zero row"));
+    for kind in [
+        json!({"kind": "add", "latents": [{"id": 3, "strength": 1}], "unit": "norm"}),
+        json!({"kind": "project_out", "latents": [4, 3]}),
+    ] {
+        let zero = chat(json!([kind]));
+        let plan = Plan::new(&zero, &pair.dictionaries[0], Extent { prompt: 4, new: 0 });
+        let sentence = plan.unwrap_err().to_string();
+        assert!(sentence.contains("latent 3 has a zero row"), "{sentence}");
+    }
 }
 
 #[test]

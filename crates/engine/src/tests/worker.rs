@@ -13,6 +13,8 @@ use tokio::sync::{mpsc, watch};
 use super::*;
 use crate::{
     Engine, Error,
+    desk::Desk,
+    job::Job,
     metrics::Counters,
     worker::{self, Shared},
 };
@@ -36,10 +38,21 @@ fn generation() -> GenerateRequest {
 }
 
 /// An engine whose models are there but whose worker is not: the queue's other end is handed out.
-fn engine_without_worker(queue: usize) -> (Engine, mpsc::Receiver<worker::Job>, Arc<Shared>) {
-    let (jobs, receiver) = mpsc::channel(queue);
+fn engine_without_worker(queue: usize) -> (Engine, mpsc::Receiver<Job>, Arc<Shared>) {
+    engine_with_limits(Limits {
+        queue,
+        ..Limits::default()
+    })
+}
+
+fn engine_with_limits(limits: Limits) -> (Engine, mpsc::Receiver<Job>, Arc<Shared>) {
+    let (jobs, receiver) = mpsc::channel(limits.queue);
+    let options = Options {
+        limits,
+        ..options()
+    };
     let shared = Arc::new(Shared {
-        pair: OnceLock::from(Pair::load(&options(), &mut |_| ()).unwrap()),
+        pair: OnceLock::from(Pair::load(&options, &mut |_| ()).unwrap()),
         counters: Counters::default(),
         stopping: false.into(),
         readiness: watch::Sender::new(Readiness {
@@ -187,4 +200,107 @@ async fn jobs_left_when_the_engine_stops_are_told_so() {
 fn a_panic_becomes_an_error() {
     let result: Result<()> = worker::guarded(|| panic!("a tensor fell over"));
     assert!(matches!(result, Err(Error::Computation(message)) if message.contains("fell over")));
+}
+
+/// Serves what waits, on a thread of its own, until the engine is gone.
+async fn serve(shared: &Arc<Shared>, receiver: mpsc::Receiver<Job>) {
+    let shared = Arc::clone(shared);
+    tokio::task::spawn_blocking(move || {
+        worker::serve_all(shared.pair.get().unwrap(), &shared, receiver);
+    })
+    .await
+    .unwrap();
+}
+
+fn drain(mut stream: crate::Generation) -> Vec<GenerateEvent> {
+    std::iter::from_fn(|| stream.try_recv().ok()).collect()
+}
+
+fn names(events: &[GenerateEvent]) -> Vec<&'static str> {
+    events.iter().map(GenerateEvent::name).collect()
+}
+
+#[tokio::test]
+async fn generations_beyond_the_limit_hear_their_place_in_line() {
+    let (engine, receiver, shared) = engine_with_limits(Limits {
+        generations: 1,
+        ..Limits::default()
+    });
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        streams.push(engine.generate(generation()).await.unwrap());
+    }
+    assert_eq!(engine.metrics().queue_depth, 3);
+    drop(engine);
+    serve(&shared, receiver).await;
+    let places: Vec<Vec<usize>> = streams
+        .into_iter()
+        .map(|stream| {
+            let events = drain(stream);
+            assert_eq!(names(&events).last(), Some(&"done"));
+            let place = |event: &GenerateEvent| match event {
+                GenerateEvent::Queued(queued) => Some(queued.position),
+                _ => None,
+            };
+            events.iter().filter_map(place).collect()
+        })
+        .collect();
+    assert_eq!(places, [vec![], vec![1], vec![2, 1]]);
+    assert_eq!(shared.counters.snapshot().queue_depth, 0);
+}
+
+#[tokio::test]
+async fn generations_take_turns_and_short_requests_go_between_two_tokens() {
+    let (engine, mut receiver, shared) = engine_without_worker(8);
+    let mut long = generation();
+    long.sampling.max_new_tokens = 60;
+    let _long = engine.generate(long).await.unwrap();
+    let mut desk = Desk::new(shared.pair.get().unwrap(), &shared);
+    let tokens = || shared.counters.snapshot().tokens_generated;
+    desk.receive(&mut receiver);
+    while tokens() < 5 {
+        desk.turn();
+    }
+    // What comes now need not wait for the other 55 tokens: an answer comes before the next one …
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    shared.counters.wait(8).unwrap();
+    let (jobs, mut queue) = mpsc::channel(8);
+    let ids = Job::question(|pair| pair.encode(&Prompt::text("hi")), reply);
+    jobs.try_send(ids).ok().unwrap();
+    desk.receive(&mut queue);
+    assert!(!answer.await.unwrap().unwrap().is_empty());
+    assert_eq!(tokens(), 5);
+    // … and three tokens more come after as many of the other, and the turns for reading the prompt.
+    let mut short = engine.generate(generation()).await.unwrap();
+    desk.receive(&mut receiver);
+    let mut events = Vec::new();
+    while !matches!(events.last(), Some(GenerateEvent::Done(_))) {
+        desk.turn();
+        events.extend(std::iter::from_fn(|| short.try_recv().ok()));
+    }
+    assert_eq!(names(&events), ["meta", "token", "token", "token", "done"]);
+    assert!(tokens() <= 5 + 3 + 6, "{}", tokens());
+    drop(desk);
+}
+
+#[tokio::test]
+async fn a_panic_in_one_request_fails_that_request_alone() {
+    let (engine, receiver, shared) = engine_without_worker(8);
+    let (reply, fallen) = tokio::sync::oneshot::channel::<Result<()>>();
+    shared.counters.wait(8).unwrap();
+    let (jobs, queue) = mpsc::channel(8);
+    let panics = Job::question(|_| panic!("a tensor fell over"), reply);
+    jobs.send(panics).await.ok().unwrap();
+    drop(jobs);
+    serve(&shared, queue).await;
+    assert!(matches!(fallen.await, Ok(Err(Error::Computation(_)))));
+    let stream = engine.generate(generation()).await.unwrap();
+    drop(engine);
+    serve(&shared, receiver).await;
+    assert_eq!(
+        names(&drain(stream)),
+        ["meta", "token", "token", "token", "done"]
+    );
+    let metrics = shared.counters.snapshot();
+    assert_eq!((metrics.failures, metrics.queue_depth), (1, 0));
 }

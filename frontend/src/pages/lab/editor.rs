@@ -3,7 +3,7 @@
 use api::{ModelName, StrengthUnit};
 use leptos::{ev, prelude::*, web_sys::HtmlInputElement};
 
-use super::{Page, places};
+use super::{Page, places, sweep};
 use crate::parts::signal::{Memo, RwSignal};
 use crate::{
     display::{
@@ -19,11 +19,14 @@ use crate::{
 
 type Input = ev::Targeted<ev::Event, HtmlInputElement>;
 
-const KINDS: [(&str, &str); 4] = [
+const KINDS: [(&str, &str); 7] = [
     ("add", "add its direction"),
     ("scale", "multiply its code"),
     ("take", "take a model’s residual"),
     ("move", "move codes to this model’s decoder"),
+    ("clamp", "set its activation"),
+    ("project_out", "take its direction out"),
+    ("reconstruct", "take the dictionary’s reconstruction"),
 ];
 const UNITS: [(&str, &str, StrengthUnit); 3] = [
     ("max", "its maximum", StrengthUnit::MaxActivation),
@@ -99,18 +102,22 @@ pub(super) fn editor(page: Page, i: usize) -> AnyView {
     });
     let fields = live(move || match kind.get() {
         EditKind::Take => source(target),
-        kind => view! { {latents(target)}{amount(target, kind)} }.into_any(),
+        kind => {
+            let amount = kind.has_amount().then(|| amount(target, kind));
+            let latents = kind.has_latents().then(|| latents(target));
+            view! { {latents}{amount} }.into_any()
+        }
     });
     let details = live(move || {
         let kind = kind.get();
         let unit = (kind == EditKind::Add).then(|| unit(target));
-        let decoder = matches!(kind, EditKind::Add | EditKind::Scale).then(|| decoder(target));
+        let decoder = kind.has_decoder().then(|| decoder(target));
         view! { {unit}{decoder} }.into_any()
     });
     view! {
         <fieldset class="edit" data-testid="edit">
             <legend class="unseen">{format!("Intervention {}", i + 1)}</legend>
-            <div class="line">{menu}{remove}</div>
+            <div class="line">{menu}{sweep::button(page, target, i)}{remove}</div>
             {fields}
             <div class="line details">{details}{places::field(target)}</div>
         </fieldset>
@@ -241,8 +248,8 @@ fn amount(target: Target, kind: EditKind) -> AnyView {
     let edit = target.edit;
     let scaled = kind == EditKind::Scale;
     let reach = move || match (kind, edit.read().unit) {
-        (EditKind::Add, StrengthUnit::Norm | StrengthUnit::Raw) => 50.0,
         (EditKind::Add, StrengthUnit::MaxActivation) => 4.0,
+        (EditKind::Add | EditKind::Clamp, _) => 50.0,
         _ => 3.0,
     };
     let number = |text: &str| decimal::read(text.trim());
@@ -278,12 +285,13 @@ fn amount(target: Target, kind: EditKind) -> AnyView {
         (EditKind::Add, StrengthUnit::Norm) => "unit lengths",
         (EditKind::Add, StrengthUnit::Raw) => "decoder rows",
         (EditKind::Scale, _) => "× its code; 1 changes nothing, 0 ablates, below 0 opposes",
-        (EditKind::Move | EditKind::Take, _) => "× the difference of the decoders; −1 undoes",
+        (EditKind::Clamp, _) => "its activation, firing or not; 0 ablates",
+        _ => "× the difference of the decoders; −1 undoes",
     };
-    let (low, high, step, detent) = if scaled {
-        ("-2", "5", "0.05", "factors")
-    } else {
-        ("-1", "1", "0.01", "detent")
+    let (low, high, step, detent) = match kind {
+        EditKind::Scale => ("-2", "5", "0.05", "factors"),
+        EditKind::Clamp => ("0", "1", "0.01", "detent"),
+        _ => ("-1", "1", "0.01", "detent"),
     };
     let field = Field::number(name, "strength").following(
         move || shortest(edit.read().amount),

@@ -1,11 +1,12 @@
-//! Two lanes side by side: the plain one and the one that is changed.
+//! Lanes side by side: the plain one, the one that is changed, and its control.
 
-use api::ModelName;
+use api::{EffectsRequest, ModelName};
 use leptos::prelude::*;
 
-use super::{Page, editor::editor, output::output, sampling::sampling};
+use super::{Page, control, editor::editor, output::output, sampling::sampling, save::save, sweep};
 use crate::{
     explorer::explorer,
+    net::{divergences, load::use_body, request::Request},
     parts::{
         badge::tag,
         field::{Button, Select},
@@ -19,7 +20,7 @@ use crate::{
     },
 };
 
-/// Both lanes, the button that runs them, and how tokens are chosen.
+/// The lanes, the button that runs them, and how tokens are chosen.
 pub(super) fn section(page: Page) -> AnyView {
     let run = page.run;
     let ready = explorer().ready;
@@ -52,6 +53,18 @@ pub(super) fn section(page: Page) -> AnyView {
             ""
         }
     };
+    // What the lanes of the last run predict first, under teacher forcing of the same prompt.
+    let effects = use_body(
+        move || {
+            let asked = run.asked.get()?;
+            Some(Request::effects(&EffectsRequest {
+                dictionary: asked.dictionary,
+                prompt: asked.prompt,
+                lanes: asked.lanes,
+            }))
+        },
+        divergences::read,
+    );
     let fault = live(move || run.fault.get().map(|fault| fault_note(&fault, None)));
     let edits = memo(move || page.draft.read().steered.edits.len());
     let editors = live(move || (0..edits.get()).map(|i| editor(page, i)).collect_view());
@@ -70,6 +83,7 @@ pub(super) fn section(page: Page) -> AnyView {
                 <h2 id="lanes-title">"Lanes"</h2>
                 {sampling(page)}
                 <span class="aside small quiet" data-testid="stale">{stale}</span>
+                {save(page)}
                 <button
                     type="button"
                     class="primary"
@@ -86,19 +100,21 @@ pub(super) fn section(page: Page) -> AnyView {
             <div class="cols lanes">
                 <section class="card lane" aria-label="Plain lane" data-testid="lane" data-lane="0">
                     <header><h3>"1"</h3>{model_select(page, |s| &mut s.plain, "Model of the plain lane", "plain-model")}<span class="small quiet">"as it is, for comparison"</span></header>
-                    {output(run, 0)}
+                    {output(run, effects, 0)}
                 </section>
                 <section class="card lane" aria-label="Steered lane" data-testid="lane" data-lane="1">
                     <header>
                         <h3>"2"</h3>
                         {model_select(page, |s| &mut s.steered, "Model of the steered lane", "steered-model")}
                         <span class="small quiet">{changed}</span>
-                        <span class="aside">{more.doing(move || page.keep_lanes(|state| state.steered.edits.push(Edit::default())))}</span>
+                        <span class="aside">{control::button(page)}{more.doing(move || page.keep_lanes(|state| state.steered.edits.push(Edit::default())))}</span>
                     </header>
                     <div class="edits">{editors}</div>
-                    {output(run, 1)}
+                    {output(run, effects, 1)}
                 </section>
+                {control::card(page, effects)}
             </div>
+            {sweep::card(page)}
             {page.names.options()}
         </section>
     }

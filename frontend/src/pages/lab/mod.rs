@@ -1,7 +1,9 @@
 //! The lab: a prompt through both models, and lanes that change one of them.
 
 mod chosen;
+mod control;
 mod editor;
+mod explain;
 mod lanes;
 mod names;
 mod output;
@@ -9,6 +11,8 @@ mod places;
 mod prompt;
 mod run;
 mod sampling;
+mod save;
+mod sweep;
 mod tokens;
 
 use api::{ActivationsRequest, ActivationsResponse, DictionaryInfo, LatentSet};
@@ -90,7 +94,7 @@ impl Page {
         }
     }
 
-    /// Runs both lanes as they are in the forms.
+    /// Runs the lanes as they are in the forms.
     fn generate(self) {
         let fresh = untrack(|| self.prompt_changed());
         self.draft.update(|draft| {
@@ -192,6 +196,8 @@ fn other_dictionary(page: Page) -> AnyView {
             state.dictionary = Some(slug.clone());
             state.colour = Colour::Kl;
             state.steered = LabState::default().steered;
+            state.control.clear();
+            state.sweep = None;
             state.run = false;
         });
     };

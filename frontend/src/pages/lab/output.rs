@@ -7,13 +7,14 @@ use super::run::Run;
 use crate::{
     display::{
         numbers::{duration, fixed, percent},
-        tokens::chip,
+        tokens::generated,
     },
+    net::load::Load,
     parts::live::{live, memo},
 };
 
 /// The tokens of a lane, and why it ended.
-pub(super) fn output(run: Run, lane: usize) -> AnyView {
+pub(super) fn output(run: Run, effects: Load<Vec<Vec<f32>>>, lane: usize) -> AnyView {
     let Some(&mine) = run.outputs.get(lane) else {
         return ().into_any();
     };
@@ -21,7 +22,7 @@ pub(super) fn output(run: Run, lane: usize) -> AnyView {
         if lane == 0 {
             None
         } else {
-            first_difference(run)
+            first_difference(run, lane)
         }
     });
     let text = live(move || {
@@ -37,7 +38,15 @@ pub(super) fn output(run: Run, lane: usize) -> AnyView {
         }
         match (run.busy.get(), mine.done.read().is_some()) {
             (_, true) => ().into_any(),
-            (true, _) => view! { <span class="quiet pulse">"…"</span> }.into_any(),
+            (true, _) => {
+                let place = run.place.get();
+                let words = if place > 0 {
+                    format!("number {place} in line")
+                } else {
+                    "…".into()
+                };
+                view! { <span class="quiet pulse">{words}</span> }.into_any()
+            }
             (false, _) => view! { <span class="empty">"Nothing generated yet."</span> }.into_any(),
         }
     });
@@ -70,6 +79,19 @@ pub(super) fn output(run: Run, lane: usize) -> AnyView {
         (_, Some(at), _) => format!("differs from the plain lane from token {} on", at + 1),
         (_, None, false) => "the same as the plain lane".into(),
     };
+    let divergence = move || {
+        let effects = effects.get();
+        let lane = effects.as_ref().and_then(|lanes| lanes.get(lane));
+        let Some([chat, base]) = lane.map(Vec::as_slice) else {
+            return String::new();
+        };
+        let nats = |x: &f32| fixed((*x).into(), 3);
+        format!(
+            "first token: KL from chat {}, from base {} nats",
+            nats(chat),
+            nats(base)
+        )
+    };
     let state = move || match mine.done.read().as_ref().map(|d| d.reason) {
         None => "",
         Some(DoneReason::Stop) => "stop",
@@ -78,32 +100,20 @@ pub(super) fn output(run: Run, lane: usize) -> AnyView {
     };
     view! {
         <div class="output text" data-testid="lane-output" data-lane=lane.to_string() data-done=state tabindex="0" role="region" aria-label=format!("Output of lane {}", lane + 1)>{text}</div>
-        <p class="small quiet ending"><span data-testid="lane-ending">{ending}</span><span class="aside" data-testid="lane-difference">{differs}</span></p>
+        <p class="small quiet ending"><span data-testid="lane-ending">{ending}</span><span data-testid="lane-kl">{divergence}</span><span class="aside" data-testid="lane-difference">{differs}</span></p>
     }
     .into_any()
 }
 
 fn token(token: &TokenEvent, first_difference: bool) -> AnyView {
-    let special = token.text.len() > 2 && token.text.starts_with('<') && token.text.ends_with('>');
-    let text = if special {
-        chip(&token.text)
-    } else {
-        token.text.clone()
-    };
-    let mut class = String::from("tok out");
-    if special {
-        class += " ctl";
-    }
-    if first_difference {
-        class += " first-difference";
-    }
+    let (class, text) = generated(&token.text, first_difference);
     let title = format!("p {}", percent(f64::from(token.logprob).exp()));
     view! { <span class=class data-testid="lane-token" data-id=token.id.to_string() title=title>{text}</span> }.into_any()
 }
 
-/// Where the steered lane leaves the plain one: another token, or a further one where the other has ended.
-fn first_difference(run: Run) -> Option<usize> {
-    let [plain, steered] = run.outputs;
+/// Where a lane leaves the plain one: another token, or a further one where the other has ended.
+fn first_difference(run: Run, lane: usize) -> Option<usize> {
+    let (plain, steered) = (run.outputs.first()?, run.outputs.get(lane)?);
     let (a, b) = (plain.tokens.read(), steered.tokens.read());
     let differing = a.iter().zip(b.iter()).position(|(x, y)| x.id != y.id);
     differing.or_else(|| (b.len() > a.len() && plain.done.read().is_some()).then_some(a.len()))

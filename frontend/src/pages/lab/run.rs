@@ -1,6 +1,8 @@
 //! Running the lanes: one stream for both, stoppable, run again when the address says so.
 
-use api::{DictionaryInfo, DoneEvent, DoneReason, GenerateRequest, Problem, TokenEvent};
+use api::{
+    DictionaryInfo, DoneEvent, DoneReason, GenerateRequest, Problem, QueuedEvent, TokenEvent,
+};
 use leptos::{prelude::*, web_sys::AbortController};
 
 use crate::parts::signal::{Memo, RwSignal};
@@ -17,8 +19,8 @@ use crate::{
     state::lab::LabState,
 };
 
-/// Lanes of the page: the plain one and the steered one.
-const LANES: usize = 2;
+/// Lanes of the page: the plain one, the steered one and its control.
+const LANES: usize = 3;
 
 /// What a lane has said so far.
 #[derive(Clone, Copy)]
@@ -32,12 +34,14 @@ pub(super) struct Output {
 /// The generation under way, or the last one.
 #[derive(Clone, Copy)]
 pub(super) struct Run {
-    /// Plain and steered.
+    /// Plain, steered, control.
     pub(super) outputs: [Output; LANES],
     /// The stream is open.
     pub(super) busy: RwSignal<bool>,
     /// Why it gave nothing.
     pub(super) fault: RwSignal<Option<Fault>>,
+    /// Place in line, while others are served first; 0 for none.
+    pub(super) place: RwSignal<usize>,
     /// What was asked.
     pub(super) asked: RwSignal<Option<GenerateRequest>>,
     controller: StoredValue<Option<AbortController>, LocalStorage>,
@@ -52,9 +56,10 @@ impl Run {
             done: RwSignal::new(None),
         };
         let run = Self {
-            outputs: [output(), output()],
+            outputs: [output(), output(), output()],
             busy: RwSignal::new(false),
             fault: RwSignal::new(None),
+            place: RwSignal::new(0),
             asked: RwSignal::new(None),
             controller: StoredValue::new_local(None),
             wish: RwSignal::new(0),
@@ -118,6 +123,8 @@ impl Run {
         self.controller.set_value(Some(controller));
         self.fault.set(None);
         self.busy.set(true);
+        self.place.set(0);
+        let lanes = request.lanes.len();
         for output in self.outputs {
             output.tokens.set(Vec::new());
             output.done.set(None);
@@ -140,6 +147,7 @@ impl Run {
             let finished = self
                 .outputs
                 .iter()
+                .take(lanes)
                 .all(|output| output.done.read_untracked().is_some());
             let fault = match ended {
                 Err(fault) => Some(fault),
@@ -157,7 +165,9 @@ impl Run {
 
     fn take(self, event: &Event) {
         let taken = match event.name.as_str() {
+            "queued" => read::<QueuedEvent>(event).map(|queued| self.place.set(queued.position)),
             "token" => read::<TokenEvent>(event).map(|token| {
+                self.place.set(0);
                 if let Some(output) = self.outputs.get(token.lane) {
                     output.tokens.update(|tokens| tokens.push(token));
                 }

@@ -3,7 +3,7 @@
 use api::LatentDetail;
 use leptos::prelude::*;
 
-use super::{Page, chosen::chosen_token};
+use super::{Page, chosen::chosen_token, explain::explanation};
 use crate::parts::signal::Memo;
 use crate::{
     display::{
@@ -51,7 +51,7 @@ pub(super) fn card(page: Page) -> AnyView {
             .map_or(String::new(), |a| format!("{} tokens", a.tokens.len()))
     };
     let body = view! {
-        <div class:busy=move || reading.state.busy.get()>{strip(page, colour, latent, choice)}{chosen_token(page, chosen)}</div>
+        <div class:busy=move || reading.state.busy.get()>{strip(page, colour, latent, choice)}{chosen_token(page, chosen)}{explanation(page, chosen)}</div>
     };
     let beside =
         view! { {colour_choice(page, colour)}<span class="aside small quiet">{tally}</span> };

@@ -1,6 +1,7 @@
 //! `/api/v1/dictionaries/{dict}/…`
 
 pub(crate) mod columns;
+pub(crate) mod controls;
 pub(crate) mod curves;
 pub(crate) mod effects;
 pub(crate) mod examples;
