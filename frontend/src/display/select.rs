@@ -113,6 +113,7 @@ mod tests {
             ("verdict", vec![0.0, f32::NAN, 3.0, f32::NAN]),
             ("dead", vec![0.0, 1.0, 0.0, f32::NAN]),
             ("nu_r", vec![0.1, 0.2, f32::NAN, 0.7]),
+            ("nu_epsilon", vec![0.5, 0.1, 0.5, f32::NAN]),
         ]);
         let kept = kept(&TriageState::read(query), &columns, found, 4)?;
         Some((0..4).filter(|i| kept[*i]).collect())
@@ -127,8 +128,8 @@ mod tests {
             ("verdict=both,unreliable", vec![2]),
             ("dead=false", vec![0, 2]),
             ("min_nu_r=0.1&max_nu_r=0.2", vec![0, 1]),
-            ("lasso=nu_r,dead,0,-1,1,-1,1,0.5,0,0.5", vec![0]),
-            ("dead=true&lasso=nu_r,dead,0,-1,1,-1,1,2,0,2", vec![1]),
+            ("lasso=nu_r,nu_epsilon,0,0.3,1,0.3,1,1,0,1", vec![0]),
+            ("dead=true&lasso=nu_r,nu_epsilon,0,0,1,0,1,1,0,1", vec![1]),
         ] {
             assert_eq!(ids(query, None), Some(expected), "{query}");
         }
