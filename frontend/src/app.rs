@@ -5,10 +5,7 @@ use leptos::{ev, prelude::*};
 use crate::{
     explorer::Explorer,
     nav::{Address, focus_follows_page, follow_links},
-    pages::{
-        lab::Lab, latent::Latent, latents::Latents, method::Method, missing::Missing,
-        run::SavedRun, study::Study,
-    },
+    pages::Pages,
     parts::{
         footer::Footer,
         header::Header,
@@ -18,12 +15,14 @@ use crate::{
         toast::Toasts,
         tooltip::Tooltip,
     },
-    state::place::Place,
 };
 
 /// The explorer.
 #[component]
-pub(crate) fn App() -> impl IntoView {
+pub(crate) fn App(
+    /// The pages of this program.
+    pages: Pages,
+) -> impl IntoView {
     let explorer = Explorer::start();
     follow_links(explorer.address);
     focus_follows_page();
@@ -42,15 +41,12 @@ pub(crate) fn App() -> impl IntoView {
     let page = live(move || {
         // Reading, not tracking: a memo that nobody reads never looks at its sources.
         kind.get();
-        match explorer.address.with_untracked(Address::place) {
-            Place::Study => view! { <Study /> }.into_any(),
-            Place::Latents { .. } => view! { <Latents /> }.into_any(),
-            Place::Latent { .. } => view! { <Latent /> }.into_any(),
-            Place::Lab => view! { <Lab /> }.into_any(),
-            Place::Run { .. } => view! { <SavedRun /> }.into_any(),
-            Place::Method => view! { <Method /> }.into_any(),
-            Place::Missing => view! { <Missing /> }.into_any(),
-        }
+        let place = explorer.address.with_untracked(Address::place);
+        pages(&place).or_else(|| {
+            // The address is there already; the server gives it the other program.
+            let _ = window().location().reload();
+            None
+        })
     });
     view! {
         <a class="skip" href="#main" on:click=skip>"Skip to the content"</a>

@@ -60,14 +60,14 @@ fn all(framing: Framing) -> HeaderMap {
     if framing == Framing::Refused {
         headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     }
-    let policy = content_security_policy(&site::index().unwrap_or_default(), framing);
+    let policy = content_security_policy(&site::pages(), framing);
     if let Ok(policy) = HeaderValue::from_str(&policy) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     headers
 }
 
-/// Everything from this server alone; inline scripts only those that the page was built with, named by their hashes.
+/// Everything from this server alone; inline scripts only those that the pages were built with, named by their hashes.
 fn content_security_policy(page: &str, framing: Framing) -> String {
     let mut scripts = String::from("'self' 'wasm-unsafe-eval'");
     for script in inline_scripts(page) {

@@ -15,8 +15,9 @@ use crate::{App, caching, hosting::head, problem::Problem};
 #[allow_missing = true]
 struct Dist;
 
-/// The page of every address that is not a file; the explorer routes itself.
+/// The pages, each with a program that routes itself: that of every address that is not a file, and that of the lab and its saved runs.
 const INDEX: &str = "index.html";
+const LAB: &str = "lab.html";
 
 /// In place of an explorer that was not built.
 const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Stereoscope</title>\
@@ -53,7 +54,7 @@ pub(crate) async fn fallback(State(app): State<App>, request: Request) -> Respon
     }
     let headers = request.headers();
     let name = path.trim_start_matches('/');
-    if name != INDEX
+    if ![INDEX, LAB].contains(&name)
         && let Some(response) = find(name, headers)
     {
         return response;
@@ -61,7 +62,8 @@ pub(crate) async fn fallback(State(app): State<App>, request: Request) -> Respon
     if ending(name).is_some_and(|e| FILE_ENDINGS.contains(&e)) {
         return Problem::unknown_route(path).into_response();
     }
-    let Some(page) = index() else {
+    let in_lab = name == "lab" || name.starts_with("r/");
+    let Some(page) = page(if in_lab { LAB } else { INDEX }) else {
         return Html(NOT_BUILT).into_response();
     };
     let page = head::of(&app, &page, request.uri(), headers).await;
@@ -109,9 +111,13 @@ fn accepts_brotli(headers: &HeaderMap) -> bool {
         })
 }
 
-/// The text of the explorer's page, if it was built.
-pub(crate) fn index() -> Option<String> {
-    Dist::get(INDEX).map(|file| String::from_utf8_lossy(&file.data).into_owned())
+fn page(name: &str) -> Option<String> {
+    Dist::get(name).map(|file| String::from_utf8_lossy(&file.data).into_owned())
+}
+
+/// The texts of the explorer's pages, one after the other, as far as they were built.
+pub(crate) fn pages() -> String {
+    [INDEX, LAB].into_iter().filter_map(page).collect()
 }
 
 fn serve(name: &str, file: EmbeddedFile, coding: Option<&'static str>) -> Response {

@@ -42,15 +42,45 @@ pub(crate) fn frontend(place: &Place) -> Result<(), Failure> {
         return Ok(());
     }
     step(name, || {
-        // Trunk reads NO_COLOR as a boolean and stops at other values.
-        run(command(place, "trunk")
-            .args(["build", "--release", "--offline"])
-            .env_remove("NO_COLOR"))?;
-        compress(&place.root.join("dist"))?;
-        weigh(&place.root.join("dist"))?;
+        let dist = place.root.join("dist");
+        trunk(place, "index.html", &dist)?;
+        let beside = place.target.join("lab-dist");
+        trunk(place, "lab.html", &beside)?;
+        add(&beside, "lab.html", &dist)?;
+        compress(&dist)?;
+        for page in ["index.html", "lab.html"] {
+            weigh(&dist, page)?;
+        }
         std::fs::write(&stamp, sources)
             .map_err(|e| Failure(format!("{} cannot be written: {e}", stamp.display())))
     })
+}
+
+/// Builds one of the explorer's pages with its program into a folder, as `index.html`.
+fn trunk(place: &Place, page: &str, folder: &Path) -> Result<(), Failure> {
+    // Trunk reads NO_COLOR as a boolean and stops at other values.
+    run(command(place, "trunk")
+        .args(["build", "--release", "--offline", "--dist"])
+        .arg(folder)
+        .arg(Path::new("frontend").join(page))
+        .env_remove("NO_COLOR"))
+}
+
+/// Adds what was built for one page to the others' folder, its page under its own name. Files of the same name are the same files: names
+/// have hashes.
+fn add(from: &Path, page: &str, folder: &Path) -> Result<(), Failure> {
+    let mut files = Vec::new();
+    collect(from, &mut files);
+    for file in files {
+        let name = match file.file_name() {
+            Some(name) if name == "index.html" => page.as_ref(),
+            Some(name) => name,
+            None => continue,
+        };
+        std::fs::copy(&file, folder.join(name))
+            .map_err(|e| Failure(format!("{} cannot be copied: {e}", file.display())))?;
+    }
+    Ok(())
 }
 
 /// Writes `name.br` beside what the browser loads, so that the server need not compress it anew, and less well, for everyone.
@@ -75,10 +105,16 @@ fn compress(folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Says what a first visit loads, and refuses more than [`BUDGET`].
-fn weigh(folder: &Path) -> Result<(), Failure> {
+/// Says what a first visit to a page loads, and refuses more than [`BUDGET`].
+fn weigh(folder: &Path, page: &str) -> Result<(), Failure> {
+    let html = std::fs::read_to_string(folder.join(page))
+        .map_err(|e| Failure(format!("{page} cannot be read: {e}")))?;
     let mut files = Vec::new();
     collect(folder, &mut files);
+    files.retain(|file| {
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        html.contains(name.as_ref())
+    });
     for (kind, budget) in BUDGET {
         let ending = format!(".{kind}.br");
         let sizes = files.iter().filter_map(|file| {
@@ -86,10 +122,10 @@ fn weigh(folder: &Path) -> Result<(), Failure> {
             mine.then(|| file.metadata().map_or(0, |found| found.len()))
         });
         let bytes: u64 = sizes.sum();
-        println!("   {kind}: {bytes} bytes compressed, of {budget}");
+        println!("   {page}, {kind}: {bytes} bytes compressed, of {budget}");
         if bytes > budget {
             return Err(Failure(format!(
-                "the explorer's {kind} files have {bytes} bytes compressed, more than the {budget} of its budget: see what grew"
+                "the {kind} files of {page} have {bytes} bytes compressed, more than the {budget} of its budget: see what grew"
             )));
         }
     }

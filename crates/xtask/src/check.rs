@@ -39,7 +39,7 @@ pub(crate) fn all(place: &Place) -> Result<(), Failure> {
     })?;
     let nano = nano_study(place)?;
     step("testing the explorer's logic", || {
-        run(command(place, "cargo").args(["test", "--release", "--package", "frontend", "--bins"]))
+        run(command(place, "cargo").args(["test", "--release", "--package", "frontend", "--lib"]))
     })?;
     step("testing", || {
         let mut test = command(place, "cargo");

@@ -1,9 +1,37 @@
 //! One module per page.
 
-pub(crate) mod lab;
-pub(crate) mod latent;
-pub(crate) mod latents;
-pub(crate) mod method;
-pub(crate) mod missing;
-pub(crate) mod run;
-pub(crate) mod study;
+mod lab;
+mod latent;
+mod latents;
+mod method;
+mod missing;
+mod run;
+mod study;
+
+use leptos::prelude::*;
+
+use crate::state::place::Place;
+
+/// The page at a place; none where another program has it.
+pub(crate) type Pages = fn(&Place) -> Option<AnyView>;
+
+/// What can be read.
+pub(crate) fn of_the_study(place: &Place) -> Option<AnyView> {
+    Some(match place {
+        Place::Study => view! { <study::Study /> }.into_any(),
+        Place::Latents { .. } => view! { <latents::Latents /> }.into_any(),
+        Place::Latent { .. } => view! { <latent::Latent /> }.into_any(),
+        Place::Method => view! { <method::Method /> }.into_any(),
+        Place::Missing => view! { <missing::Missing /> }.into_any(),
+        Place::Lab | Place::Run { .. } => return None,
+    })
+}
+
+/// What can be run.
+pub(crate) fn of_the_lab(place: &Place) -> Option<AnyView> {
+    match place {
+        Place::Lab => Some(view! { <lab::Lab /> }.into_any()),
+        Place::Run { .. } => Some(view! { <run::SavedRun /> }.into_any()),
+        _ => None,
+    }
+}

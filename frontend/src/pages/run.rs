@@ -17,6 +17,7 @@ use crate::{
         field::Button,
         live::{live, memo},
         share::share,
+        signal::{Memo, RwSignal},
         states::{fault_note, loaded},
     },
     state::{UrlState, place::Place},
@@ -41,7 +42,7 @@ pub(crate) fn SavedRun() -> impl IntoView {
     view! {
         <div class="stack lab">
             <div class="title">
-                <div><h1>"Saved run"</h1><p class="quiet mono" data-testid="run-id">{id}</p></div>
+                <div><h1>"Saved run"</h1><p class="quiet mono" data-testid="run-id">{move || id.get()}</p></div>
                 <div class="actions">{share()}</div>
             </div>
             {again(id)}

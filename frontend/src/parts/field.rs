@@ -206,17 +206,26 @@ impl Button {
 
     /// The button that does something.
     pub(crate) fn doing(self, act: impl Fn() + 'static) -> AnyView {
-        self.button(String::new(), Box::new(act))
+        self.button(String::new(), Signal::stored(false), Box::new(act))
     }
 
     /// The same with words made up at run time.
     pub(crate) fn saying(self, words: String, act: impl Fn() + 'static) -> AnyView {
-        self.button(words, Box::new(act))
+        self.button(words, Signal::stored(false), Box::new(act))
     }
 
-    fn button(self, words: String, act: Box<dyn Fn()>) -> AnyView {
+    /// The button that does something; it rests while `off`.
+    pub(crate) fn unless(
+        self,
+        off: impl Fn() -> bool + Send + Sync + 'static,
+        act: impl Fn() + 'static,
+    ) -> AnyView {
+        self.button(String::new(), Signal::derive(off), Box::new(act))
+    }
+
+    fn button(self, words: String, off: Signal<bool>, act: Box<dyn Fn()>) -> AnyView {
         view! {
-            <button type="button" class=self.class aria-label=self.label title=self.label data-testid=self.test on:click=move |_| act()>
+            <button type="button" class=self.class aria-label=self.label title=self.label data-testid=self.test disabled=off on:click=move |_| act()>
                 {self.words}{words}
             </button>
         }

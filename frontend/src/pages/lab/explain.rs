@@ -4,6 +4,7 @@ use api::{ExplainRequest, MAX_EXPLAINED};
 use leptos::prelude::*;
 
 use super::Page;
+use crate::parts::signal::Memo;
 use crate::{
     display::{decimal, markup::fill, numbers::fixed},
     nav::History,

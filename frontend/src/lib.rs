@@ -1,6 +1,6 @@
-//! The explorer in the browser.
+//! The explorer in the browser: two programs over the same parts, so that a first visit loads only what it shows.
 
-// `#[component]` makes its generated types `pub`; this program exports nothing.
+// `#[component]` makes its generated types `pub`; beside its programs this crate exports nothing.
 #![allow(unreachable_pub)]
 
 mod app;
@@ -14,7 +14,19 @@ mod state;
 
 use leptos::prelude::*;
 
-fn main() {
+use pages::Pages;
+
+/// The program of everything to read: study, latents, method.
+pub fn study() {
+    start(pages::of_the_study);
+}
+
+/// The program of everything to run: the lab and its saved runs.
+pub fn lab() {
+    start(pages::of_the_lab);
+}
+
+fn start(pages: Pages) {
     std::panic::set_hook(Box::new(|panic| {
         leptos::web_sys::console::error_1(&panic.to_string().into());
         if let Some(root) = document().document_element() {
@@ -26,5 +38,5 @@ fn main() {
     if let Some(boot) = document().get_element_by_id("boot") {
         boot.remove();
     }
-    mount_to_body(app::App);
+    mount_to_body(move || view! { <app::App pages /> });
 }

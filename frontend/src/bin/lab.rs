@@ -1,0 +1,5 @@
+//! The lab and saved runs in the browser.
+
+fn main() {
+    frontend::lab();
+}

@@ -1,0 +1,5 @@
+//! Study, latents and method in the browser.
+
+fn main() {
+    frontend::study();
+}
