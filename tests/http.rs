@@ -434,9 +434,9 @@ fn the_explorer_is_served_with_its_pages() {
     let index = server.get("/").text();
     let script = index
         .split(['"', '\''])
-        .find(|part| part.starts_with('/') && part.contains(".js"))
+        .find(|part| part.starts_with("./") && part.contains(".js"))
         .expect("the explorer is inside the program");
-    let asset = server.get(&format!("/{}", script.trim_start_matches('/')));
+    let asset = server.get(script.trim_start_matches('.'));
     assert_eq!(asset.status, 200);
     assert!(
         asset

@@ -6,6 +6,9 @@ use chromiumoxide::browser::{Browser as Chromium, BrowserConfig};
 use chromiumoxide::page::{Page, ScreenshotParams};
 use futures::StreamExt;
 
+/// Time for a page to show what it should.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// One page in a headless Chromium of its own.
 pub struct Browser {
     /// Dropping the handle ends the process.
@@ -80,12 +83,19 @@ impl Browser {
     /// The value of an expression, as text.
     pub async fn evaluate(&self, expression: &str) -> String {
         let script = format!("String({expression})");
-        self.page
-            .evaluate(script)
-            .await
-            .expect("the script runs")
-            .into_value()
-            .expect("a text")
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.page.evaluate(script.as_str()).await {
+                Ok(value) => return value.into_value().expect("a text"),
+                // The page is just giving way to another, which the script then runs in.
+                Err(error)
+                    if error.to_string().contains("context") && Instant::now() < deadline =>
+                {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(error) => panic!("the script does not run: {error}"),
+            }
+        }
     }
 
     /// What the content-security policy refused on this page, each once, one a line.
@@ -96,7 +106,7 @@ impl Browser {
 
     /// Waits until an expression is true; says what the page showed when it never is.
     pub async fn wait_for(&self, what: &str, expression: &str) {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + PATIENCE;
         while self.evaluate(&format!("Boolean({expression})")).await != "true" {
             if Instant::now() > deadline {
                 self.screenshot("failed").await;

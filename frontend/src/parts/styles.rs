@@ -9,3 +9,20 @@ pub(crate) fn set_style(element: &Element, style: &str) {
     let element: &HtmlElement = element.unchecked_ref();
     element.style().set_css_text(style);
 }
+
+/// Sets the styles that markup brought to the elements of a selector at once, where something is measured before the page sets them.
+pub(crate) fn settle(within: &Element, selector: &str) {
+    let Ok(found) = within.query_selector_all(selector) else {
+        return;
+    };
+    for i in 0..found.length() {
+        let Some(element) = found.item(i) else {
+            continue;
+        };
+        let element: &Element = element.unchecked_ref();
+        set_style(
+            element,
+            &element.get_attribute("data-style").unwrap_or_default(),
+        );
+    }
+}

@@ -157,7 +157,7 @@ pub(super) fn body(
             let height = count_pixels(rows);
             fill(
                 out,
-                "<tr class=\"space\" aria-hidden=\"true\"><td height=\"{}\"></td></tr>",
+                "<tr class=\"space\" aria-hidden=\"true\"><td data-style=\"height:{}px\"></td></tr>",
                 &[&height],
             );
         }

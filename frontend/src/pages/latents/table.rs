@@ -21,6 +21,7 @@ use crate::{
         keys::use_keys,
         live::{effect, live, memo, when_changed},
         states::empty,
+        styles::settle,
         symbols::symbol,
     },
     state::{UrlState, latent::LatentState, place::latent_path},
@@ -125,6 +126,7 @@ impl Table {
         let focused = focused_row();
         let first = triage.window.get_untracked().0.min(page.total);
         body.set_inner_html(&rows::body(&page.rows, columns, first, page.total, href));
+        settle(&body, ".space > td");
         if let Some(at) = self.at.get_value().or(focused) {
             self.focus(at, false);
         }
