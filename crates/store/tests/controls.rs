@@ -6,7 +6,7 @@ mod common;
 use std::collections::HashSet;
 
 use api::{ClassCuts, ControlLatent};
-use common::rows;
+use common::{fill, rows};
 use store::{ErrorKind, Store, Writer};
 
 /// Latents 0 to 199, whose largest activation is their id: latent 0 never fires.
@@ -18,7 +18,7 @@ fn numbered() -> (tempfile::TempDir, Store) {
         row.max_activation = Some(f64::from(row.id));
     }
     let writer = Writer::replace(&path, "d").unwrap();
-    writer.set_latents(&rows).unwrap();
+    fill(&writer, &rows);
     writer.finish().unwrap();
     let store = Store::open(&path, &ClassCuts::default()).unwrap();
     (dir, store)

@@ -37,9 +37,8 @@ impl FromStr for PublicUrl {
             )
         };
         let uri: Uri = text.parse().map_err(|_| wrong("it cannot be read"))?;
-        let scheme = match uri.scheme_str() {
-            Some(scheme @ ("http" | "https")) => scheme,
-            _ => return Err(wrong("it has neither http nor https")),
+        let Some(scheme @ ("http" | "https")) = uri.scheme_str() else {
+            return Err(wrong("it has neither http nor https"));
         };
         let authority = uri.authority().ok_or_else(|| wrong("it has no host"))?;
         if uri.query().is_some() {

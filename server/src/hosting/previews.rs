@@ -75,25 +75,28 @@ async fn latent(app: &App, dict: &str, id: u32) -> Answer<LatentDetail> {
 /// A latent in one sentence.
 fn sentence(of: &LatentDetail) -> String {
     let row = &of.row;
-    let mut words = row.class.as_str().to_owned();
-    if let Some(delta) = row.delta_norm {
-        words += &format!(" (Δ_norm {delta:.2})");
-    }
-    if let Some(verdict) = row.verdict {
-        words += &format!(", {}", verdict.as_str());
-    }
-    for (name, ratio) in [("ν^ε", row.nu_epsilon), ("ν^r", row.nu_r)] {
-        if let Some(ratio) = ratio {
-            words += &format!(", {name} {ratio:.2}");
-        }
-    }
-    if let Some(frequency) = row.frequency {
-        words += &format!(", fires on {:.2} % of tokens", 100.0 * frequency);
-    }
-    if let (Some(share), true) = (row.template_share, row.active_tokens > Some(0)) {
-        words += &format!(", {:.0} % of them template tokens", 100.0 * share);
-    }
-    words
+    let class = row.class.as_str();
+    let named = row
+        .delta_norm
+        .map(|delta| format!("{class} (Δ_norm {delta:.2})"));
+    let verdict = row.verdict.map(|verdict| verdict.as_str().to_owned());
+    let ratio = |name, ratio: Option<f64>| ratio.map(|ratio| format!("{name} {ratio:.2}"));
+    let frequency = row
+        .frequency
+        .map(|frequency| format!("fires on {:.2} % of tokens", 100.0 * frequency));
+    let template = row
+        .template_share
+        .filter(|_| row.active_tokens > Some(0))
+        .map(|share| format!("{:.0} % of them template tokens", 100.0 * share));
+    let parts = [
+        named.or_else(|| Some(class.to_owned())),
+        verdict,
+        ratio("ν^ε", row.nu_epsilon),
+        ratio("ν^r", row.nu_r),
+        frequency,
+        template,
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn counts(of: &DictionaryInfo) -> String {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use api::{Betas, ClassCuts, ExampleGroup, LatentRow, TokenKind};
-use store::{ExampleRecord, GroupRecord, SequenceRecord, Writer};
+use store::{ExampleRecord, GroupRecord, Scaled, SequenceRecord, Writer};
 
 /// The dictionary's slug.
 pub(crate) const SLUG: &str = "synthetic";
@@ -65,7 +65,7 @@ fn fill(file: &Path, latents: u32) -> store::Result<()> {
     let rows: Vec<LatentRow> = (0..latents).map(|id| row(id, &mut random)).collect();
     let writer = Writer::replace(file, SLUG)?;
     writer.set_latents(&rows)?;
-    writer.set_scaling_tokens(TOKENS / 2)?;
+    writer.set_scaling(TOKENS / 2, &Scaled::All)?;
     let texts = WORDS.iter().enumerate();
     writer.set_tokens(texts.map(|(i, word)| (i as u32, (*word).to_owned())))?;
     let sequences: Vec<SequenceRecord> = (0..1000)
