@@ -95,7 +95,7 @@ pub(crate) fn result((of, control): Pair<'_>) -> [String; 2] {
     let words = format!("{before} → {} at {dose}", shown(of.share()));
     let beside = control.map(|control| {
         let share = shown(control.share());
-        format!("random latents: {share}, asked for: {}", asked(control))
+        format!("random latents: {share}, {}", demand(control))
     });
     [words, beside.unwrap_or_default()]
 }
@@ -103,6 +103,16 @@ pub(crate) fn result((of, control): Pair<'_>) -> [String; 2] {
 /// What was asked for, and whether it was reached.
 pub(crate) fn asked(of: &SteeringTest) -> String {
     behaviours::asked(of.bar, of.met())
+}
+
+/// The same in a sentence, which says so where nothing was asked for.
+pub(crate) fn demand(of: &SteeringTest) -> String {
+    let asked = asked(of);
+    if asked.is_empty() {
+        "no share asked for".to_owned()
+    } else {
+        format!("asked for: {asked}")
+    }
 }
 
 /// Doses and shares, the undisturbed answers among them, in the order of the axis.

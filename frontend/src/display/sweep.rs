@@ -53,7 +53,8 @@ pub(crate) fn picture(doses: &[f64], points: &[Vec<f32>]) -> String {
         fill(&mut out, template, &[class, &line.join(" ")]);
     }
     out.push_str("</svg></div></div><div class=\"ticks\">");
-    for (class, dose) in [("start", low), ("end", high)] {
+    let zero = (low < 0.0 && high > 0.0).then_some(("", 0.0));
+    for (class, dose) in [("start", low), ("end", high)].into_iter().chain(zero) {
         let template = "<span class=\"{}\" data-style=\"left:{}\">{}</span>";
         fill(
             &mut out,

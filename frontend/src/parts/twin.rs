@@ -18,7 +18,7 @@ pub(crate) fn twin(table: impl Fn() -> String + Send + Sync + 'static) -> AnyVie
         view! {
             <details class="twin" on:toggle=toggled>
                 <summary>"Data table"</summary>
-                <div class="scroll" tabindex="0" role="region" aria-label="Data table, scrolling" inner_html=markup></div>
+                <div class="scroll" tabindex="0" role="group" aria-label="Data table, scrolling" inner_html=markup></div>
             </details>
         }
         .into_any()

@@ -17,7 +17,7 @@ use crate::{
 pub(super) fn button(page: Page) -> AnyView {
     let button = Button {
         test: Some("control-lane"),
-        label: Some("Draw random latents of similar maximum for a third lane"),
+        label: Some("control: random latents of similar maximum in a third lane"),
         ..Button::link("control")
     };
     let none = move || page.draft.read().steered.latents().is_empty();
@@ -71,8 +71,9 @@ pub(super) fn card(page: Page, effects: Load<Vec<Vec<f32>>>) -> AnyView {
         shown.get().then(|| {
             view! {
                 <section class="card lane" aria-label="Control lane" data-testid="lane" data-lane="2">
-                    <header><h3>"3"</h3>{model}<span class="small quiet">"control"</span>{remove.doing(move || page.keep_lanes(|state| state.control.clear()))}</header>
-                    <p class="small quiet">"The same with random latents of similar maximum: "<span data-testid="controls">{pairs}</span></p>
+                    <header><h3>"3"</h3>{model}<span class="small quiet">"control"</span>{remove.doing(move || page.keep_lanes(|state| state.control.clear()))}
+                        <p class="small quiet">"The same with random latents of similar maximum: "<span data-testid="controls">{pairs}</span></p>
+                    </header>
                     {output(page.run, effects, 2)}
                 </section>
             }

@@ -21,7 +21,7 @@ use crate::{
 pub(super) fn button(page: Page, target: Target, i: usize) -> AnyView {
     let button = Button {
         test: Some("sweep"),
-        label: Some("Try a range of doses"),
+        label: Some("sweep: try a range of doses"),
         ..Button::link("sweep")
     };
     live(move || {
@@ -71,13 +71,17 @@ pub(super) fn card(page: Page) -> AnyView {
         let body = loaded(effects, 5, move |effects| {
             let chart = picture(&doses, &effects);
             view! {
+                <p class="legend small quiet">
+                    <span class="stroke kl-chat"><i></i>"from chat"</span>
+                    <span class="stroke kl-base"><i></i>"from base"</span>
+                </p>
                 <div class="sweep dose-chart" data-testid="sweep-chart" aria-hidden="true" inner_html=chart></div>
                 {twin(move || table(&doses, &effects))}
             }
             .into_any()
         });
         let title = format!(
-            "KL in nats at the prompt’s last token by dose of intervention {}: from chat blue, from base orange",
+            "KL in nats at the prompt’s last token, by dose of intervention {}",
             i + 1
         );
         Some(

@@ -50,7 +50,7 @@ pub(super) fn concepts(detail: &LatentDetail) -> AnyView {
         let prompts = format!("{} / {}", count(score.positives), count(score.negatives));
         view! {
             <tr title=format!("prompts with / without: {prompts}")>
-                <th scope="row">{score.concept.clone()}</th>
+                <th scope="row" class="wrap">{score.concept.clone()}</th>
                 <td class="l wrap">{score.against.clone()}</td>
                 <td>{fixed(score.auroc, 3)}</td>
             </tr>
@@ -62,7 +62,7 @@ pub(super) fn concepts(detail: &LatentDetail) -> AnyView {
     Card::new("truth", "Against ground truth")
         .remark("held-out prompts")
         .flush()
-        .holding(table(head.into_any(), rows.into_any()))
+        .holding(table("truth", head.into_any(), rows.into_any()))
 }
 
 /// Latents whose chat decoder rows point the same way.
@@ -100,8 +100,9 @@ fn near(card: Card, page: Page, latents: &[Neighbour]) -> AnyView {
     let rows = rows.collect_view();
     let head =
         view! { <tr><th scope="col" class="l">"Latent"</th><th scope="col">"cosine"</th></tr> };
+    let id = card.id;
     card.flush()
-        .holding(table(head.into_any(), rows.into_any()))
+        .holding(table(id, head.into_any(), rows.into_any()))
 }
 
 /// Latents that fire together with this one.
@@ -118,7 +119,7 @@ pub(super) fn correlated(page: Page, detail: &LatentDetail) -> AnyView {
     Card::new("correlated", "Fires together with")
         .remark("Pearson, over all tokens")
         .flush()
-        .holding(table(head.into_any(), rows.into_any()))
+        .holding(table("correlated", head.into_any(), rows.into_any()))
 }
 
 fn link(page: Page, id: u32, class: Class, label: Option<&String>) -> AnyView {
@@ -139,7 +140,7 @@ pub(super) fn activity(detail: &LatentDetail) -> AnyView {
     Card::new("activity", "On which tokens")
         .remark("share of each part’s tokens")
         .flush()
-        .holding(drawn(tables::activity(&detail.shares)))
+        .holding(drawn("activity", tables::activity(&detail.shares)))
 }
 
 /// The coefficients behind the ratios.
@@ -180,14 +181,15 @@ pub(super) fn scaling(detail: &LatentDetail) -> AnyView {
     Card::new("scaling", "Latent Scaling")
         .remark(remark)
         .flush()
-        .holding(drawn(tables::betas(&targets, &detail.fits)))
+        .holding(drawn("scaling", tables::betas(&targets, &detail.fits)))
 }
 
-fn table(head: AnyView, rows: AnyView) -> AnyView {
-    view! { <div class="scroll"><table class="rows"><thead>{head}</thead><tbody>{rows}</tbody></table></div> }.into_any()
+/// A table under the heading `id`, which the keyboard can scroll.
+fn table(id: &'static str, head: AnyView, rows: AnyView) -> AnyView {
+    view! { <div class="scroll" tabindex="0" role="group" aria-labelledby=id><table class="rows"><thead>{head}</thead><tbody>{rows}</tbody></table></div> }.into_any()
 }
 
 /// A table whose rows are markup.
-fn drawn(rows: String) -> AnyView {
-    view! { <div class="scroll"><table class="rows" inner_html=rows></table></div> }.into_any()
+fn drawn(id: &'static str, rows: String) -> AnyView {
+    view! { <div class="scroll" tabindex="0" role="group" aria-labelledby=id><table class="rows" inner_html=rows></table></div> }.into_any()
 }

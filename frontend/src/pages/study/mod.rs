@@ -121,12 +121,12 @@ fn models(study: &StudyInfo) -> AnyView {
         view! { <tr><th scope="row">{name}</th><td>{cell(&study.base)}</td><td>{cell(&study.chat)}</td></tr> }.into_any()
     };
     let template = study.template.clone().map(|template| {
-        view! { <details class="twin"><summary>"Chat template"</summary><pre class="code">{template}</pre></details> }.into_any()
+        view! { <details class="twin"><summary>"Chat template"</summary><pre class="code" tabindex="0" role="group" aria-label="Chat template, scrolling">{template}</pre></details> }.into_any()
     });
     let reason = live(|| explorer().study.get()?.models.reason.clone().map(warning));
     let body = view! {
         {reason}
-        <div class="scroll">
+        <div class="scroll" tabindex="0" role="group" aria-labelledby="models">
             <table class="facts">
                 <thead><tr><td></td><th scope="col">{tag("base", "base")}</th><th scope="col">{tag("chat", "chat")}</th></tr></thead>
                 <tbody>

@@ -62,12 +62,12 @@ fn figure(slug: &str, truth: &GroundTruth, pair: Pair<'_>) -> String {
     let missed = of.met() == Some(false);
     fill(
         &mut out,
-        "</div><p class=\"small\"><b>{}</b><br>{}<br><span class=\"{}\">asked for: {}</span></p>",
+        "</div><p class=\"small\"><b>{}</b><br>{}<br><span class=\"{}\">{}</span></p>",
         &[
             &result,
             &beside,
             if missed { "missed" } else { "quiet" },
-            &doses::asked(of),
+            &doses::demand(of),
         ],
     );
     if let Some(state) = lane(slug, truth, of) {
