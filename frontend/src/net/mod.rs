@@ -7,6 +7,7 @@ pub(crate) mod fault;
 pub(crate) mod fetch;
 pub(crate) mod json;
 pub(crate) mod load;
+pub(crate) mod notes;
 pub(crate) mod request;
 pub(crate) mod saved;
 pub(crate) mod sse;

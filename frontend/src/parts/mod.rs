@@ -9,6 +9,7 @@ pub(crate) mod header;
 pub(crate) mod histogram;
 pub(crate) mod keys;
 pub(crate) mod live;
+pub(crate) mod notes;
 pub(crate) mod prompt_box;
 pub(crate) mod provenance;
 pub(crate) mod segments;

@@ -27,12 +27,18 @@ const SHEET: &[(&str, &[(&str, &str)])] = &[
         &[
             ("j k", "next, previous row"),
             ("Enter", "open the latent"),
+            ("1 – 5, 0", "rate the row’s latent, clear its rating"),
             ("Shift + click", "sort by one more column"),
         ],
     ),
     (
         "A latent",
-        &[("j k", "next, previous latent"), ("s", "steer with it")],
+        &[
+            ("j k", "next, previous latent"),
+            ("s", "steer with it"),
+            ("1 – 5, 0", "rate it, clear the rating"),
+            ("t m", "tags, remark; Esc leaves the field"),
+        ],
     ),
     (
         "Lab",

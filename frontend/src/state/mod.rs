@@ -3,6 +3,7 @@
 pub(crate) mod edit;
 pub(crate) mod lab;
 pub(crate) mod latent;
+pub(crate) mod notes;
 pub(crate) mod place;
 pub(crate) mod plane;
 pub(crate) mod query;

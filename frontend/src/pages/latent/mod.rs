@@ -4,6 +4,7 @@ mod beside;
 mod examples;
 mod head;
 mod lens;
+mod notes;
 mod tryout;
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use api::{ActivationsResponse, LatentDetail, LatentsPage};
 use leptos::prelude::*;
 
-use self::examples::Feed;
+use self::{examples::Feed, notes::Notes};
 
 use crate::parts::signal::Memo;
 use crate::{
@@ -155,7 +156,11 @@ pub(crate) fn Latent() -> impl IntoView {
             label.unwrap_or_default()
         )
     }));
-    use_keys(move |key, _| {
+    let notes = Notes::of(slug, id);
+    use_keys(move |key, event| {
+        if notes.take_key(key) {
+            return event.prevent_default();
+        }
         let to = match key {
             "j" => page.beside(true),
             "k" => page.beside(false),
@@ -194,14 +199,14 @@ pub(crate) fn Latent() -> impl IntoView {
                 view! { {title()}{fault_note(&fault, Some(detail.state))}<p><a class="button" href=latents_path(&slug.read())>"All latents"</a></p> }.into_any()
             }
             (_, None, false) => view! { {title()}{skeleton(12)} }.into_any(),
-            (_, None, true) => content(page, feed, tried),
+            (_, None, true) => content(page, feed, tried, notes),
         }
     });
     view! { <div class="stack latent-page" class:busy=move || detail.state.busy.get()>{body}{top}</div> }
         .into_any()
 }
 
-fn content(page: Page, feed: Feed, tried: Load<ActivationsResponse>) -> AnyView {
+fn content(page: Page, feed: Feed, tried: Load<ActivationsResponse>, notes: Notes) -> AnyView {
     let with = move |show: fn(Page, &LatentDetail) -> AnyView| {
         live(move || page.detail.get().map(|detail| show(page, &detail)))
     };
@@ -211,6 +216,7 @@ fn content(page: Page, feed: Feed, tried: Load<ActivationsResponse>) -> AnyView 
         <div class="cols latent">
             <div class="stack">{tryout::card(page, tried)}{examples::card(page, feed)}</div>
             <aside class="stack" aria-label="More about this latent">
+                {notes::card(page, notes)}
                 {with(|_, detail| lens::card(detail))}
                 {with(|_, detail| beside::histogram(detail))}
                 {with(|_, detail| beside::concepts(detail))}

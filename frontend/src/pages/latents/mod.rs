@@ -5,6 +5,7 @@ mod controls;
 mod export;
 mod filters;
 mod held;
+mod notes;
 mod paint;
 mod plane;
 mod pointer;
@@ -46,6 +47,8 @@ struct Triage {
     page: Load<LatentsPage>,
     /// Which rows those are: the first, and how many.
     window: RwSignal<(u64, u64)>,
+    /// What the reader noted.
+    notes: notes::Notes,
 }
 
 impl Triage {
@@ -79,6 +82,7 @@ pub(crate) fn Latents() -> impl IntoView {
         keep,
         page,
         window,
+        notes: notes::Notes::new(slug),
     };
     let plane = plane::Plane::new(triage);
     use_title(Signal::derive(move || format!("Latents of {}", slug.get())));
@@ -98,8 +102,8 @@ pub(crate) fn Latents() -> impl IntoView {
     view! {
         <div class="stack">
             <div class="title">
-                <div><h1>"Latents"</h1>{count_line(triage)}</div>
-                <div class="actions">{other_dictionary(triage)}{chooser::menu(triage)}{export::menu(triage)}{share()}</div>
+                <div><h1>"Latents"</h1>{count_line(triage)}{notes::progress(plane)}</div>
+                <div class="actions">{other_dictionary(triage)}{chooser::menu(triage)}{export::menu(triage)}{notes::menu(triage.notes)}{share()}</div>
             </div>
             <div class="slot">{top}</div>
             <div class="cols triage">

@@ -150,6 +150,7 @@ pub(super) fn body(
     first: u64,
     total: u64,
     href: impl Fn(u32, u64) -> String,
+    note: impl Fn(u32) -> Option<(String, String)>,
 ) -> String {
     let mut out = String::new();
     let space = |out: &mut String, rows: u64| {
@@ -165,7 +166,7 @@ pub(super) fn body(
     space(&mut out, first);
     let mut at = first;
     for row in rows {
-        line(&mut out, row, columns, at, &href(row.id, at));
+        line(&mut out, row, columns, at, &href(row.id, at), note(row.id));
         at += 1;
     }
     space(&mut out, total.saturating_sub(at));
@@ -176,7 +177,14 @@ fn count_pixels(rows: u64) -> String {
     (rows * u64::from(HEIGHT)).to_string()
 }
 
-fn line(out: &mut String, row: &LatentRow, columns: &[&'static str], at: u64, href: &str) {
+fn line(
+    out: &mut String,
+    row: &LatentRow,
+    columns: &[&'static str],
+    at: u64,
+    href: &str,
+    note: Option<(String, String)>,
+) {
     let id = row.id.to_string();
     // The header is the first row.
     let index = (at + 2).to_string();
@@ -192,6 +200,10 @@ fn line(out: &mut String, row: &LatentRow, columns: &[&'static str], at: u64, hr
     out.push_str("</a>");
     if row.dead == Some(true) {
         out.push_str("<span class=\"tag plain\">dead</span>");
+    }
+    if let Some((sign, more)) = note {
+        let template = "<span class=\"tag plain\" data-testid=\"noted\" title=\"{}\">{}</span>";
+        fill(out, template, &[&more, &sign]);
     }
     out.push_str("</th>");
     for key in columns {

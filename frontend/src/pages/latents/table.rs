@@ -55,6 +55,7 @@ pub(super) fn table(triage: Triage) -> AnyView {
         let step = match key {
             "j" => 1,
             "k" => -1,
+            "0" | "1" | "2" | "3" | "4" | "5" => return table.rate(key),
             _ => return,
         };
         event.prevent_default();
@@ -125,7 +126,14 @@ impl Table {
         };
         let focused = focused_row();
         let first = triage.window.get_untracked().0.min(page.total);
-        body.set_inner_html(&rows::body(&page.rows, columns, first, page.total, href));
+        body.set_inner_html(&rows::body(
+            &page.rows,
+            columns,
+            first,
+            page.total,
+            href,
+            triage.notes.sign(),
+        ));
         settle(&body, ".space > td");
         if let Some(at) = self.at.get_value().or(focused) {
             self.focus(at, false);
@@ -191,6 +199,15 @@ impl Table {
         }
     }
 
+    /// Rates the latent of the row that has the focus.
+    fn rate(self, rating: &str) {
+        let latent = focused().and_then(|row| row.get_attribute("data-latent"));
+        let latent = latent.and_then(|id| id.parse().ok());
+        if let (Some(latent), Ok(rating)) = (latent, rating.parse()) {
+            self.triage.notes.rate(latent, rating);
+        }
+    }
+
     /// Focuses a row's link if it is in the page.
     fn focus(self, row: u64, into_view: bool) -> bool {
         let selector = format!("[aria-rowindex=\"{}\"] a", row + 2);
@@ -212,9 +229,13 @@ impl Table {
 }
 
 /// The row whose link has the focus.
+fn focused() -> Option<Element> {
+    document().active_element()?.closest("tbody > tr").ok()?
+}
+
+/// Which row of the selection that is.
 fn focused_row() -> Option<u64> {
-    let row: Element = document().active_element()?.closest("tbody > tr").ok()??;
-    let index: u64 = row.get_attribute("aria-rowindex")?.parse().ok()?;
+    let index: u64 = focused()?.get_attribute("aria-rowindex")?.parse().ok()?;
     index.checked_sub(2)
 }
 
