@@ -120,10 +120,10 @@ impl Browser {
         }
     }
 
-    /// Waits for an element and clicks it.
+    /// Waits for an element that can be used and clicks it.
     pub async fn click(&self, selector: &str) {
-        self.wait_for(selector, &format!("document.querySelector({selector:?})"))
-            .await;
+        let usable = format!("document.querySelector({selector:?})?.matches(':not(:disabled)')");
+        self.wait_for(selector, &usable).await;
         let element = self.page.find_element(selector).await.expect("the element");
         element
             .scroll_into_view()
