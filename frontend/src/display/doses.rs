@@ -101,7 +101,7 @@ pub(crate) fn result((of, control): Pair<'_>) -> [String; 2] {
 }
 
 /// What was asked for, and whether it was reached.
-pub(crate) fn asked(of: &SteeringTest) -> String {
+fn asked(of: &SteeringTest) -> String {
     behaviours::asked(of.bar, of.met())
 }
 
