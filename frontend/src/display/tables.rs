@@ -1,6 +1,6 @@
 //! Small tables of the latent page as markup.
 
-use api::{ActivityShare, ScalingFit};
+use api::{ActivityShare, ScalingFit, TemplateActivity};
 
 use super::{
     decimal::share,
@@ -78,8 +78,26 @@ fn by_words(by: &str) -> &str {
     match by {
         "corpus" => "By corpus",
         "role" => "By whose words they are",
+        "template" => "In chats alone, v over 0.001",
         other => other,
     }
+}
+
+/// Activity on control and other tokens of chats, as parts for [`activity`].
+pub(crate) fn in_chats(groups: &[TemplateActivity]) -> impl Iterator<Item = ActivityShare> + '_ {
+    groups.iter().map(|of| ActivityShare {
+        by: "template".into(),
+        part: match (of.group.as_str(), of.group.strip_prefix("ctrl_")) {
+            (_, Some(number)) => ["control token ", number].concat(),
+            ("ctrl", _) => "all control tokens".into(),
+            ("non_ctrl", _) => "all other tokens".into(),
+            (other, _) => other.to_owned(),
+        },
+        active_tokens: of.active_tokens,
+        tokens: of.tokens,
+        max_activation: of.max_activation,
+        mean_activation: of.mean_activation,
+    })
 }
 
 /// A target of Latent Scaling: its name here, its name in the fits, and its two coefficients.
@@ -148,6 +166,18 @@ mod tests {
             part("role", "text", 0, 0),
         ]);
         assert_eq!(table.matches("colgroup").count(), 2);
+        let numbered = TemplateActivity {
+            group: "ctrl_3".into(),
+            tokens: 10,
+            active_tokens: 5,
+            frequency: Some(0.5),
+            share: Some(1.0),
+            mean_activation: Some(1.25),
+            max_activation: 3.5,
+            buckets: Vec::new(),
+        };
+        let chats: Vec<ActivityShare> = in_chats(&[numbered]).collect();
+        assert!(activity(&chats).contains("control token 3"));
         assert!(
             table.contains("chat &lt;1&gt;")
                 && table.contains("width:100.00%")

@@ -1,6 +1,6 @@
 //! What stands beside the examples: activations, ground truth, other latents like it, Latent Scaling.
 
-use api::{Class, ConceptScore, LatentDetail, Neighbour};
+use api::{ActivityShare, Class, ConceptScore, LatentDetail, Neighbour};
 use leptos::prelude::*;
 
 use super::Page;
@@ -137,10 +137,12 @@ pub(super) fn activity(detail: &LatentDetail) -> AnyView {
     if detail.shares.is_empty() {
         return ().into_any();
     }
+    let chats = tables::in_chats(&detail.template);
+    let parts: Vec<ActivityShare> = detail.shares.iter().cloned().chain(chats).collect();
     Card::new("activity", "On which tokens")
         .remark("share of each part’s tokens")
         .flush()
-        .holding(drawn("activity", tables::activity(&detail.shares)))
+        .holding(drawn("activity", tables::activity(&parts)))
 }
 
 /// The coefficients behind the ratios.
