@@ -300,8 +300,16 @@ mod tests {
         for column in COLUMNS {
             assert!(api::LATENT_COLUMNS.contains(&column.key), "{}", column.key);
         }
-        let shown =
-            |key: &'static str| body(&[row(7)], &[key], 0, 1, |id, at| format!("/l/{id}?{at}"));
+        let shown = |key: &'static str| {
+            body(
+                &[row(7)],
+                &[key],
+                0,
+                1,
+                |id, at| format!("/l/{id}?{at}"),
+                |_| None,
+            )
+        };
         for (key, value) in [
             ("norm_chat", "<td>2.00</td>"),
             ("beta_error_chat", "<td>0.250</td>"),
@@ -321,7 +329,15 @@ mod tests {
 
     #[test]
     fn rows_out_of_sight_are_space() {
-        let markup = body(&[row(1), row(2)], &[], 10, 100, |_, _| String::new());
+        let markup = body(
+            &[row(1), row(2)],
+            &[],
+            10,
+            100,
+            |_, _| String::new(),
+            |id| (id == 2).then(|| ("★ 4".into(), "<b>".into())),
+        );
+        assert_eq!(markup.matches("title=\"&lt;b&gt;\">★ 4<").count(), 1);
         assert!(
             markup.contains("height:330px") && markup.contains("height:2904px"),
             "{markup}"
