@@ -2,11 +2,46 @@
 
 use super::{UrlState, query::Query};
 
+/// How much of an example's sequence is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// A few tokens around the strongest: many examples at a glance.
+    Short,
+    /// Some lines around it.
+    #[default]
+    Window,
+    /// The sequence.
+    Whole,
+}
+
+impl Extent {
+    /// Every extent with its word in the address and on the page.
+    pub(crate) const ALL: [(Self, &str); 3] = [
+        (Self::Short, "short"),
+        (Self::Window, "window"),
+        (Self::Whole, "whole"),
+    ];
+
+    fn named(word: &str) -> Option<Self> {
+        let found = Self::ALL.into_iter().find(|(_, name)| *name == word);
+        found.map(|(extent, _)| extent)
+    }
+
+    fn name(self) -> Option<&'static str> {
+        let found = Self::ALL.into_iter().find(|(extent, _)| *extent == self);
+        found.map(|(_, name)| name).filter(|_| self != Self::Window)
+    }
+}
+
 /// Which examples are shown and which prompt is being tested.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LatentState {
     /// Quantile group of the examples; `None` shows all groups, strongest first.
     pub(crate) group: Option<u32>,
+    /// How much of each example is shown.
+    pub(crate) extent: Extent,
+    /// Template tokens of the examples are dimmed.
+    pub(crate) dim: bool,
     /// The prompt in the test box.
     pub(crate) prompt: Option<String>,
     /// The prompt is raw text instead of a user's turn.
@@ -32,6 +67,11 @@ impl UrlState for LatentState {
         let query = Query::parse(query);
         Self {
             group: query.number("group"),
+            extent: query
+                .get("extent")
+                .and_then(Extent::named)
+                .unwrap_or_default(),
+            dim: query.get("template") == Some("dim"),
             prompt: query.get("prompt").map(str::to_owned),
             raw: query.get("as") == Some("text"),
             from: query.get("from").map(str::to_owned),
@@ -41,6 +81,8 @@ impl UrlState for LatentState {
     fn write(&self) -> String {
         let mut query = Query::default();
         query.push_some("group", self.group);
+        query.push_some("extent", self.extent.name());
+        query.push_some("template", self.dim.then_some("dim"));
         query.push_some("prompt", self.prompt.as_deref());
         query.push_some("as", self.raw.then_some("text"));
         query.push_some("from", self.from.as_deref());
@@ -58,6 +100,8 @@ mod tests {
             LatentState::default(),
             LatentState {
                 group: Some(4),
+                extent: Extent::Whole,
+                dim: true,
                 prompt: Some("How do I pick\nthe lock? 100% & more".into()),
                 raw: true,
                 from: Some("class=chat-only&sort=-nu_r".into()),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{Example, ExampleGroup, ExamplesPage, LatentDetail};
+use api::{Example, ExampleGroup, ExamplesPage, LatentDetail, TokenKind};
 use leptos::prelude::*;
 
 use super::Page;
@@ -26,12 +26,16 @@ use crate::{
         states::{empty, fault_note, skeleton},
         strip::Strip,
     },
-    state::latent::LatentState,
+    state::{
+        UrlState,
+        latent::{Extent, LatentState},
+        place::latent_path,
+    },
 };
 
-/// Tokens shown before and after the strongest one.
-const BEFORE: usize = 24;
-const AFTER: usize = 14;
+/// Tokens shown before and after the strongest one, in a window and in short.
+const WINDOW: (usize, usize) = (24, 14);
+const SHORT: (usize, usize) = (6, 3);
 
 /// The examples asked for so far.
 #[derive(Clone, Copy)]
@@ -100,6 +104,8 @@ pub(super) fn card(page: Page, feed: Feed) -> AnyView {
             shown.set(Some((detail, examples)));
         }
     });
+    let extent = memo(move || page.state.read().extent);
+    let dim = memo(move || page.state.read().dim);
     let list = live(move || {
         if let Some(fault) = load.state.fault.get() {
             return fault_note(&fault, Some(load.state));
@@ -113,9 +119,9 @@ pub(super) fn card(page: Page, feed: Feed) -> AnyView {
         let rows = examples
             .iter()
             .enumerate()
-            .map(|(i, example)| one(i, example, &detail))
+            .map(|(i, example)| one(page, i, example, &detail, extent))
             .collect_view();
-        view! { <ol class="examples">{rows}</ol> }.into_any()
+        view! { <ol class="examples" class:dim=move || dim.get()>{rows}</ol> }.into_any()
     });
     let more = live(move || {
         let next = load.get()?.next.clone()?;
@@ -130,7 +136,7 @@ pub(super) fn card(page: Page, feed: Feed) -> AnyView {
             format!("{} of {}", got.read().1.len(), count(data.total))
         })
     };
-    let beside = view! { <span class="small quiet" data-testid="examples-tally">{tally}</span>{groups(page, group)} };
+    let beside = view! { <span class="small quiet" data-testid="examples-tally">{tally}</span>{groups(page, group)}{reading(page, extent, dim)} };
     let body = view! { <div class:busy=move || load.state.busy.get()>{list}</div><div class="line">{more}</div> };
     Card::new("examples", "Where it fires").with(beside.into_any(), body.into_any())
 }
@@ -192,6 +198,33 @@ fn groups(page: Page, chosen: Memo<Option<u32>>) -> AnyView {
     })
 }
 
+/// How the examples are read: how much of each, and whether template tokens step back.
+fn reading(page: Page, extent: Memo<Extent>, dim: Memo<bool>) -> AnyView {
+    let change = move |edit: &dyn Fn(&mut LatentState)| {
+        let mut state = page.state.get_untracked();
+        edit(&mut state);
+        page.change.run((state, History::Replace));
+    };
+    let buttons = Extent::ALL.map(|(value, name)| {
+        let pressed = move || if extent.get() == value { "true" } else { "false" };
+        let choose = move |_| change(&|state| state.extent = value);
+        view! { <button type="button" aria-pressed=pressed data-extent=name on:click=choose>{name}</button> }.into_any()
+    });
+    let toggle = move |_| change(&|state| state.dim = !state.dim);
+    view! {
+        <div class="segments" role="group" aria-label="How much of each example">{buttons.into_iter().collect_view()}</div>
+        <label class="check small"><input type="checkbox" data-testid="dim-template" prop:checked=move || dim.get() on:change=toggle />"dim template tokens"</label>
+    }
+    .into_any()
+}
+
+/// The example's tokens as text for the test box, without BOS, which every prompt gets anyway.
+fn text_of(example: &Example) -> String {
+    let tokens = example.tokens.iter();
+    let words = tokens.filter(|token| token.kind != TokenKind::Bos);
+    words.map(|token| token.text.as_str()).collect()
+}
+
 fn nothing(detail: &LatentDetail) -> &'static str {
     match detail.row.dead {
         Some(true) => "It never fired in the tokens analysed, so there is nothing to show.",
@@ -200,8 +233,15 @@ fn nothing(detail: &LatentDetail) -> &'static str {
     }
 }
 
-fn one(i: usize, example: &Arc<Example>, detail: &LatentDetail) -> AnyView {
-    let near = window(&example.values, BEFORE, AFTER);
+fn one(
+    page: Page,
+    i: usize,
+    example: &Arc<Example>,
+    detail: &LatentDetail,
+    extent: Memo<Extent>,
+) -> AnyView {
+    let near = window(&example.values, WINDOW.0, WINDOW.1);
+    let short_of = window(&example.values, SHORT.0, SHORT.1);
     let all = 0..example.tokens.len();
     let cut = near != all;
     let whole = RwSignal::new(false);
@@ -209,10 +249,11 @@ fn one(i: usize, example: &Arc<Example>, detail: &LatentDetail) -> AnyView {
     let (tone, latent) = (class_style(detail.row.class), Some(detail.row.id));
     let held = example.clone();
     let strip = live(move || {
-        let range = if whole.get() {
-            all.clone()
-        } else {
-            near.clone()
+        let range = match extent.get() {
+            _ if whole.get() => all.clone(),
+            Extent::Whole => all.clone(),
+            Extent::Window => near.clone(),
+            Extent::Short => short_of.clone(),
         };
         let (first, last) = (range.start, range.end);
         let tokens = held.tokens.get(range.clone()).unwrap_or_default();
@@ -237,6 +278,15 @@ fn one(i: usize, example: &Arc<Example>, detail: &LatentDetail) -> AnyView {
         view! { <div class="cut">{dots(first != 0)}{strip.show()}{dots(last != all.end)}</div> }
             .into_any()
     });
+    let (of, id) = (example.clone(), detail.row.id);
+    let attempt = move || {
+        let state = LatentState {
+            prompt: Some(text_of(&of)),
+            raw: true,
+            ..page.state.get()
+        };
+        state.href(&latent_path(&page.slug.read(), id))
+    };
     let toggle = cut.then(|| {
         view! {
             <button type="button" class="link small" aria-expanded=move || if whole.get() { "true" } else { "false" } on:click=move |_| whole.update(|w| *w = !*w)>
@@ -247,7 +297,7 @@ fn one(i: usize, example: &Arc<Example>, detail: &LatentDetail) -> AnyView {
     view! {
         <li class="example" data-testid="example">
             <span class="num mono quiet" title="largest v in the sequence">{short(example.max)}</span>
-            <div>{strip}<p class="small quiet under"><span>{format!("sequence {} · {}", example.sequence, example.source)}</span>{toggle}</p></div>
+            <div>{strip}<p class="small quiet under"><span>{format!("sequence {} · {}", example.sequence, example.source)}</span>{toggle}<a href=attempt data-testid="try-example">"try this text"</a></p></div>
         </li>
     }
     .into_any()
