@@ -107,7 +107,7 @@ fn a_link_says_what_it_is() {
 }
 
 #[test]
-fn only_embedded_pages_may_be_framed() {
+fn only_embedded_pages_of_latents_may_be_framed() {
     let study = fixture_study();
     let Some(server) = Server::start(study.path(), &["--browse-only"]) else {
         return;
@@ -116,6 +116,8 @@ fn only_embedded_pages_may_be_framed() {
     assert_eq!(plain.header("x-frame-options"), Some("DENY"));
     let policy = plain.header("content-security-policy").expect("a policy");
     assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe-inline"));
+    let lab = server.get("/lab?embed=true");
+    assert_eq!(lab.header("x-frame-options"), Some("DENY"));
     let embedded = server.get("/d/x/l/1?embed=true");
     assert_eq!(embedded.header("x-frame-options"), None);
     let policy = embedded.header("content-security-policy");

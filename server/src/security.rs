@@ -38,10 +38,10 @@ enum Framing {
     Allowed,
 }
 
-/// Whether a page is asked for in the form made for other sites: it has nothing that a click could be stolen for.
+/// Whether a page of latents is asked for in the form made for other sites. Pages where a click saves something are never framed.
 fn is_embedded(request: &Request) -> bool {
     let query = request.uri().query().unwrap_or_default();
-    query.split('&').any(|pair| pair == "embed=true")
+    request.uri().path().starts_with("/d/") && query.split('&').any(|pair| pair == "embed=true")
 }
 
 fn all(framing: Framing) -> HeaderMap {

@@ -45,7 +45,11 @@ pub(crate) fn frontend(place: &Place) -> Result<(), Failure> {
         let dist = place.root.join("dist");
         trunk(place, "index.html", &dist)?;
         let beside = place.target.join("lab-dist");
-        trunk(place, "lab.html", &beside)?;
+        let lab = lab_page(place)?;
+        let built = trunk(place, "lab.html", &beside);
+        std::fs::remove_file(&lab)
+            .map_err(|e| Failure(format!("{} cannot be removed: {e}", lab.display())))?;
+        built?;
         add(&beside, "lab.html", &dist)?;
         compress(&dist)?;
         for page in ["index.html", "lab.html"] {
@@ -54,6 +58,17 @@ pub(crate) fn frontend(place: &Place) -> Result<(), Failure> {
         std::fs::write(&stamp, sources)
             .map_err(|e| Failure(format!("{} cannot be written: {e}", stamp.display())))
     })
+}
+
+/// Writes the lab's page beside the other, which it equals but for its program: Trunk builds one program for a page.
+fn lab_page(place: &Place) -> Result<PathBuf, Failure> {
+    let folder = place.root.join("frontend");
+    let page = std::fs::read_to_string(folder.join("index.html"))
+        .map_err(|e| Failure(format!("frontend/index.html cannot be read: {e}")))?;
+    let lab = folder.join("lab.html");
+    std::fs::write(&lab, page.replace("data-bin=\"study\"", "data-bin=\"lab\""))
+        .map_err(|e| Failure(format!("{} cannot be written: {e}", lab.display())))?;
+    Ok(lab)
 }
 
 /// Builds one of the explorer's pages with its program into a folder, as `index.html`.
