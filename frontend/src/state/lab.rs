@@ -167,6 +167,7 @@ impl UrlState for LabState {
                 max_new_tokens: query.number("max").unwrap_or(usual.max_new_tokens),
                 temperature: query.decimal("temperature").unwrap_or(usual.temperature),
                 top_p: query.decimal("top_p").unwrap_or(usual.top_p),
+                top_k: query.number("top_k").unwrap_or(usual.top_k),
                 seed: query.number("seed").unwrap_or(usual.seed),
             },
             run: query.get("run") == Some("1"),
@@ -213,6 +214,7 @@ impl UrlState for LabState {
             Some(mine.temperature).filter(|x| *x != usual.temperature),
         );
         query.push_decimal("top_p", Some(mine.top_p).filter(|x| *x != usual.top_p));
+        query.push_some("top_k", Some(mine.top_k).filter(|x| *x != usual.top_k));
         query.push_some("seed", Some(mine.seed).filter(|x| *x != usual.seed));
         query.push_some("run", self.run.then_some(1));
         query.to_string()
@@ -251,6 +253,7 @@ mod tests {
                 max_new_tokens: 32,
                 temperature: 0.7,
                 top_p: 0.9,
+                top_k: 20,
                 seed: 42,
             },
             run: true,

@@ -120,7 +120,7 @@ fn forced(lane: &Lane, slug: &str, ids: &[u32]) -> Vec<Vec<f32>> {
     let plans = [compile(lane, slug, ids.len()).unwrap()];
     let mut prefill = Prefill::run(pair(), ids, &plans, ids.len()).unwrap();
     let (_, hidden) =
-        LaneRun::start(pair(), dictionary(slug), &plans[0], &mut prefill, ids).unwrap();
+        LaneRun::start(pair(), dictionary(slug), &plans[0], &mut prefill, (ids, 0)).unwrap();
     hidden.logits(0, ids.len()).unwrap()
 }
 

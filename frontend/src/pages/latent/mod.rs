@@ -5,6 +5,7 @@ mod examples;
 mod head;
 mod lens;
 mod notes;
+mod overlay;
 mod tryout;
 
 use std::sync::Arc;

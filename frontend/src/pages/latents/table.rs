@@ -61,7 +61,7 @@ pub(super) fn table(triage: Triage) -> AnyView {
         event.prevent_default();
         table.step(step);
     });
-    let columns = memo(move || shown(&triage.state.read().columns).to_vec());
+    let columns = memo(move || shown(&triage.selection.state.read().columns).to_vec());
     let heads = live(move || {
         let columns = columns.get();
         let mine = |column: &&Column| column.key == "id" || columns.contains(&column.key);
@@ -70,7 +70,7 @@ pub(super) fn table(triage: Triage) -> AnyView {
     });
     effect(move || table.draw(&columns.read()));
     // Another filter or order begins at the top.
-    let selection = memo(move || triage.state.read().selection());
+    let selection = memo(move || triage.selection.state.read().selection());
     when_changed(selection, move |_| {
         triage.window.update(|window| window.0 = 0);
         table.scroll_to(0);
@@ -78,13 +78,13 @@ pub(super) fn table(triage: Triage) -> AnyView {
     let nothing = live(move || {
         let page = triage.page.get()?;
         let why = explorer()
-            .dictionary(Some(&triage.slug.read()))
+            .dictionary(Some(&triage.selection.slug.read()))
             .and_then(|d| d.analysis.reason);
         let hint = why.unwrap_or_else(|| "Widen a bound or clear them.".into());
         (page.total == 0).then(|| empty(format!("No latent passes these filters. {hint}")))
     });
     request_animation_frame(move || {
-        table.scroll_to(triage.state.read_untracked().row);
+        table.scroll_to(triage.selection.state.read_untracked().row);
         table.scrolled();
     });
     let count = move || {
@@ -111,9 +111,9 @@ impl Table {
         let (Some(page), Some(body)) = (triage.page.get(), self.body.get()) else {
             return;
         };
-        let slug = triage.slug.get_untracked();
+        let slug = triage.selection.slug.get_untracked();
         // Rows and the address that they answer change one after the other: only new rows are drawn.
-        let state = triage.state.get_untracked();
+        let state = triage.selection.state.get_untracked();
         let href = |id: u32, at: u64| {
             let mut from = state.clone();
             from.row = rows::before(at);
@@ -165,10 +165,10 @@ impl Table {
 
     /// Puts the first row that is seen into the address.
     fn note(self, first: u64) {
-        let mut state = self.triage.state.get_untracked();
+        let mut state = self.triage.selection.state.get_untracked();
         if state.row != first {
             state.row = first;
-            self.triage.keep.run(state);
+            self.triage.selection.keep.run(state);
         }
     }
 
@@ -187,7 +187,7 @@ impl Table {
             .read_untracked()
             .as_ref()
             .map_or(0, |p| p.total);
-        let first = self.triage.state.read_untracked().row;
+        let first = self.triage.selection.state.read_untracked().row;
         let from = focused_row().or(self.at.get_value());
         let to = from.map_or(first, |at| at.saturating_add_signed(step));
         let to = to.min(total.saturating_sub(1));
@@ -243,10 +243,10 @@ fn head(triage: Triage, column: &'static Column) -> AnyView {
     let (name, left) = (column.key, rows::is_words(column.key));
     let click = move |event: MouseEvent| {
         let keep = event.shift_key();
-        triage.update(|state| state.sort_by(name, keep));
+        triage.selection.update(|state| state.sort_by(name, keep));
     };
     let sorted = move || {
-        let state = triage.state.read();
+        let state = triage.selection.state.read();
         let key = state.sort.iter().find(|s| s.column == name);
         key.map(|key| {
             if key.descending {
@@ -257,7 +257,7 @@ fn head(triage: Triage, column: &'static Column) -> AnyView {
         })
     };
     let sign = move || {
-        let state = triage.state.read();
+        let state = triage.selection.state.read();
         let Some(at) = state.sort.iter().position(|s| s.column == name) else {
             return String::new();
         };
