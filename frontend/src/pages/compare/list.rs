@@ -17,7 +17,7 @@ use crate::{
         card::Card,
         field::{Button, Field, Select},
         histogram::{Bars, Tone},
-        live::{live, memo},
+        live::memo,
         segments::segments,
         states::{empty, loaded, warning},
     },

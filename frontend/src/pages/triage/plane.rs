@@ -6,7 +6,7 @@ use api::Lasso;
 use leptos::{prelude::*, web_sys::Element};
 
 use super::{
-    Triage,
+    Selection,
     controls::{controls, corners, legend},
     filters::range,
     held::Held,
