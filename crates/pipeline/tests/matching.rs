@@ -36,7 +36,10 @@ fn found(study: &Study, left: &str, right: &str, by: MatchBy) -> Vec<LatentMatch
         },
         ..MatchQuery::default()
     };
-    let page = open_store(&study.path).unwrap().matches(left, right, &query).unwrap();
+    let page = open_store(&study.path)
+        .unwrap()
+        .matches(left, right, &query)
+        .unwrap();
     assert_eq!(page.computed.reason, None);
     page.rows
 }
@@ -73,7 +76,11 @@ fn no_other_latent_is_nearer() {
                 let cosines: Vec<f64> = (0..other.dict_size() as u32)
                     .map(|id| cosine(&mine, &written(&other, id, by)))
                     .collect();
-                let best = cosines.iter().copied().filter(|x| !x.is_nan()).fold(-2.0, f64::max);
+                let best = cosines
+                    .iter()
+                    .copied()
+                    .filter(|x| !x.is_nan())
+                    .fold(-2.0, f64::max);
                 let Some(matched) = &row.matched else {
                     assert!(mine.iter().all(|x| *x == 0.0) && row.match_cosine.is_none());
                     continue;
@@ -129,7 +136,11 @@ fn an_ended_run_goes_on_with_the_next_dictionary() {
     let heir = killer(u64::MAX);
     analyse(&options, &heir).unwrap();
     let latents = load("batchtopk").dict_size() as u64;
-    assert_eq!(heir.began.into_inner(), 2 * latents, "the first dictionary is not matched again");
+    assert_eq!(
+        heir.began.into_inner(),
+        2 * latents,
+        "the first dictionary is not matched again"
+    );
     for by in MatchBy::ALL {
         let pairs = |other: &str| -> Vec<(Option<u32>, Option<f64>)> {
             let rows = found(&study, "batchtopk", other, by);
@@ -153,7 +164,10 @@ fn a_dictionary_that_is_not_there_is_told() {
     manifest.write(&study.path).unwrap();
     analyse(&options(&study, "batchtopk"), &Silent).unwrap();
     let summary = analyse(&options(&study, "l1"), &Silent).unwrap();
-    let told = summary.skipped.iter().filter(|s| s.contains("matches with gone"));
+    let told = summary
+        .skipped
+        .iter()
+        .filter(|s| s.contains("matches with gone"));
     assert_eq!(told.count(), 1, "{:?}", summary.skipped);
     assert_eq!(found(&study, "l1", "batchtopk", MatchBy::Both).len(), 128);
 }

@@ -81,7 +81,10 @@ fn bounds_divide_the_selection_and_both_sides_are_whole_rows() {
         let matched = ask(&format!("{filter}&min_match_cosine=0.705&limit=1000"));
         let rest = ask(&format!("{filter}&max_match_cosine=0.705&limit=1000"));
         assert!(matched.rows.iter().all(|row| row.match_cosine > Some(0.7)));
-        let together: BTreeSet<u32> = ids(&matched.rows).into_iter().chain(ids(&rest.rows)).collect();
+        let together: BTreeSet<u32> = ids(&matched.rows)
+            .into_iter()
+            .chain(ids(&rest.rows))
+            .collect();
         assert_eq!(together, ids(&all.rows).into_iter().collect());
         assert_eq!(matched.total + rest.total, all.total);
         assert_eq!(matched.selected, all.selected);
@@ -97,13 +100,25 @@ fn a_latent_without_a_match_is_the_farthest() {
     let unmatched: Vec<u32> = (0..MANY).filter(|id| !even(id)).collect();
     let mut expected = unmatched.clone();
     expected.extend((0..MANY).filter(even));
-    assert_eq!(ids(&rising.rows), expected, "without a match by id, then by cosine");
-    assert!(rising.rows.iter().all(|row| row.matched.is_some() == even(&row.latent.id)));
+    assert_eq!(
+        ids(&rising.rows),
+        expected,
+        "without a match by id, then by cosine"
+    );
+    assert!(
+        rising
+            .rows
+            .iter()
+            .all(|row| row.matched.is_some() == even(&row.latent.id))
+    );
     let falling = ask("by=chat&sort=-match_cosine&limit=1000");
     assert_eq!(falling.rows.last().unwrap().latent.id, MANY - 1);
     let below = ask("by=chat&max_match_cosine=-2&limit=1000");
     assert_eq!(ids(&below.rows), unmatched);
-    assert_eq!(ask("by=chat&min_match_cosine=-2").total, u64::from(MANY / 2));
+    assert_eq!(
+        ask("by=chat&min_match_cosine=-2").total,
+        u64::from(MANY / 2)
+    );
 }
 
 #[test]
@@ -138,7 +153,10 @@ fn what_is_not_known_says_what_to_run() {
         assert!(!page.computed.available && page.rows.is_empty() && page.total == 0);
         assert_eq!(page.selected, u64::from(MANY));
         let command = format!("stereoscope analyse STUDY --dictionary {left} --steps matches");
-        assert!(reason.contains(words) && reason.contains(&command), "{reason}");
+        assert!(
+            reason.contains(words) && reason.contains(&command),
+            "{reason}"
+        );
     }
     assert_eq!(ask("left", "left").unwrap_err().kind(), ErrorKind::Invalid);
     assert_eq!(ask("left", "none").unwrap_err().kind(), ErrorKind::NotFound);

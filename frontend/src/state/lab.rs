@@ -105,6 +105,16 @@ impl Default for LabState {
 }
 
 impl LabState {
+    /// A latent as colour and in the steered lane, at its natural maximum.
+    pub(crate) fn steering(dictionary: String, latent: u32) -> Self {
+        Self {
+            dictionary: Some(dictionary),
+            colour: Colour::Latent(latent),
+            steered: LaneForm::adding(vec![latent], 1.0),
+            ..Self::default()
+        }
+    }
+
     /// The control lane.
     pub(crate) fn control_lane(&self) -> Option<LaneForm> {
         self.steered.with_latents(&self.control)

@@ -2,6 +2,7 @@
 
 #![allow(clippy::needless_pass_by_value)] // json! literals are handed over
 
+mod apart;
 mod explain;
 mod generation;
 mod kinds;

@@ -221,7 +221,7 @@ fn choice(comparison: Comparison) -> AnyView {
 
 /// Everything below the title, once both dictionaries are known.
 fn parts(comparison: Comparison) -> AnyView {
-    let planes = planes(comparison);
+    let planes = chosen_of_both(comparison);
     let later = Later::new();
     let measured = memo(move || comparison.state.read().measured);
     let measure = Callback::new(move |measured| {
@@ -242,7 +242,7 @@ fn parts(comparison: Comparison) -> AnyView {
             .into_any(),
         )
     });
-    view! { {planes}{list::card(comparison)}{numbers} }.into_any()
+    view! { {planes}{numbers} }.into_any()
 }
 
 /// The study with the two dictionaries alone, left one first.
@@ -257,8 +257,8 @@ fn both(comparison: Comparison) -> Option<StudyInfo> {
     Some(study)
 }
 
-/// Two planes with one pair of axes, one view and one selection, and the filters beside them.
-fn planes(comparison: Comparison) -> AnyView {
+/// Two planes with one pair of axes, one view and one selection, the matches of what is selected, and the filters beside them.
+fn chosen_of_both(comparison: Comparison) -> AnyView {
     let triage = memo(move || comparison.state.read().triage.clone());
     let put = move |triage: TriageState| CompareState {
         triage,
@@ -302,7 +302,7 @@ fn planes(comparison: Comparison) -> AnyView {
     let of = vec![left.selection.slug, right.selection.slug];
     view! {
         <div class="cols triage">
-            {card.holding(planes.into_any())}
+            <div class="stack">{card.holding(planes.into_any())}{list::card(comparison)}</div>
             <aside class="stack" aria-label="Histograms and filters">
                 {Card::new("spread", "Histograms").with(spread::menu(left), spreads.into_any())}
                 {filters(left.selection, of)}

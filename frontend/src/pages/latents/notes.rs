@@ -67,10 +67,12 @@ impl Notes {
         };
         let mut note = stored(&study, &self.slug.read_untracked(), latent);
         note.rate(rating, now());
-        if !keep(&study, &note) {
-            explorer().toast("The browser did not store this rating.");
+        if keep(&study, &note) {
+            return self.load();
         }
-        self.load();
+        explorer().toast("The browser did not store this rating: export the notes to keep it.");
+        let all = merged(self.all.get_untracked().into_iter().chain([note]));
+        self.all.set(all);
     }
 
     /// The sign of a row and more about it; nothing for a latent without a note.

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     explorer::explorer,
+    nav::goto,
     parts::{
         keys::use_keys,
         live::{effect, live, memo, when_changed},
@@ -24,7 +25,7 @@ use crate::{
         styles::settle,
         symbols::symbol,
     },
-    state::{UrlState, latent::LatentState, place::latent_path},
+    state::{UrlState, lab::LabState, latent::LatentState, place::latent_path},
 };
 
 /// How long the table stays where it is before the address says so.
@@ -56,6 +57,7 @@ pub(super) fn table(triage: Triage) -> AnyView {
             "j" => 1,
             "k" => -1,
             "0" | "1" | "2" | "3" | "4" | "5" => return table.rate(key),
+            "s" => return table.steer(),
             _ => return,
         };
         event.prevent_default();
@@ -199,11 +201,17 @@ impl Table {
         }
     }
 
+    /// Goes to the lab with the latent of the row that has the focus.
+    fn steer(self) {
+        if let Some(latent) = focused_latent() {
+            let slug = self.triage.selection.slug.get_untracked();
+            goto(&LabState::steering(slug, latent).href("lab"));
+        }
+    }
+
     /// Rates the latent of the row that has the focus.
     fn rate(self, rating: &str) {
-        let latent = focused().and_then(|row| row.get_attribute("data-latent"));
-        let latent = latent.and_then(|id| id.parse().ok());
-        if let (Some(latent), Ok(rating)) = (latent, rating.parse()) {
+        if let (Some(latent), Ok(rating)) = (focused_latent(), rating.parse()) {
             self.triage.notes.rate(latent, rating);
         }
     }
@@ -231,6 +239,11 @@ impl Table {
 /// The row whose link has the focus.
 fn focused() -> Option<Element> {
     document().active_element()?.closest("tbody > tr").ok()?
+}
+
+/// The latent of that row.
+fn focused_latent() -> Option<u32> {
+    focused()?.get_attribute("data-latent")?.parse().ok()
 }
 
 /// Which row of the selection that is.
