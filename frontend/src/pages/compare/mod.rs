@@ -66,12 +66,12 @@ impl Comparison {
 }
 
 /// The two dictionaries that the address names, else the study's first, and the first other one.
-fn chosen(study: &StudyInfo, state: &CompareState) -> Result<[String; 2], String> {
+fn chosen(study: &StudyInfo, sides: [Option<String>; 2]) -> Result<[String; 2], String> {
     let known = |slug: &String| study.dictionaries.iter().any(|d| d.slug == *slug);
-    if let Some(slug) = state.sides.iter().flatten().find(|slug| !known(slug)) {
+    if let Some(slug) = sides.iter().flatten().find(|slug| !known(slug)) {
         return Err(format!("This study has no dictionary “{slug}”."));
     }
-    let [left, right] = state.sides.clone();
+    let [left, right] = sides;
     let besides = |other: &Option<String>| {
         let mut slugs = study.dictionaries.iter().map(|d| &d.slug);
         slugs.find(|slug| Some(*slug) != other.as_ref()).cloned()
@@ -96,8 +96,7 @@ pub(crate) fn Compare() -> impl IntoView {
     let names = memo(move || state.read().sides.clone());
     let known = memo(move || {
         let study = explorer().study.get()?;
-        names.track();
-        Some(chosen(&study, &untrack(|| state.get())))
+        Some(chosen(&study, names.get()))
     });
     let sides = memo(move || known.get().and_then(Result::ok));
     // Only what the list depends on asks for it again.
