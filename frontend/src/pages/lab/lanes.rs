@@ -107,8 +107,7 @@ pub(super) fn section(page: Page) -> AnyView {
             {fault}
             <div class="cols lanes">
                 <section class="card lane" aria-label="Plain lane" data-testid="lane" data-lane="0">
-                    <header><h3>"1"</h3>{model_select(page, |s| &mut s.plain, "Model of the plain lane", "plain-model")}<span class="small quiet">"as it is, for comparison"</span></header>
-                    {own(page, |s| s.plain.sampling.as_mut(), |s| &mut s.plain.sampling, "plain")}
+                    <header><h3>"1"</h3>{model_select(page, |s| &mut s.plain, "Model of the plain lane", "plain-model")}<span class="small quiet">"as it is, for comparison"</span>{own(page, |s| s.plain.sampling.as_mut(), |s| &mut s.plain.sampling, "plain")}</header>
                     {output(run, effects, 0)}
                 </section>
                 <section class="card lane" aria-label="Steered lane" data-testid="lane" data-lane="1">
@@ -117,9 +116,9 @@ pub(super) fn section(page: Page) -> AnyView {
                         {model_select(page, |s| &mut s.steered, "Model of the steered lane", "steered-model")}
                         <span class="small quiet">{changed}</span>
                         <span class="aside">{control::button(page)}{more.doing(move || page.keep_lanes(|state| state.steered.edits.push(Edit::default())))}</span>
+                        {own(page, |s| s.steered.sampling.as_mut(), |s| &mut s.steered.sampling, "steered")}
                     </header>
                     <div class="edits">{editors}</div>
-                    {own(page, |s| s.steered.sampling.as_mut(), |s| &mut s.steered.sampling, "steered")}
                     {output(run, effects, 1)}
                 </section>
                 {control::card(page, effects)}

@@ -402,7 +402,7 @@ pub(in crate::pages) fn around(plane: Plane) -> AnyView {
         plane.axes.map(|axis| axis.column).join(",")
     });
     let fields = live(move || {
-        columns.track();
+        columns.get();
         let axes = untrack(|| plane.selection.state.read().plane.axes);
         axes.map(|axis| range(plane.selection, axis.column))
             .collect_view()
