@@ -68,6 +68,7 @@ pub enum ClampUnit {
 }
 
 impl ClampUnit {
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
     fn is_usual(&self) -> bool {
         *self == Self::default()
     }

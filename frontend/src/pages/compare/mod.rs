@@ -119,7 +119,7 @@ pub(crate) fn Compare() -> impl IntoView {
     }));
     let there = memo(move || {
         let fault = explorer().study.state.fault.get();
-        (fault, known.get().map(|known| known.err()))
+        (fault, known.get().map(Result::err))
     });
     let parts = live(move || match there.get() {
         (Some(fault), None) => fault_note(&fault, Some(explorer().study.state)),
