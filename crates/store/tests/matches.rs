@@ -20,7 +20,7 @@ fn records() -> Vec<MatchRecord> {
             let id = i / 2;
             MatchRecord {
                 both: Some(Matched { id, cosine }),
-                chat: (i % 2 == 0).then_some(Matched {
+                chat: i.is_multiple_of(2).then_some(Matched {
                     id,
                     cosine: -cosine,
                 }),
@@ -96,7 +96,7 @@ fn a_latent_without_a_match_is_the_farthest() {
     let (_dir, store) = open("w", "w");
     let ask = |parameters: &str| store.matches("left", "right", &query(parameters)).unwrap();
     let rising = ask("by=chat&sort=match_cosine&limit=1000");
-    let even = |id: &u32| id % 2 == 0;
+    let even = |id: &u32| id.is_multiple_of(2);
     let unmatched: Vec<u32> = (0..MANY).filter(|id| !even(id)).collect();
     let mut expected = unmatched.clone();
     expected.extend((0..MANY).filter(even));

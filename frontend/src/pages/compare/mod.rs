@@ -295,7 +295,7 @@ fn chosen_of_both(comparison: Comparison) -> AnyView {
     };
     let spread = |plane: Plane| {
         let slug = plane.selection.slug;
-        view! { <h4>{move || slug.get()}</h4>{spread::body(plane)} }.into_any()
+        view! { <h3 class="small">{move || slug.get()}</h3>{spread::body(plane)} }.into_any()
     };
     let spreads = view! { {spread(left)}{spread(right)} };
     let of = vec![left.selection.slug, right.selection.slug];
