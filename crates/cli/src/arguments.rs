@@ -197,7 +197,7 @@ pub(crate) struct Analyse {
     /// Name of the dictionary
     #[arg(long)]
     pub(crate) dictionary: String,
-    /// Steps to run, all by default: neighbours, logit-lens, scaling, baselines, statistics, examples, correlated, effects; what others wrote stays
+    /// Steps to run, all by default: neighbours, matches, logit-lens, scaling, baselines, statistics, examples, correlated, effects; what others wrote stays
     #[arg(long, value_delimiter = ',')]
     pub(crate) steps: Vec<pipeline::Step>,
     /// Do this share of activations and dialogues, for instance 0/4, and leave the rest to other runs and `merge`; by default that of a

@@ -15,15 +15,21 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// `temperature` 0 is greedy; `top_p` of 1 or more keeps every token, less keeps the fewest most probable ones that reach it together.
-    pub fn new(temperature: f64, top_p: f64, seed: u64) -> Self {
-        let sampling = if top_p < 1.0 {
-            Sampling::TopP {
+    /// `temperature` 0 is greedy; `top_k` above 0 keeps so many of the most probable tokens; of these, `top_p` of 1 or more keeps every one,
+    /// less keeps the fewest most probable ones that reach it together.
+    pub fn new(temperature: f64, top_p: f64, top_k: usize, seed: u64) -> Self {
+        let sampling = match (top_k, top_p < 1.0) {
+            (0, true) => Sampling::TopP {
                 p: top_p,
                 temperature,
-            }
-        } else {
-            Sampling::All { temperature }
+            },
+            (0, false) => Sampling::All { temperature },
+            (k, true) => Sampling::TopKThenTopP {
+                k,
+                p: top_p,
+                temperature,
+            },
+            (k, false) => Sampling::TopK { k, temperature },
         };
         Self {
             processor: (temperature >= COLDEST)

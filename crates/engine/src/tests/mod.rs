@@ -2,6 +2,7 @@
 
 #![allow(clippy::needless_pass_by_value)] // json! literals are handed over
 
+mod apart;
 mod explain;
 mod generation;
 mod kinds;
@@ -120,7 +121,7 @@ fn forced(lane: &Lane, slug: &str, ids: &[u32]) -> Vec<Vec<f32>> {
     let plans = [compile(lane, slug, ids.len()).unwrap()];
     let mut prefill = Prefill::run(pair(), ids, &plans, ids.len()).unwrap();
     let (_, hidden) =
-        LaneRun::start(pair(), dictionary(slug), &plans[0], &mut prefill, ids).unwrap();
+        LaneRun::start(pair(), dictionary(slug), &plans[0], &mut prefill, (ids, 0)).unwrap();
     hidden.logits(0, ids.len()).unwrap()
 }
 

@@ -1,10 +1,10 @@
 //! The study at a glance.
 
 mod concepts;
-mod dictionaries;
-mod effects;
-mod later;
-mod ratios;
+pub(super) mod dictionaries;
+pub(super) mod effects;
+pub(super) mod later;
+pub(super) mod ratios;
 mod start;
 mod training;
 mod walk;
@@ -15,7 +15,7 @@ use leptos::prelude::*;
 use crate::{
     display::numbers::{UNKNOWN, count, rough},
     explorer::explorer,
-    nav::use_title,
+    nav::{History, use_title, use_url_state},
     parts::{
         badge::tag,
         card::Card,
@@ -24,6 +24,7 @@ use crate::{
         share::share,
         states::{fault_note, skeleton, warning},
     },
+    state::study::StudyState,
 };
 
 /// `/`.
@@ -62,6 +63,15 @@ fn page(study: &StudyInfo) -> AnyView {
         let study = study.clone();
         move || concepts::table(&study)
     };
+    let (state, set) = use_url_state::<StudyState>();
+    let measured = memo(move || state.read().measured);
+    let measure = Callback::new(move |measured| {
+        let next = StudyState {
+            measured,
+            ..state.get_untracked()
+        };
+        set(next, History::Replace);
+    });
     let description = study.description.clone();
     let description = description.map(|text| view! { <p class="lead">{text}</p> }.into_any());
     view! {
@@ -74,7 +84,7 @@ fn page(study: &StudyInfo) -> AnyView {
             {walk::section(study, truths, scores)}
             {start::cards(study)}
             {dictionaries::side_by_side(study)}
-            {effects::card(study, later)}
+            {effects::card(study, later, measured, measure)}
             {ratios::card(study, later)}
             {training::card(study, later)}
             <div class="cols home">{models(study)}{provenance(study)}</div>
