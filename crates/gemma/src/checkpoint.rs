@@ -2,21 +2,39 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::{DType, Device};
+use memmap2::Mmap;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::config::{eos_ids, read_json};
+use crate::bf16::{Bf16Matrix, Part};
 use crate::header::{Shard, Stored};
 use crate::parameters::parameters;
-use crate::weights::Weights;
+use crate::weights::{Source, Weights};
 use crate::{Config, Error, Model, Result};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 /// Bytes of each end of each tensor that enter the fingerprint.
 const SAMPLE: u64 = 64;
+
+/// Weights from which a model counts as large: in f32 they would take 256 MiB, and a product's time is that of reading them.
+const LARGE: u64 = 1 << 26;
+
+/// Where a model's bf16 matrices are kept on the CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Residence {
+    /// A large model's in its files, a small one's in memory.
+    #[default]
+    Automatic,
+    /// In memory, as f32: quicker for small models.
+    Memory,
+    /// In their files, mapped, with arithmetic in f32.
+    Files,
+}
 
 /// A Gemma-2 folder whose configuration, index, headers, lengths, names, shapes and number formats agree. No weight has been read.
 #[derive(Clone, Debug)]
@@ -98,9 +116,10 @@ impl Checkpoint {
         self.hash.clone()
     }
 
-    /// Reads the weights onto a device in a number format; `progress` hears the fraction read, from 0 to 1.
+    /// Brings the weights to a device in a number format; `progress` hears the fraction read, from 0 to 1.
     ///
-    /// On the CPU use `DType::F32`: that is what its arithmetic runs in, whatever the stored format.
+    /// On the CPU use `DType::F32`: that is what its arithmetic runs in, whatever the stored format. There the bf16 matrices of a large
+    /// model stay in their files, at half the memory.
     ///
     /// # Errors
     /// When a file cannot be read, a weight is NaN or infinite, or the device has no room.
@@ -110,14 +129,29 @@ impl Checkpoint {
         dtype: DType,
         progress: &mut dyn FnMut(f32),
     ) -> Result<Model> {
-        let total = self.parameters().max(1) as f32;
-        let mut read = 0;
-        let mut source = |name: &str, into: &mut Vec<f32>| {
-            let before = into.len();
-            self.read(name, into)?;
-            read += into.len() - before;
-            progress((read as f32 / total).min(1.0));
-            Ok(())
+        self.load_to(device, dtype, Residence::Automatic, progress)
+    }
+
+    /// As [`Checkpoint::load`], with a choice of where bf16 matrices are kept on the CPU.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`].
+    pub fn load_to(
+        &self,
+        device: &Device,
+        dtype: DType,
+        residence: Residence,
+        progress: &mut dyn FnMut(f32),
+    ) -> Result<Model> {
+        let large = residence == Residence::Automatic && self.parameters() >= LARGE;
+        let mut source = Files {
+            checkpoint: self,
+            leave: device.is_cpu()
+                && dtype == DType::F32
+                && (large || residence == Residence::Files),
+            maps: BTreeMap::new(),
+            read: 0,
+            progress,
         };
         let weights = Weights::assemble(&self.config, device, dtype, &mut source)?;
         Ok(Model::new(self.config.clone(), weights, device, dtype))
@@ -135,6 +169,80 @@ impl Checkpoint {
                 "tensor {name} is not part of the model"
             ))),
         }
+    }
+}
+
+/// Weights from a checkpoint's files.
+struct Files<'a> {
+    checkpoint: &'a Checkpoint,
+    /// Whether bf16 matrices stay where they are.
+    leave: bool,
+    /// Shards that are mapped already.
+    maps: BTreeMap<usize, Arc<Mmap>>,
+    /// Weights seen.
+    read: u64,
+    progress: &'a mut dyn FnMut(f32),
+}
+
+impl Files<'_> {
+    fn advance(&mut self, weights: usize) {
+        self.read += weights as u64;
+        let total = self.checkpoint.parameters().max(1);
+        (self.progress)((self.read as f32 / total as f32).min(1.0));
+    }
+
+    /// A tensor's place in its mapped file; `None` where it is not stored as bf16.
+    fn part(&mut self, name: &str) -> Result<Option<Part>> {
+        let Some(&number) = self.checkpoint.places.get(name) else {
+            return Ok(None);
+        };
+        let Some(shard) = self.checkpoint.shards.get(number) else {
+            return Ok(None);
+        };
+        let Some(bytes) = shard.place(name) else {
+            return Ok(None);
+        };
+        let map = if let Some(map) = self.maps.get(&number) {
+            map.clone()
+        } else {
+            let map = Arc::new(shard.map()?);
+            self.maps.insert(number, map.clone());
+            map
+        };
+        Ok(Some(Part { map, bytes }))
+    }
+}
+
+impl Source for Files<'_> {
+    fn read(&mut self, name: &str, into: &mut Vec<f32>) -> Result<()> {
+        let before = into.len();
+        self.checkpoint.read(name, into)?;
+        self.advance(into.len() - before);
+        Ok(())
+    }
+
+    fn leave(&mut self, names: &[String], columns: usize) -> Result<Option<Bf16Matrix>> {
+        if !self.leave {
+            return Ok(None);
+        }
+        let mut parts = Vec::with_capacity(names.len());
+        for name in names {
+            match self.part(name)? {
+                Some(part) => parts.push(part),
+                None => return Ok(None),
+            }
+        }
+        let Some(matrix) = Bf16Matrix::new(parts, columns) else {
+            return Ok(None);
+        };
+        for name in names {
+            let shard = self.checkpoint.places.get(name);
+            if let Some(shard) = shard.and_then(|shard| self.checkpoint.shards.get(*shard)) {
+                shard.check_finite(name)?;
+            }
+        }
+        self.advance(matrix.rows() * matrix.columns());
+        Ok(Some(matrix))
     }
 }
 

@@ -1,6 +1,7 @@
 //! A hookable Gemma-2 on candle: checkpoints, tokenizer and chat template, the forward pass with a hook after any block,
 //! an in-place KV cache, sampling, and a differentiable path for training.
 
+mod bf16;
 mod block;
 mod cache;
 mod checkpoint;
@@ -21,7 +22,7 @@ mod turns;
 mod weights;
 
 pub use cache::KvCache;
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, Residence};
 pub use config::Config;
 pub use device::DeviceChoice;
 pub use error::{Error, Result};

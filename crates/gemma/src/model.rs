@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 
 use crate::block::{Pass, packed_block};
-use crate::kernels::{gather_rows, linear, rms_norm, softcap};
+use crate::kernels::{rms_norm, softcap};
 use crate::rotary::Tables;
 use crate::weights::Weights;
 use crate::{Config, Error, KvCache, Result};
@@ -99,7 +99,7 @@ impl Model {
     pub fn embed(&self, ids: &[u32]) -> Result<Tensor> {
         self.check_ids(ids)?;
         let scale = embedding_scale(self.config.hidden_size, self.dtype);
-        Ok(gather_rows(&self.weights.embed, ids, scale)?)
+        Ok(self.weights.embed.rows(ids, scale)?)
     }
 
     fn check_ids(&self, ids: &[u32]) -> Result<()> {
@@ -248,7 +248,7 @@ impl Model {
             )?);
         }
         let normed = rms_norm(&rows, &self.weights.final_norm, self.config.rms_norm_eps)?;
-        let logits = linear(&normed, &self.weights.head)?.to_dtype(DType::F32)?;
+        let logits = self.weights.head.product(&normed)?.to_dtype(DType::F32)?;
         Ok(softcap(&logits, self.config.final_softcap)?)
     }
 
@@ -365,7 +365,7 @@ impl Model {
             )));
         }
         let scaled = directions.broadcast_mul(&(&self.weights.final_norm + 1.0)?)?;
-        let read = linear(&scaled.to_dtype(self.dtype)?, &self.weights.head)?;
+        let read = self.weights.head.product(&scaled.to_dtype(self.dtype)?)?;
         Ok(read.to_dtype(DType::F32)?)
     }
 

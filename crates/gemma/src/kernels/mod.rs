@@ -1,5 +1,6 @@
 //! Fused element-wise kernels with backward passes for f32 on the CPU, and the same computed with plain tensor operations elsewhere.
 
+mod bf16_product;
 mod gather;
 mod geglu;
 mod heads;
@@ -15,6 +16,7 @@ mod softcap;
 
 use candle_core::{DType, Tensor};
 
+pub(crate) use bf16_product::{gather_bf16, linear_bf16};
 pub(crate) use gather::{gather_rows, gather_rows_backward};
 pub(crate) use geglu::{geglu, geglu_backward};
 pub(crate) use heads::{Rotation, join_heads, split_heads, split_heads_backward};
