@@ -120,7 +120,10 @@ pub(crate) mod tests {
         let (matrix, all) = mapped(&[3, 1, 5], 7)?;
         assert_eq!((matrix.rows(), matrix.columns()), (9, 7));
         for (i, row) in all.to_vec2::<f32>()?.iter().enumerate() {
-            let found = matrix.row(i).iter().map(|x| bf16::from_le_bytes(*x).to_f32());
+            let found = matrix
+                .row(i)
+                .iter()
+                .map(|x| bf16::from_le_bytes(*x).to_f32());
             assert_eq!(&found.collect::<Vec<_>>(), row);
         }
         assert!(matrix.row(9).is_empty());

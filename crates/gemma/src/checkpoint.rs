@@ -9,8 +9,8 @@ use memmap2::Mmap;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::config::{eos_ids, read_json};
 use crate::bf16::{Bf16Matrix, Part};
+use crate::config::{eos_ids, read_json};
 use crate::header::{Shard, Stored};
 use crate::parameters::parameters;
 use crate::weights::{Source, Weights};

@@ -115,7 +115,10 @@ fn a_weight_that_is_no_number_is_found_where_it_lies() {
         Tensor::from_vec(numbers, shape, &Device::Cpu).unwrap()
     });
     let refused = load(dir.path(), Residence::Files).unwrap_err().to_string();
-    assert!(refused.contains(spoilt) && refused.contains("77"), "{refused}");
+    assert!(
+        refused.contains(spoilt) && refused.contains("77"),
+        "{refused}"
+    );
 }
 
 #[test]

@@ -253,7 +253,10 @@ mod tests {
     fn fused_and_separate_steps_agree() -> Result<()> {
         let (matrix, _) = mapped(&[1], 1000)?;
         let x: Vec<f32> = (0..1000).map(|i| (i % 7) as f32 - 3.0).collect();
-        let (fused, separate) = (dot::<true>(matrix.row(0), &x), dot::<false>(matrix.row(0), &x));
+        let (fused, separate) = (
+            dot::<true>(matrix.row(0), &x),
+            dot::<false>(matrix.row(0), &x),
+        );
         assert!((fused - separate).abs() < 1e-3, "{fused} {separate}");
         Ok(())
     }
@@ -262,7 +265,8 @@ mod tests {
     fn rows_are_gathered_and_scaled() -> Result<()> {
         let (matrix, weights) = mapped(&[4, 4], 6)?;
         let found = gather_bf16(&matrix, &[7, 0, 7], 2.5)?;
-        let expected = (weights.index_select(&Tensor::new(&[7u32, 0, 7], &Device::Cpu)?, 0)? * 2.5)?;
+        let expected =
+            (weights.index_select(&Tensor::new(&[7u32, 0, 7], &Device::Cpu)?, 0)? * 2.5)?;
         assert_close(&found, &expected, 1e-6)?;
         assert!(gather_bf16(&matrix, &[8], 1.0).is_err());
         Ok(())
