@@ -96,7 +96,7 @@ impl Pass<'_> {
             tables: self.tables.clone(),
             first: self.past,
         };
-        let qkv = linear(x, &weights.qkv)?;
+        let qkv = weights.qkv.product(x)?;
         // `[kv_heads, N, heads per kv head, head_dim]`
         let part = |from: usize, heads: usize, rotation: Option<&Rotation>, scale: f32| {
             let columns = qkv.narrow(1, from * head_dim, heads * head_dim)?;
@@ -136,7 +136,7 @@ impl Pass<'_> {
             .transpose(0, 1)?
             .contiguous()?
             .reshape((count, heads * head_dim))?;
-        Ok(linear(&joined, &weights.output)?)
+        Ok(weights.output.product(&joined)?)
     }
 }
 

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{DType, Device};
-use memmap2::Mmap;
+use matrix::{Format, Mapped, MappedFile, Part, Residence};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::bf16::{Bf16Matrix, Part};
 use crate::config::{eos_ids, read_json};
 use crate::header::{Shard, Stored};
 use crate::parameters::parameters;
@@ -21,20 +20,8 @@ const INDEX: &str = "model.safetensors.index.json";
 /// Bytes of each end of each tensor that enter the fingerprint.
 const SAMPLE: u64 = 64;
 
-/// Weights from which a model counts as large: in f32 they would take 256 MiB, and a product's time is that of reading them.
+/// Weights from which a bf16 model's matrices stay in its files: in f32 they would take 256 MiB, and reading them is what takes time.
 const LARGE: u64 = 1 << 26;
-
-/// Where a model's bf16 matrices are kept on the CPU.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Residence {
-    /// A large model's in its files, a small one's in memory.
-    #[default]
-    Automatic,
-    /// In memory, as f32: quicker for small models.
-    Memory,
-    /// In their files, mapped, with arithmetic in f32.
-    Files,
-}
 
 /// A Gemma-2 folder whose configuration, index, headers, lengths, names, shapes and number formats agree. No weight has been read.
 #[derive(Clone, Debug)]
@@ -143,12 +130,11 @@ impl Checkpoint {
         residence: Residence,
         progress: &mut dyn FnMut(f32),
     ) -> Result<Model> {
-        let large = residence == Residence::Automatic && self.parameters() >= LARGE;
         let mut source = Files {
             checkpoint: self,
             leave: device.is_cpu()
                 && dtype == DType::F32
-                && (large || residence == Residence::Files),
+                && residence.in_files(self.parameters(), LARGE),
             maps: BTreeMap::new(),
             read: 0,
             progress,
@@ -159,16 +145,23 @@ impl Checkpoint {
 
     /// Appends one tensor of the model to `into`.
     pub(crate) fn read(&self, name: &str, into: &mut Vec<f32>) -> Result<()> {
-        match self
-            .places
-            .get(name)
-            .and_then(|shard| self.shards.get(*shard))
-        {
-            Some(shard) => shard.read_finite(name, into),
+        match self.shard(name) {
+            Some((_, shard)) => shard.read_finite(name, into),
             None => Err(Error::Argument(format!(
                 "tensor {name} is not part of the model"
             ))),
         }
+    }
+
+    /// The file that holds a tensor of the model, and its number.
+    pub(crate) fn shard(&self, name: &str) -> Option<(usize, &Shard)> {
+        let number = *self.places.get(name)?;
+        Some((number, self.shards.get(number)?))
+    }
+
+    /// The files.
+    pub(crate) fn shards(&self) -> &[Shard] {
+        &self.shards
     }
 }
 
@@ -178,7 +171,7 @@ struct Files<'a> {
     /// Whether bf16 matrices stay where they are.
     leave: bool,
     /// Shards that are mapped already.
-    maps: BTreeMap<usize, Arc<Mmap>>,
+    maps: BTreeMap<usize, Arc<MappedFile>>,
     /// Weights seen.
     read: u64,
     progress: &'a mut dyn FnMut(f32),
@@ -193,23 +186,20 @@ impl Files<'_> {
 
     /// A tensor's place in its mapped file; `None` where it is not stored as bf16.
     fn part(&mut self, name: &str) -> Result<Option<Part>> {
-        let Some(&number) = self.checkpoint.places.get(name) else {
-            return Ok(None);
-        };
-        let Some(shard) = self.checkpoint.shards.get(number) else {
+        let Some((number, shard)) = self.checkpoint.shard(name) else {
             return Ok(None);
         };
         let Some(bytes) = shard.place(name) else {
             return Ok(None);
         };
-        let map = if let Some(map) = self.maps.get(&number) {
-            map.clone()
+        let file = if let Some(file) = self.maps.get(&number) {
+            file.clone()
         } else {
-            let map = Arc::new(shard.map()?);
-            self.maps.insert(number, map.clone());
-            map
+            let file = Arc::new(shard.map()?);
+            self.maps.insert(number, file.clone());
+            file
         };
-        Ok(Some(Part { map, bytes }))
+        Ok(Some(Part { file, bytes }))
     }
 }
 
@@ -221,7 +211,7 @@ impl Source for Files<'_> {
         Ok(())
     }
 
-    fn leave(&mut self, names: &[String], columns: usize) -> Result<Option<Bf16Matrix>> {
+    fn leave(&mut self, names: &[String], columns: usize) -> Result<Option<Mapped>> {
         if !self.leave {
             return Ok(None);
         }
@@ -232,17 +222,21 @@ impl Source for Files<'_> {
                 None => return Ok(None),
             }
         }
-        let Some(matrix) = Bf16Matrix::new(parts, columns) else {
+        let Some(matrix) = Mapped::new(parts, columns, Format::Bf16) else {
             return Ok(None);
         };
-        for name in names {
-            let shard = self.checkpoint.places.get(name);
-            if let Some(shard) = shard.and_then(|shard| self.checkpoint.shards.get(*shard)) {
-                shard.check_finite(name)?;
-            }
+        if let Some(found) = matrix.not_finite()
+            && let Some(name) = names.get(found.part)
+            && let Some((_, shard)) = self.checkpoint.shard(name)
+        {
+            return Err(shard.not_finite(name, found.element, found.value));
         }
         self.advance(matrix.rows() * matrix.columns());
         Ok(Some(matrix))
+    }
+
+    fn files(&self) -> Vec<Arc<MappedFile>> {
+        self.maps.values().cloned().collect()
     }
 }
 

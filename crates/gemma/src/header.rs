@@ -7,8 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use half::f16;
-use memmap2::Mmap;
-use rayon::prelude::*;
+use matrix::MappedFile;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -20,8 +19,6 @@ const PREFIX: u64 = 8;
 const LONGEST_HEADER: u64 = 100 << 20;
 /// Bytes converted at a time; a multiple of every element size.
 const CHUNK: usize = 4 << 20;
-/// The exponent of a bf16 number that is NaN or infinite.
-const INFINITE: u16 = 0x7f80;
 
 /// The number formats that checkpoints are stored in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +162,24 @@ impl Shard {
     /// # Errors
     /// When the file cannot be read or an element is NaN or infinite.
     pub(crate) fn read_finite(&self, name: &str, into: &mut Vec<f32>) -> Result<()> {
+        if let Some(entry) = self.entries.get(name) {
+            into.reserve(entry.shape.iter().product());
+        }
+        self.read_pieces(name, &mut |piece| {
+            into.extend_from_slice(piece);
+            Ok(())
+        })
+    }
+
+    /// Hands a tensor's elements on, some at a time, as f32.
+    ///
+    /// # Errors
+    /// When the file cannot be read or an element is NaN or infinite, and what `each` fails with.
+    pub(crate) fn read_pieces(
+        &self,
+        name: &str,
+        each: &mut dyn FnMut(&[f32]) -> Result<()>,
+    ) -> Result<()> {
         let Some(entry) = self.entries.get(name) else {
             return Err(Error::MissingTensor {
                 path: self.path.clone(),
@@ -183,43 +198,49 @@ impl Shard {
         file.seek(SeekFrom::Start(entry.start))
             .map_err(|e| self.read_error(e))?;
         let mut left = (entry.end - entry.start) as usize;
-        let first = into.len();
-        into.reserve(left / dtype.bytes());
+        let (mut read, mut piece) = (0, Vec::new());
         let mut buffer = vec![0; left.min(CHUNK)];
         while left > 0 {
             buffer.truncate(left);
             file.read_exact(&mut buffer)
                 .map_err(|e| self.read_error(e))?;
-            let from = into.len();
-            convert(&buffer, dtype, into);
-            let fresh = into.get(from..).unwrap_or_default();
-            if let Some(offset) = fresh.iter().position(|x| !x.is_finite()) {
-                return Err(Error::NonFinite {
-                    path: self.path.clone(),
-                    tensor: name.into(),
-                    element: from - first + offset,
-                    value: fresh.get(offset).copied().unwrap_or(f32::NAN),
-                });
+            piece.clear();
+            convert(&buffer, dtype, &mut piece);
+            if let Some(offset) = piece.iter().position(|x| !x.is_finite()) {
+                let value = piece.get(offset).copied().unwrap_or(f32::NAN);
+                return Err(self.not_finite(name, read + offset, value));
             }
+            each(&piece)?;
+            read += piece.len();
             left -= buffer.len();
         }
         Ok(())
     }
 
-    /// Maps the file into memory, for [`Shard::place`].
-    #[allow(unsafe_code)] // a map is unsafe because another program could change the file while it is read
-    pub(crate) fn map(&self) -> Result<Mmap> {
-        let file = self.file()?;
-        // SAFETY: the map is only read, as bytes, of which every value is valid. Who replaces a checkpoint writes a new file, and the map
-        // keeps the old one; other writing would change the numbers, as it would those of any program that maps its weights.
-        let map = unsafe { Mmap::map(&file) }.map_err(|e| self.read_error(e))?;
-        if map.len() as u64 == self.length {
-            return Ok(map);
+    /// The error for a weight that is no number.
+    pub(crate) fn not_finite(&self, name: &str, element: usize, value: f32) -> Error {
+        Error::NonFinite {
+            path: self.path.clone(),
+            tensor: name.into(),
+            element,
+            value,
+        }
+    }
+
+    /// Maps the file into memory.
+    ///
+    /// # Errors
+    /// When that fails, or the file has another length than when it was opened.
+    pub(crate) fn map(&self) -> Result<MappedFile> {
+        let file = MappedFile::open(&self.path).map_err(|e| self.read_error(e))?;
+        let found = file.bytes().len() as u64;
+        if found == self.length {
+            return Ok(file);
         }
         Err(Error::Length {
             path: self.path.clone(),
             expected: self.length,
-            found: map.len() as u64,
+            found,
         })
     }
 
@@ -227,45 +248,6 @@ impl Shard {
     pub(crate) fn place(&self, name: &str) -> Option<Range<usize>> {
         let entry = self.entries.get(name)?;
         (entry.dtype == Some(Stored::Bf16)).then_some(entry.start as usize..entry.end as usize)
-    }
-
-    /// Reads a bf16 tensor through, on all cores, and keeps nothing of it.
-    ///
-    /// # Errors
-    /// When the file cannot be read or an element is NaN or infinite.
-    pub(crate) fn check_finite(&self, name: &str) -> Result<()> {
-        let place = self.place(name).unwrap_or_default();
-        let found = place
-            .clone()
-            .step_by(CHUNK)
-            .collect::<Vec<_>>()
-            .into_par_iter()
-            .map_init(Vec::new, |buffer, start| {
-                buffer.resize(CHUNK.min(place.end - start), 0);
-                let mut file = self.file()?;
-                file.seek(SeekFrom::Start(start as u64))
-                    .and_then(|_| file.read_exact(buffer))
-                    .map_err(|e| self.read_error(e))?;
-                let numbers = buffer.as_chunks::<2>().0;
-                let bad = |half: &[u8; 2]| u16::from_le_bytes(*half) & INFINITE == INFINITE;
-                let any = numbers.iter().fold(false, |any, half| any | bad(half));
-                let at = any.then(|| numbers.iter().position(bad)).flatten();
-                Ok(at.map(|at| {
-                    let half = numbers.get(at).copied().unwrap_or_default();
-                    let value = f32::from_bits(u32::from(u16::from_le_bytes(half)) << 16);
-                    ((start - place.start) / 2 + at, value)
-                }))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        match found.into_iter().flatten().next() {
-            None => Ok(()),
-            Some((element, value)) => Err(Error::NonFinite {
-                path: self.path.clone(),
-                tensor: name.into(),
-                element,
-                value,
-            }),
-        }
     }
 
     fn file(&self) -> Result<File> {

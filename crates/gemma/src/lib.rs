@@ -1,7 +1,6 @@
 //! A hookable Gemma-2 on candle: checkpoints, tokenizer and chat template, the forward pass with a hook after any block,
 //! an in-place KV cache, sampling, and a differentiable path for training.
 
-mod bf16;
 mod block;
 mod cache;
 mod checkpoint;
@@ -13,6 +12,7 @@ mod kernels;
 mod model;
 mod parameters;
 mod rotary;
+mod rounding;
 mod sampling;
 mod stream;
 mod template;
@@ -22,11 +22,13 @@ mod turns;
 mod weights;
 
 pub use cache::KvCache;
-pub use checkpoint::{Checkpoint, Residence};
+pub use checkpoint::Checkpoint;
 pub use config::Config;
 pub use device::DeviceChoice;
 pub use error::{Error, Result};
+pub use matrix::Residence;
 pub use model::{Forward, Hook, Logits, Model};
+pub use rounding::WeightChoice;
 pub use sampling::Sampler;
 pub use stream::StreamDecoder;
 pub use template::Message;

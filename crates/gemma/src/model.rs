@@ -141,6 +141,7 @@ impl Model {
                 what: POSITIONS,
             });
         }
+        self.weights.check()?;
         let pass = Pass {
             config: &self.config,
             tables: &self.tables,
@@ -184,6 +185,7 @@ impl Model {
             )));
         };
         let tokens = self.check_width(&x)?;
+        self.weights.check()?;
         if blocks.is_empty() {
             return Ok(x);
         }
@@ -223,6 +225,7 @@ impl Model {
     /// # Errors
     /// For a position that `x` does not have.
     pub fn logits(&self, x: &Tensor, wanted: Logits<'_>) -> Result<Tensor> {
+        self.weights.check()?;
         let tokens = x.dim(0)?;
         let rows = match wanted {
             Logits::None => x.narrow(0, 0, 0)?,
@@ -308,6 +311,7 @@ impl Model {
             });
         }
         sequences.iter().try_for_each(|ids| self.check_ids(ids))?;
+        self.weights.check()?;
         let mut residuals = Vec::with_capacity(sequences.len());
         for pack in packs(sequences) {
             let x = self.embed(&pack.concat())?;

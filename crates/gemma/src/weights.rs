@@ -1,9 +1,11 @@
 //! The weights of the fast path, laid out for few matrix products: one matrix for queries, keys and values, one for gate and up.
 
-use candle_core::{DType, Device, Tensor};
+use std::sync::Arc;
 
-use crate::bf16::Bf16Matrix;
-use crate::kernels::{gather_bf16, gather_rows, linear, linear_bf16};
+use candle_core::{DType, Device, Tensor};
+use matrix::{Mapped, MappedFile};
+
+use crate::kernels::{gather_mapped, gather_rows, linear, linear_mapped};
 use crate::parameters::{
     DOWN, EMBED, FINAL_NORM, GATE, HEAD, INPUT_NORM, K, O, POST_ATTENTION_NORM, POST_FFN_NORM,
     PRE_FFN_NORM, Q, UP, V, in_block,
@@ -16,7 +18,10 @@ pub(crate) trait Source {
     fn read(&mut self, name: &str, into: &mut Vec<f32>) -> Result<()>;
 
     /// The named tensors one below the other, left where they are stored; `None` where they are to be read.
-    fn leave(&mut self, names: &[String], columns: usize) -> Result<Option<Bf16Matrix>>;
+    fn leave(&mut self, names: &[String], columns: usize) -> Result<Option<Mapped>>;
+
+    /// The files that hold what was left.
+    fn files(&self) -> Vec<Arc<MappedFile>>;
 }
 
 impl<F: FnMut(&str, &mut Vec<f32>) -> Result<()>> Source for F {
@@ -24,8 +29,12 @@ impl<F: FnMut(&str, &mut Vec<f32>) -> Result<()>> Source for F {
         self(name, into)
     }
 
-    fn leave(&mut self, _: &[String], _: usize) -> Result<Option<Bf16Matrix>> {
+    fn leave(&mut self, _: &[String], _: usize) -> Result<Option<Mapped>> {
         Ok(None)
+    }
+
+    fn files(&self) -> Vec<Arc<MappedFile>> {
+        Vec::new()
     }
 }
 
@@ -34,8 +43,8 @@ impl<F: FnMut(&str, &mut Vec<f32>) -> Result<()>> Source for F {
 pub(crate) enum Weight {
     /// In the device's memory.
     Loaded(Tensor),
-    /// In its files, as bf16; products are computed in f32 on the CPU.
-    Left(Bf16Matrix),
+    /// In its files; products are computed in f32 on the CPU.
+    Left(Mapped),
 }
 
 impl Weight {
@@ -43,7 +52,7 @@ impl Weight {
     pub(crate) fn product(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         match self {
             Self::Loaded(weight) => linear(x, weight),
-            Self::Left(weight) => linear_bf16(x, weight),
+            Self::Left(weight) => linear_mapped(x, weight),
         }
     }
 
@@ -51,7 +60,7 @@ impl Weight {
     pub(crate) fn rows(&self, numbers: &[u32], scale: f64) -> candle_core::Result<Tensor> {
         match self {
             Self::Loaded(weight) => gather_rows(weight, numbers, scale),
-            Self::Left(weight) => gather_bf16(weight, numbers, scale),
+            Self::Left(weight) => gather_mapped(weight, numbers, scale),
         }
     }
 }
@@ -66,6 +75,8 @@ pub(crate) struct Weights {
     /// `[D]`
     pub(crate) final_norm: Tensor,
     pub(crate) blocks: Vec<BlockWeights>,
+    /// The files that hold matrices which were not loaded.
+    files: Vec<Arc<MappedFile>>,
 }
 
 /// The weights of one block.
@@ -130,7 +141,13 @@ impl Weights {
             head,
             final_norm,
             blocks,
+            files: source.files(),
         })
+    }
+
+    /// Fails when a file that holds weights was written to or cut.
+    pub(crate) fn check(&self) -> Result<()> {
+        Ok(self.files.iter().try_for_each(|file| file.check())?)
     }
 }
 

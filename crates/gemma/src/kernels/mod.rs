@@ -1,11 +1,11 @@
 //! Fused element-wise kernels with backward passes for f32 on the CPU, and the same computed with plain tensor operations elsewhere.
 
-mod bf16_product;
 mod gather;
 mod geglu;
 mod heads;
 mod lanes;
 mod loss;
+mod mapped_product;
 mod math;
 mod norm;
 mod packed;
@@ -16,11 +16,11 @@ mod softcap;
 
 use candle_core::{DType, Tensor};
 
-pub(crate) use bf16_product::{gather_bf16, linear_bf16};
 pub(crate) use gather::{gather_rows, gather_rows_backward};
 pub(crate) use geglu::{geglu, geglu_backward};
 pub(crate) use heads::{Rotation, join_heads, split_heads, split_heads_backward};
 pub(crate) use loss::{cross_entropy, cross_entropy_backward, cross_entropy_with_normalisers};
+pub(crate) use mapped_product::{gather_mapped, linear_mapped};
 pub(crate) use norm::{add_rms_norm, rms_norm, rms_norm_backward};
 pub(crate) use packed::{Packed, packed_attention};
 pub(crate) use probabilities::{Span, attention_probabilities, attention_probabilities_backward};
