@@ -8,6 +8,8 @@
 mod common;
 
 use std::collections::HashMap;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
@@ -135,4 +137,50 @@ fn small_models_are_read_and_progress_reaches_the_end() {
         assert_eq!(model.unwrap().dtype(), DType::F32);
         assert!((last - 1.0).abs() < 1e-6, "{residence:?}: {last}");
     }
+}
+
+#[test]
+fn a_file_written_to_or_cut_fails_what_reads_it() {
+    for cut in [false, true] {
+        let dir = rounded("base", |_, tensor| tensor);
+        let model = load(dir.path(), Residence::Files).unwrap();
+        let read = || {
+            let mut cache = model.cache(3);
+            model.forward(&[2, 9, 4], &mut cache, None, None, Logits::Last)
+        };
+        assert!(read().is_ok());
+        let path = dir.path().join("model.safetensors");
+        let mut file = OpenOptions::new().append(true).open(path).unwrap();
+        if cut {
+            let length = file.metadata().unwrap().len();
+            file.set_len(length / 2).unwrap();
+        } else {
+            file.write_all(&[0]).unwrap();
+        }
+        let refused = read().unwrap_err().to_string();
+        assert!(
+            refused.contains("model.safetensors") && refused.contains("start"),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_replaced_stays_what_it_was() {
+    let dir = rounded("base", |_, tensor| tensor);
+    let model = load(dir.path(), Residence::Files).unwrap();
+    let read = || {
+        let mut cache = model.cache(3);
+        let forward = model.forward(&[2, 9, 4], &mut cache, None, None, Logits::Last);
+        let logits = forward.unwrap().logits.unwrap();
+        logits.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    let before = read();
+    let other = rounded("chat", |_, tensor| tensor);
+    std::fs::rename(
+        other.path().join("model.safetensors"),
+        dir.path().join("model.safetensors"),
+    )
+    .unwrap();
+    assert_eq!(read(), before);
 }

@@ -167,7 +167,7 @@ fn pair(setup: &Value) {
         println!(
             "  {TOKENS} tokens through both and encoded: {}, {:.0} latents active per token; resident {}, peak {}",
             time(&seconds[1..]),
-            active / TOKENS as f64,
+            active,
             size(side.resident()),
             size(side.peak())
         );
@@ -183,7 +183,7 @@ fn small() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for (name, folder, dictionary, layer) in [
         ("reference pair", root.join("fixtures"), "crosscoder-batchtopk", 2),
-        ("demo pair", root.join("../assets/demo"), "dictionaries/batchtopk", 3),
+        ("demo pair", root.join("../assets/demo"), "dictionaries/batchtopk", 4),
     ] {
         let ids: Vec<usize> = (0..64).map(|i| 4 + (i * 37) % 200).collect();
         measure(&Case {
