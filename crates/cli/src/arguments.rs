@@ -51,7 +51,12 @@ pub(crate) struct Limits {
     /// Which weights the CPU computes with: as-is, the stored ones; bf16, those rounded once to bf16, into rounded-weights in the study's
     /// folder (which may be deleted); auto, the stored ones, but rounded for a model of 2^30 weights or more that is not in bf16. Weights in
     /// bf16 of a large model stay in their files; arithmetic is in f32
-    #[arg(long, env = "STEREOSCOPE_WEIGHTS", value_name = "CHOICE", default_value = "auto")]
+    #[arg(
+        long,
+        env = "STEREOSCOPE_WEIGHTS",
+        value_name = "CHOICE",
+        default_value = "auto"
+    )]
     pub(crate) weights: WeightChoice,
     /// Serve without models: everything but prompts
     #[arg(long)]

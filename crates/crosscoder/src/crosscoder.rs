@@ -69,11 +69,7 @@ impl Crosscoder {
     ///
     /// # Errors
     /// As [`Crosscoder::load`].
-    pub fn load_to(
-        dir: impl AsRef<Path>,
-        device: &Device,
-        residence: Residence,
-    ) -> Result<Self> {
+    pub fn load_to(dir: impl AsRef<Path>, device: &Device, residence: Residence) -> Result<Self> {
         let dir = dir.as_ref();
         let file = TensorFile::open(&dir.join(WEIGHTS))?;
         let header = read_header(dir, &file)?;

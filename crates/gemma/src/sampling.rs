@@ -2,9 +2,9 @@
 
 use std::cmp::Ordering;
 
+use rand::SeedableRng;
 use rand::distr::{Distribution, Uniform};
 use rand::rngs::StdRng;
-use rand::SeedableRng;
 
 use crate::{Error, Result};
 

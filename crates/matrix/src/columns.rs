@@ -51,7 +51,11 @@ impl Block<'_> {
     /// The block's part of one row.
     #[allow(unsafe_code)]
     pub(crate) fn row(&mut self, row: usize) -> &mut [f32] {
-        assert!(row < self.rows, "a block of {} rows has no row {row}", self.rows);
+        assert!(
+            row < self.rows,
+            "a block of {} rows has no row {row}",
+            self.rows
+        );
         // SAFETY: the row's numbers of these columns lie within the matrix; this block alone has them, and it is borrowed alone.
         unsafe { std::slice::from_raw_parts_mut(self.out.add(row * self.stride), self.width) }
     }

@@ -1,5 +1,9 @@
 //! Products of few rows: every number of the matrix is read once, straight from the file, so that memory is the limit.
 
+use std::marker::PhantomData;
+
+use pulp::bytemuck::{cast_slice, pod_read_unaligned};
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::columns::{Block, blocks};
@@ -11,12 +15,10 @@ use crate::{Mapped, Matrix};
 pub(crate) const FEW: usize = 4;
 /// Rows of the matrix that are read side by side.
 const SIDE: usize = 4;
-/// Rows per task where rows are multiplied, a multiple of `SIDE`.
+/// Rows per task where inner products are taken, a multiple of `SIDE`.
 const TASK_ROWS: usize = 64;
 /// Columns per task where rows are added up: their sums fit the first cache.
 const TASK_COLUMNS: usize = 4096;
-/// Partial sums of one inner product.
-const LANES: usize = 32;
 /// Multiplications below which one core is quicker.
 const PARALLEL: usize = 1 << 16;
 
@@ -27,18 +29,23 @@ pub(crate) fn products<T: Number>(w: &Mapped, x: Matrix<'_>) -> Vec<f32> {
     if by_row.is_empty() {
         return by_row;
     }
+    let arch = Arch::new();
+    let placed: Vec<Vec<f32>> = (0..count)
+        .map(|n| {
+            arch.dispatch(Place::<T> {
+                row: x.row(n),
+                number: PhantomData,
+            })
+        })
+        .collect();
     let task = |(task, out): (usize, &mut [f32])| {
-        widest(
-            #[inline(always)]
-            |fused| {
-                let first = task * TASK_ROWS;
-                if fused {
-                    some_products::<T, true>(w, first, x, out);
-                } else {
-                    some_products::<T, false>(w, first, x, out);
-                }
-            },
-        );
+        arch.dispatch(Products::<T> {
+            w,
+            first: task * TASK_ROWS,
+            x: &placed,
+            out,
+            number: PhantomData,
+        });
     };
     let size = TASK_ROWS * count;
     if rows * w.columns() < PARALLEL {
@@ -53,66 +60,103 @@ pub(crate) fn products<T: Number>(w: &Mapped, x: Matrix<'_>) -> Vec<f32> {
     (0..count).flat_map(of).collect()
 }
 
-/// The products of every row of x with rows from `first` on, `[rows, N]`.
-#[inline(always)]
-fn some_products<T: Number, const FUSED: bool>(
-    w: &Mapped,
-    first: usize,
-    x: Matrix<'_>,
-    out: &mut [f32],
-) {
-    let count = x.rows;
-    let mut chunks = out.chunks_exact_mut(SIDE * count);
-    let mut row = first;
-    for out in &mut chunks {
-        let rows: [&[T::Stored]; SIDE] = std::array::from_fn(|i| w.row::<T>(row + i));
-        for n in 0..count {
-            let dots = dots::<T, SIDE, FUSED>(rows, x.row(n));
-            for (out, dot) in out.iter_mut().skip(n).step_by(count).zip(dots) {
-                *out = dot;
+/// A row of x with its numbers where [`Number::unpack`] puts their factors; what fills no two vectors stays where it is.
+struct Place<'a, T> {
+    row: &'a [f32],
+    number: PhantomData<T>,
+}
+
+impl<T: Number> WithSimd for Place<'_, T> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Vec<f32> {
+        let mut placed = self.row.to_vec();
+        let size = 2 * S::F32_LANES;
+        let chunks = placed
+            .chunks_exact_mut(size)
+            .zip(self.row.chunks_exact(size));
+        for (placed, row) in chunks {
+            for (number, x) in row.iter().enumerate() {
+                if let Some(place) = placed.get_mut(T::place(number, S::F32_LANES)) {
+                    *place = *x;
+                }
             }
         }
-        row += SIDE;
-    }
-    for out in chunks.into_remainder().chunks_exact_mut(count) {
-        for (n, out) in out.iter_mut().enumerate() {
-            [*out] = dots::<T, 1, FUSED>([w.row::<T>(row)], x.row(n));
-        }
-        row += 1;
+        placed
     }
 }
 
-/// Inner products of stored rows with x.
+/// The products of every row of x with rows from `first` on, into `out` `[rows, N]`.
+struct Products<'a, T> {
+    w: &'a Mapped,
+    first: usize,
+    x: &'a [Vec<f32>],
+    out: &'a mut [f32],
+    number: PhantomData<T>,
+}
+
+impl<T: Number> WithSimd for Products<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let count = self.x.len();
+        let mut row = self.first;
+        for out in self.out.chunks_mut(SIDE * count) {
+            // Beyond the last row nothing is read, and nothing is written of it.
+            let rows: [&[u8]; SIDE] = std::array::from_fn(|i| self.w.row_bytes(row + i));
+            for (n, x) in self.x.iter().enumerate() {
+                let products = if rows.iter().all(|row| row.len() == rows[0].len()) {
+                    inner_products::<S, T, _>(simd, rows, x)
+                } else {
+                    rows.map(|row| inner_products::<S, T, _>(simd, [row], x)[0])
+                };
+                for (out, product) in out.iter_mut().skip(n).step_by(count).zip(products) {
+                    *out = product;
+                }
+            }
+            row += SIDE;
+        }
+    }
+}
+
+/// Inner products of stored rows of equal length with x, placed.
 #[inline(always)]
-fn dots<T: Number, const ROWS: usize, const FUSED: bool>(
-    rows: [&[T::Stored]; ROWS],
+fn inner_products<S: Simd, T: Number, const ROWS: usize>(
+    simd: S,
+    rows: [&[u8]; ROWS],
     x: &[f32],
 ) -> [f32; ROWS] {
-    let mut lanes = [[0f32; LANES]; ROWS];
-    let (chunks, rest) = x.as_chunks::<LANES>();
-    let split = rows.map(|row| row.as_chunks::<LANES>());
-    for (i, x) in chunks.iter().enumerate() {
-        for (lanes, (row, _)) in lanes.iter_mut().zip(&split) {
-            let Some(row) = row.get(i) else { continue };
-            for ((lane, number), x) in lanes.iter_mut().zip(row).zip(x) {
-                *lane = add_product::<FUSED>(*lane, T::value(*number), *x);
-            }
+    let size = 2 * S::F32_LANES;
+    let bytes = size * size_of::<T::Stored>();
+    let mut sums = [[simd.splat_f32s(0.0); 2]; ROWS];
+    let chunks = x.chunks_exact(size);
+    let rest = chunks.remainder();
+    let whole = bytes * chunks.len();
+    for (i, x) in chunks.enumerate() {
+        let (first, second) = x.split_at(S::F32_LANES);
+        let x: [S::f32s; 2] = [first, second].map(|x| pod_read_unaligned(cast_slice(x)));
+        for (sums, row) in sums.iter_mut().zip(rows) {
+            let Some(row) = row.get(i * bytes..(i + 1) * bytes) else {
+                return [0.0; ROWS];
+            };
+            let w = T::unpack(simd, row);
+            *sums = [
+                simd.mul_add_e_f32s(w[0], x[0], sums[0]),
+                simd.mul_add_e_f32s(w[1], x[1], sums[1]),
+            ];
         }
     }
     let mut out = [0.0; ROWS];
-    for ((out, lanes), (_, last)) in out.iter_mut().zip(&mut lanes).zip(&split) {
-        let mut width = LANES / 2;
-        while width > 0 {
-            let (low, high) = lanes.split_at_mut(width);
-            for (low, high) in low.iter_mut().zip(high) {
-                *low += *high;
-            }
-            width /= 2;
+    for ((out, [low, high]), row) in out.iter_mut().zip(sums).zip(rows) {
+        *out = simd.reduce_sum_f32s(simd.add_f32s(low, high));
+        for (number, x) in T::all(row.get(whole..).unwrap_or_default())
+            .iter()
+            .zip(rest)
+        {
+            *out += T::value(*number) * x;
         }
-        let rest = last.iter().zip(rest);
-        *out = rest.fold(lanes[0], |sum, (number, x)| {
-            add_product::<FUSED>(sum, T::value(*number), *x)
-        });
     }
     out
 }
@@ -145,8 +189,7 @@ fn some_sums<T: Number, const FUSED: bool>(w: &Mapped, x: Matrix<'_>, block: &mu
     for row in (0..whole).step_by(SIDE) {
         let [a, b, c, d]: [&[T::Stored]; SIDE] = std::array::from_fn(|i| part(row + i));
         for n in 0..x.rows {
-            let Some(&[fa, fb, fc, fd]) = x.row(n).get(row..).and_then(<[f32]>::first_chunk)
-            else {
+            let Some(&[fa, fb, fc, fd]) = x.row(n).get(row..).and_then(<[f32]>::first_chunk) else {
                 continue;
             };
             let out = block.row(n).iter_mut();

@@ -3,8 +3,8 @@
 
 mod columns;
 mod dense;
-mod file;
 mod few;
+mod file;
 mod many;
 mod mapped;
 mod number;

@@ -8,7 +8,7 @@ use crate::wide::widest;
 use crate::{Mapped, Matrix};
 
 /// Rows, or columns, of a panel that are outputs.
-const OUTPUTS: usize = 256;
+const OUTPUTS: usize = 128;
 /// Most rows, or columns, of a panel that are summed over.
 const DEPTH: usize = 1280;
 /// Outputs of a panel are a multiple of this, so that vectors are full.
@@ -35,10 +35,16 @@ pub(crate) fn products<T: Number>(w: &Mapped, x: Matrix<'_>) -> Vec<f32> {
     let mut out = vec![0.0; x.rows * rows];
     blocks(&mut out, rows, width(rows)).for_each_init(Vec::new, |panel, mut block| {
         for (first, depth) in pieces(w.columns()) {
-            widen(panel, block.width, depth, |i| {
-                let row = w.row::<T>(block.first + i);
-                row.get(first..first + depth).unwrap_or_default()
-            }, T::value);
+            widen(
+                panel,
+                block.width,
+                depth,
+                |i| {
+                    let row = w.row::<T>(block.first + i);
+                    row.get(first..first + depth).unwrap_or_default()
+                },
+                T::value,
+            );
             let weights = Matrix::dense(panel, depth).transposed();
             block.multiply(first > 0, x.columns_from(first, depth), weights);
         }
@@ -53,10 +59,16 @@ pub(crate) fn sums<T: Number>(w: &Mapped, x: Matrix<'_>) -> Vec<f32> {
     blocks(&mut out, columns, width(columns)).for_each_init(Vec::new, |panel, mut block| {
         let (start, width) = (block.first, block.width);
         for (first, depth) in pieces(w.rows()) {
-            widen(panel, depth, width, |i| {
-                let row = w.row::<T>(first + i);
-                row.get(start..start + width).unwrap_or_default()
-            }, T::value);
+            widen(
+                panel,
+                depth,
+                width,
+                |i| {
+                    let row = w.row::<T>(first + i);
+                    row.get(start..start + width).unwrap_or_default()
+                },
+                T::value,
+            );
             let weights = Matrix::dense(panel, width);
             block.multiply(first > 0, x.columns_from(first, depth), weights);
         }

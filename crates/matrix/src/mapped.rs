@@ -143,6 +143,11 @@ impl Mapped {
 
     /// One row, whose format the caller knows; empty where there is none.
     pub(crate) fn row<T: Number>(&self, row: usize) -> &[T::Stored] {
+        T::all(self.row_bytes(row))
+    }
+
+    /// One row as it is stored; empty where there is none.
+    pub(crate) fn row_bytes(&self, row: usize) -> &[u8] {
         let part = self.firsts.partition_point(|first| *first <= row);
         let Some(part) = part.checked_sub(1) else {
             return &[];
@@ -150,15 +155,24 @@ impl Mapped {
         let (Some(part), Some(first)) = (self.parts.get(part), self.firsts.get(part)) else {
             return &[];
         };
-        let bytes = size_of::<T::Stored>() * self.columns;
+        let bytes = self.format.bytes() * self.columns;
         let start = part.bytes.start + (row - first) * bytes;
-        T::all(part.file.bytes().get(start..start + bytes).unwrap_or_default())
+        part.file
+            .bytes()
+            .get(start..start + bytes)
+            .unwrap_or_default()
     }
 }
 
 impl fmt::Debug for Mapped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "mapped {:?} [{}, {}]", self.format, self.rows(), self.columns)
+        write!(
+            f,
+            "mapped {:?} [{}, {}]",
+            self.format,
+            self.rows(),
+            self.columns
+        )
     }
 }
 

@@ -1,5 +1,8 @@
 //! The number formats of mapped matrices.
 
+use pulp::Simd;
+use pulp::bytemuck::pod_read_unaligned;
+
 /// A number format whose every number f32 holds exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -29,6 +32,12 @@ pub(crate) trait Number: 'static {
 
     /// Its value.
     fn value(stored: Self::Stored) -> f32;
+
+    /// The values of two vectors' numbers, in the order that [`Number::place`] tells.
+    fn unpack<S: Simd>(simd: S, bytes: &[u8]) -> [S::f32s; 2];
+
+    /// Where a number's value stands among those of two vectors of so many lanes.
+    fn place(number: usize, lanes: usize) -> usize;
 }
 
 /// The upper half of an f32.
@@ -45,6 +54,19 @@ impl Number for Bf16 {
     fn value(stored: [u8; 2]) -> f32 {
         f32::from_bits(u32::from(u16::from_le_bytes(stored)) << 16)
     }
+
+    /// Two numbers at a time as one of 32 bits: a shift gives the first, a mask the second, and nothing moves between lanes.
+    #[inline(always)]
+    fn unpack<S: Simd>(simd: S, bytes: &[u8]) -> [S::f32s; 2] {
+        let twos: S::u32s = pod_read_unaligned(bytes);
+        let low = simd.wrapping_dyn_shl_u32s(twos, simd.splat_u32s(16));
+        let high = simd.and_u32s(twos, simd.splat_u32s(0xffff_0000));
+        [low, high].map(|bits| simd.transmute_f32s_u32s(bits))
+    }
+
+    fn place(number: usize, lanes: usize) -> usize {
+        number / 2 + number % 2 * lanes
+    }
 }
 
 impl Number for f32 {
@@ -58,4 +80,20 @@ impl Number for f32 {
     fn value(stored: [u8; 4]) -> f32 {
         f32::from_le_bytes(stored)
     }
+
+    #[inline(always)]
+    fn unpack<S: Simd>(_: S, bytes: &[u8]) -> [S::f32s; 2] {
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        [first, second].map(pod_read_unaligned)
+    }
+
+    fn place(number: usize, _: usize) -> usize {
+        number
+    }
 }
+
+// The bits of a vector are read as they lie in the file.
+#[cfg(target_endian = "big")]
+compile_error!(
+    "mapped matrices are read with the processor's own order of bytes, which must be low byte first"
+);

@@ -26,5 +26,9 @@ pub(crate) fn widest<R>(run: impl FnOnce(bool) -> R) -> R {
 /// sum + a·b, rounded once where `FUSED`.
 #[inline(always)]
 pub(crate) fn add_product<const FUSED: bool>(sum: f32, a: f32, b: f32) -> f32 {
-    if FUSED { a.mul_add(b, sum) } else { sum + a * b }
+    if FUSED {
+        a.mul_add(b, sum)
+    } else {
+        sum + a * b
+    }
 }

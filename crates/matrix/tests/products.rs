@@ -14,7 +14,9 @@ use matrix::{Format, Mapped, MappedFile, Matrix, Part};
 fn numbers(count: usize, seed: u64) -> Vec<f32> {
     let mut state = seed;
     let next = |state: &mut u64| {
-        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        *state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         (*state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     };
     (0..count)
@@ -95,7 +97,9 @@ fn equal_those_of_the_same_numbers_in_memory() {
                 let stride = columns.max(rows) + 9;
                 let wide = numbers(count * stride, 2);
                 let narrow = |width: usize| -> Vec<f32> {
-                    wide.chunks(stride).flat_map(|row| row[..width].to_vec()).collect()
+                    wide.chunks(stride)
+                        .flat_map(|row| row[..width].to_vec())
+                        .collect()
                 };
                 let x = |columns| Matrix {
                     data: &wide,
@@ -103,9 +107,17 @@ fn equal_those_of_the_same_numbers_in_memory() {
                     columns,
                     strides: [stride, 1],
                 };
-                let expected = exact(&narrow(columns), |k, m| all[m * columns + k], [count, columns, rows]);
+                let expected = exact(
+                    &narrow(columns),
+                    |k, m| all[m * columns + k],
+                    [count, columns, rows],
+                );
                 assert_close(&w.products(x(columns)), &expected);
-                let expected = exact(&narrow(rows), |k, m| all[k * columns + m], [count, rows, columns]);
+                let expected = exact(
+                    &narrow(rows),
+                    |k, m| all[k * columns + m],
+                    [count, rows, columns],
+                );
                 assert_close(&w.sums(x(rows)), &expected);
             }
         }

@@ -1,5 +1,6 @@
 """Gemma-2 by transformers: decoding, reading a prompt, and a prompt through a pair with a crosscoder by torch."""
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -14,14 +15,19 @@ CHECKED = 8
 def setup(case):
     import torch
     from safetensors.torch import load_file
-    from transformers import Gemma2ForCausalLM
+    from transformers import Gemma2Config, Gemma2ForCausalLM
 
     dtype = getattr(torch, case["dtype"])
     ids = torch.tensor([case["ids"]])
 
     def load(key):
+        fields = json.loads((Path(case[key]) / "config.json").read_text())
+        # The library takes this number for a whole one.
+        fields["query_pre_attn_scalar"] = int(fields["query_pre_attn_scalar"])
         # Soft caps need eager attention.
-        return Gemma2ForCausalLM.from_pretrained(case[key], dtype=dtype, attn_implementation="eager").eval()
+        return Gemma2ForCausalLM.from_pretrained(
+            case[key], config=Gemma2Config(**fields), dtype=dtype, attn_implementation="eager"
+        ).eval()
 
     def checked(logits):
         return logits.flatten()[:CHECKED].float().tolist()

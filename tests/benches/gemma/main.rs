@@ -182,8 +182,18 @@ fn pair(setup: &Value) {
 fn small() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for (name, folder, dictionary, layer) in [
-        ("reference pair", root.join("fixtures"), "crosscoder-batchtopk", 2),
-        ("demo pair", root.join("../assets/demo"), "dictionaries/batchtopk", 4),
+        (
+            "reference pair",
+            root.join("fixtures"),
+            "crosscoder-batchtopk",
+            2,
+        ),
+        (
+            "demo pair",
+            root.join("../assets/demo"),
+            "dictionaries/batchtopk",
+            4,
+        ),
     ] {
         let ids: Vec<usize> = (0..64).map(|i| 4 + (i * 37) % 200).collect();
         measure(&Case {
@@ -257,10 +267,7 @@ fn measure(case: &Case<'_>) -> Option<Measured> {
 }
 
 /// Both sides in turns, or this one alone where there is no peer; the peer with what it runs.
-fn compare(
-    case: &Case<'_>,
-    dtype: &str,
-) -> Result<(Measured, Option<(Measured, String)>), String> {
+fn compare(case: &Case<'_>, dtype: &str) -> Result<(Measured, Option<(Measured, String)>), String> {
     let mut setup = case.setup.clone();
     setup["dtype"] = json!(dtype);
     setup["threads"] = json!(machine::threads());

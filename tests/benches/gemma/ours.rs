@@ -47,7 +47,10 @@ fn numbers(x: &Tensor) -> Vec<f64> {
 fn decode(setup: &Value) -> Task {
     let (model, ids) = (load(path(setup, "model")), ids(setup));
     let new = setup["new"].as_u64().expect("a number of tokens") as usize;
-    let (prompt, answer) = (ids[..ids.len() - new].to_vec(), ids[ids.len() - new..].to_vec());
+    let (prompt, answer) = (
+        ids[..ids.len() - new].to_vec(),
+        ids[ids.len() - new..].to_vec(),
+    );
     Box::new(move || {
         let mut cache = model.cache(ids.len());
         let mut step = |ids: &[u32]| {

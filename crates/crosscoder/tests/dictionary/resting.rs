@@ -28,8 +28,7 @@ fn codes_halves_and_reconstructions_are_those_in_memory() {
             folder.set(name, stored);
         }
         let dir = folder.write();
-        let [memory, files] =
-            [Residence::Memory, Residence::Files].map(|r| load(dir, r).unwrap());
+        let [memory, files] = [Residence::Memory, Residence::Files].map(|r| load(dir, r).unwrap());
         assert_eq!(files.norms(1), memory.norms(1));
         assert_eq!(files.decoder_row(1, 77), memory.decoder_row(1, 77));
         assert!(files.decoder_row(1, 128).is_empty());
@@ -39,7 +38,8 @@ fn codes_halves_and_reconstructions_are_those_in_memory() {
             let x = all.narrow(0, 0, tokens).unwrap();
             let [found, expected] = [&files, &memory].map(|c| c.encode(&x).unwrap());
             assert_close("f", &numbers(&found), &numbers(&expected));
-            let [found, expected] = [&files, &memory].map(|c| numbers(&c.decode(&expected).unwrap()));
+            let [found, expected] =
+                [&files, &memory].map(|c| numbers(&c.decode(&expected).unwrap()));
             assert_close("reconstruction", &found, &expected);
             let ids = [127, 0, 60];
             let [found, expected] =
@@ -60,7 +60,9 @@ fn codes_halves_and_reconstructions_are_those_in_memory() {
 #[test]
 fn formats_without_a_mapped_form_are_loaded() {
     let mut folder = Folder::exact();
-    let half = folder.tensors["decoder.weight"].to_dtype(DType::F16).unwrap();
+    let half = folder.tensors["decoder.weight"]
+        .to_dtype(DType::F16)
+        .unwrap();
     folder.set("decoder.weight", half);
     let files = load(folder.write(), Residence::Files).unwrap();
     assert_eq!(files.decoder_row(1, 1)[..], [4.0, 0.0]);
@@ -74,7 +76,9 @@ fn a_number_that_is_none_is_found_in_the_file() {
         "decoder.weight",
         tensor(&[1., 0., 0., 2., 0., f32::NAN, 4., 0.], &[2, 2, 2]),
     );
-    let refused = load(folder.write(), Residence::Files).unwrap_err().to_string();
+    let refused = load(folder.write(), Residence::Files)
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains("decoder.weight"), "{refused}");
 }
 
