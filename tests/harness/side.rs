@@ -48,6 +48,9 @@ pub struct Side {
 
 impl Side {
     /// Starts a process and waits until it is set up; gives it and what it runs.
+    ///
+    /// # Errors
+    /// When it does not start or ends, with its last messages.
     pub fn start(
         mut command: Command,
         setup: &Value,
@@ -74,6 +77,9 @@ impl Side {
     }
 
     /// One repetition, and the processor time that went into it.
+    ///
+    /// # Errors
+    /// When the process ends, with its last messages.
     pub fn run(&mut self, number: usize) -> Result<(Outcome, f64), String> {
         let before = self.processor_time();
         let answer = self.ask(&json!({"run": number}))?;

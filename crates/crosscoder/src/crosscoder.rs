@@ -114,14 +114,13 @@ impl Crosscoder {
                 device,
             )?),
         };
-        let (decoder, device_decoder) = match left("decoder.weight", dim)? {
-            Some(decoder) => (Rows::Mapped(decoder), None),
-            None => {
-                let decoder = file.finite("decoder.weight")?;
-                let shape = (MODELS, latents, dim);
-                let copy = (!device.is_cpu()).then(|| Tensor::from_slice(&decoder, shape, device));
-                (Rows::Loaded(decoder, dim), copy.transpose()?)
-            }
+        let (decoder, device_decoder) = if let Some(decoder) = left("decoder.weight", dim)? {
+            (Rows::Mapped(decoder), None)
+        } else {
+            let decoder = file.finite("decoder.weight")?;
+            let shape = (MODELS, latents, dim);
+            let copy = (!device.is_cpu()).then(|| Tensor::from_slice(&decoder, shape, device));
+            (Rows::Loaded(decoder, dim), copy.transpose()?)
         };
         let weights = Weights {
             encoder,

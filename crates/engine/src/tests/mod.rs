@@ -9,6 +9,7 @@ mod laws;
 mod parity;
 mod positions;
 mod refusals;
+mod rounding;
 mod worker;
 
 use std::{
