@@ -15,8 +15,8 @@ use crate::{Mapped, Matrix};
 pub(crate) const FEW: usize = 4;
 /// Rows of the matrix that are read side by side.
 const SIDE: usize = 4;
-/// Rows per task where inner products are taken, a multiple of `SIDE`.
-const TASK_ROWS: usize = 64;
+/// Rows per task where inner products are taken.
+const TASK_ROWS: usize = 32;
 /// Columns per task where rows are added up: their sums fit the first cache.
 const TASK_COLUMNS: usize = 4096;
 /// Multiplications below which one core is quicker.
@@ -102,21 +102,24 @@ impl<T: Number> WithSimd for Products<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let count = self.x.len();
-        let mut row = self.first;
-        for out in self.out.chunks_mut(SIDE * count) {
-            // Beyond the last row nothing is read, and nothing is written of it.
-            let rows: [&[u8]; SIDE] = std::array::from_fn(|i| self.w.row_bytes(row + i));
+        // Rows far apart are read side by side, so that each of the streams goes on from row to row.
+        let apart = (self.out.len() / count.max(1)).div_ceil(SIDE);
+        for first in 0..apart {
+            let places: [usize; SIDE] = std::array::from_fn(|i| first + i * apart);
+            // Beyond the matrix a row is empty, and beyond the task it has no place.
+            let rows = places.map(|place| self.w.row_bytes(self.first + place));
             for (n, x) in self.x.iter().enumerate() {
                 let products = if rows.iter().all(|row| row.len() == rows[0].len()) {
                     inner_products::<S, T, _>(simd, rows, x)
                 } else {
                     rows.map(|row| inner_products::<S, T, _>(simd, [row], x)[0])
                 };
-                for (out, product) in out.iter_mut().skip(n).step_by(count).zip(products) {
-                    *out = product;
+                for (place, product) in places.into_iter().zip(products) {
+                    if let Some(out) = self.out.get_mut(place * count + n) {
+                        *out = product;
+                    }
                 }
             }
-            row += SIDE;
         }
     }
 }
