@@ -10,8 +10,9 @@ use serde_json::Value;
 const ARROWS: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("diffing", &["api"]),
-    ("gemma", &[]),
-    ("crosscoder", &["diffing"]),
+    ("matrix", &[]),
+    ("gemma", &["matrix"]),
+    ("crosscoder", &["diffing", "matrix"]),
     ("store", &["api", "diffing"]),
     ("engine", &["api", "diffing", "gemma", "crosscoder"]),
     ("server", &["api", "diffing", "store", "engine"]),

@@ -11,6 +11,9 @@ use store::{
 
 use crate::{Error, Options, Result};
 
+/// The folder of a study that holds copies of its models rounded to bf16.
+const ROUNDED: &str = "rounded-weights";
+
 /// A study found whole.
 pub(crate) struct Study {
     pub manifest: Manifest,
@@ -154,6 +157,8 @@ fn models(options: &Options, manifest: &Manifest, store: &Store) -> Result<Model
         dictionaries,
         device: options.device,
         precision: options.precision,
+        weights: options.weights,
+        rounded: options.study.join(ROUNDED),
         limits: options.limits,
     };
     let mut checked = engine::check(&engine)?;

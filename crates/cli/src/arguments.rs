@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use server::PublicUrl;
+use server::{PublicUrl, WeightChoice};
 
 use crate::commands::train::Train;
 
@@ -48,6 +48,16 @@ pub(crate) struct Limits {
     /// Where the models run: auto, cpu or cuda:N
     #[arg(long, env = "STEREOSCOPE_DEVICE", default_value = "auto")]
     pub(crate) device: String,
+    /// Which weights the CPU computes with: as-is, the stored ones; bf16, those rounded once to bf16, into rounded-weights in the study's
+    /// folder (which may be deleted); auto, the stored ones, but rounded for a model of 2^30 weights or more that is not in bf16. Weights in
+    /// bf16 of a large model stay in their files; arithmetic is in f32
+    #[arg(
+        long,
+        env = "STEREOSCOPE_WEIGHTS",
+        value_name = "CHOICE",
+        default_value = "auto"
+    )]
+    pub(crate) weights: WeightChoice,
     /// Serve without models: everything but prompts
     #[arg(long)]
     pub(crate) browse_only: bool,

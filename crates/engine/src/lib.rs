@@ -26,6 +26,7 @@ mod pair;
 mod places;
 mod plan;
 mod prompt;
+mod rounding;
 #[cfg(test)]
 mod tests;
 mod weights;
@@ -34,7 +35,7 @@ mod worker;
 pub use check::{Checked, DictionaryFile, check, dictionary_file};
 pub(crate) use dictionary::Dictionary;
 pub use error::{Error, Result};
-pub use gemma::DeviceChoice;
+pub use gemma::{DeviceChoice, WeightChoice};
 pub use handle::{Engine, Generation};
 pub use metrics::{FIRST_TOKEN_BUCKETS, Metrics};
 pub use options::{DictionaryOptions, Limits, Options, Precision};

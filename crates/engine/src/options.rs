@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use candle_core::DType;
-use gemma::DeviceChoice;
+use gemma::{DeviceChoice, WeightChoice};
 
 /// Number format of weights and residuals. Edits and dictionaries are always computed in f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,6 +78,10 @@ pub struct Options {
     pub device: DeviceChoice,
     /// Number format of the models.
     pub precision: Precision,
+    /// Which weights the CPU computes with.
+    pub weights: WeightChoice,
+    /// Folder of copies of models rounded to bf16; made when one is written.
+    pub rounded: PathBuf,
     /// Bounds on requests.
     pub limits: Limits,
 }

@@ -2,10 +2,10 @@
 
 use api::ModelName;
 use candle_core::{DType, Tensor};
-use crosscoder::Crosscoder;
+use crosscoder::{Crosscoder, Residence};
 use gemma::{KvCache, Model, Tokenizer};
 
-use crate::{Dictionary, Error, Limits, Options, Result, check, prompt};
+use crate::{Dictionary, Error, Limits, Options, Result, check, prompt, rounding};
 
 /// Everything that prompts need, on one device.
 pub(crate) struct Pair {
@@ -27,7 +27,6 @@ impl Pair {
         let opened = check::open(options)?;
         let context = check::context(&opened);
         let device = options.device.open()?;
-        let dtype = options.precision.dtype();
         let [base, chat] = &opened.checkpoints;
         // Bytes read decide the shares: 4 per parameter of a model, 16·D·F for a dictionary's encoders and decoders.
         let mut sizes = vec![base.parameters() as f32, chat.parameters() as f32];
@@ -41,13 +40,13 @@ impl Pair {
             progress((done + sizes[at] * fraction) / total);
         };
         let models = [
-            base.load(&device, dtype, &mut |f| part(0, 0.0, f))?,
-            chat.load(&device, dtype, &mut |f| part(1, sizes[0], f))?,
+            rounding::load(base, options, &device, &mut |f| part(0, 0.0, f))?,
+            rounding::load(chat, options, &device, &mut |f| part(1, sizes[0], f))?,
         ];
         done += sizes[0] + sizes[1];
         let mut dictionaries = Vec::new();
         for (n, d) in options.dictionaries.iter().enumerate() {
-            let crosscoder = Crosscoder::load(&d.path, &device)?;
+            let crosscoder = Crosscoder::load_to(&d.path, &device, Residence::Automatic)?;
             dictionaries.push(Dictionary {
                 slug: d.slug.clone(),
                 crosscoder,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 
 use crate::block::{Pass, packed_block};
-use crate::kernels::{gather_rows, linear, rms_norm, softcap};
+use crate::kernels::{rms_norm, softcap};
 use crate::rotary::Tables;
 use crate::weights::Weights;
 use crate::{Config, Error, KvCache, Result};
@@ -99,7 +99,7 @@ impl Model {
     pub fn embed(&self, ids: &[u32]) -> Result<Tensor> {
         self.check_ids(ids)?;
         let scale = embedding_scale(self.config.hidden_size, self.dtype);
-        Ok(gather_rows(&self.weights.embed, ids, scale)?)
+        Ok(self.weights.embed.rows(ids, scale)?)
     }
 
     fn check_ids(&self, ids: &[u32]) -> Result<()> {
@@ -141,6 +141,7 @@ impl Model {
                 what: POSITIONS,
             });
         }
+        self.weights.check()?;
         let pass = Pass {
             config: &self.config,
             tables: &self.tables,
@@ -184,6 +185,7 @@ impl Model {
             )));
         };
         let tokens = self.check_width(&x)?;
+        self.weights.check()?;
         if blocks.is_empty() {
             return Ok(x);
         }
@@ -223,6 +225,7 @@ impl Model {
     /// # Errors
     /// For a position that `x` does not have.
     pub fn logits(&self, x: &Tensor, wanted: Logits<'_>) -> Result<Tensor> {
+        self.weights.check()?;
         let tokens = x.dim(0)?;
         let rows = match wanted {
             Logits::None => x.narrow(0, 0, 0)?,
@@ -248,7 +251,7 @@ impl Model {
             )?);
         }
         let normed = rms_norm(&rows, &self.weights.final_norm, self.config.rms_norm_eps)?;
-        let logits = linear(&normed, &self.weights.head)?.to_dtype(DType::F32)?;
+        let logits = self.weights.head.product(&normed)?.to_dtype(DType::F32)?;
         Ok(softcap(&logits, self.config.final_softcap)?)
     }
 
@@ -308,6 +311,7 @@ impl Model {
             });
         }
         sequences.iter().try_for_each(|ids| self.check_ids(ids))?;
+        self.weights.check()?;
         let mut residuals = Vec::with_capacity(sequences.len());
         for pack in packs(sequences) {
             let x = self.embed(&pack.concat())?;
@@ -365,7 +369,7 @@ impl Model {
             )));
         }
         let scaled = directions.broadcast_mul(&(&self.weights.final_norm + 1.0)?)?;
-        let read = linear(&scaled.to_dtype(self.dtype)?, &self.weights.head)?;
+        let read = self.weights.head.product(&scaled.to_dtype(self.dtype)?)?;
         Ok(read.to_dtype(DType::F32)?)
     }
 

@@ -1,26 +1,82 @@
 //! The weights of the fast path, laid out for few matrix products: one matrix for queries, keys and values, one for gate and up.
 
-use candle_core::{DType, Device, Tensor};
+use std::sync::Arc;
 
+use candle_core::{DType, Device, Tensor};
+use matrix::{Mapped, MappedFile};
+
+use crate::kernels::{gather_mapped, gather_rows, linear, linear_mapped};
 use crate::parameters::{
     DOWN, EMBED, FINAL_NORM, GATE, HEAD, INPUT_NORM, K, O, POST_ATTENTION_NORM, POST_FFN_NORM,
     PRE_FFN_NORM, Q, UP, V, in_block,
 };
 use crate::{Config, Result};
 
-/// Appends the named tensor's elements, as f32.
-pub(crate) type Source<'a> = dyn FnMut(&str, &mut Vec<f32>) -> Result<()> + 'a;
+/// Where weights come from.
+pub(crate) trait Source {
+    /// Appends the named tensor's elements, as f32.
+    fn read(&mut self, name: &str, into: &mut Vec<f32>) -> Result<()>;
+
+    /// The named tensors one below the other, left where they are stored; `None` where they are to be read.
+    fn leave(&mut self, names: &[String], columns: usize) -> Result<Option<Mapped>>;
+
+    /// The files that hold what was left.
+    fn files(&self) -> Vec<Arc<MappedFile>>;
+}
+
+impl<F: FnMut(&str, &mut Vec<f32>) -> Result<()>> Source for F {
+    fn read(&mut self, name: &str, into: &mut Vec<f32>) -> Result<()> {
+        self(name, into)
+    }
+
+    fn leave(&mut self, _: &[String], _: usize) -> Result<Option<Mapped>> {
+        Ok(None)
+    }
+
+    fn files(&self) -> Vec<Arc<MappedFile>> {
+        Vec::new()
+    }
+}
+
+/// A matrix `[M, K]`.
+#[derive(Clone, Debug)]
+pub(crate) enum Weight {
+    /// In the device's memory.
+    Loaded(Tensor),
+    /// In its files; products are computed in f32 on the CPU.
+    Left(Mapped),
+}
+
+impl Weight {
+    /// x·wᵀ for `[N, K]`.
+    pub(crate) fn product(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        match self {
+            Self::Loaded(weight) => linear(x, weight),
+            Self::Left(weight) => linear_mapped(x, weight),
+        }
+    }
+
+    /// `scale` times the rows at `numbers`, `[N, K]`.
+    pub(crate) fn rows(&self, numbers: &[u32], scale: f64) -> candle_core::Result<Tensor> {
+        match self {
+            Self::Loaded(weight) => gather_rows(weight, numbers, scale),
+            Self::Left(weight) => gather_mapped(weight, numbers, scale),
+        }
+    }
+}
 
 /// The weights of one model. Norm weights are f32, stored without the 1 that is added to them.
 #[derive(Debug)]
 pub(crate) struct Weights {
     /// `[V, D]`
-    pub(crate) embed: Tensor,
-    /// `[V, D]`, the same storage as `embed` where tied.
-    pub(crate) head: Tensor,
+    pub(crate) embed: Weight,
+    /// `[V, D]`, the same numbers as `embed` where tied.
+    pub(crate) head: Weight,
     /// `[D]`
     pub(crate) final_norm: Tensor,
     pub(crate) blocks: Vec<BlockWeights>,
+    /// The files that hold matrices which were not loaded.
+    files: Vec<Arc<MappedFile>>,
 }
 
 /// The weights of one block.
@@ -28,15 +84,15 @@ pub(crate) struct Weights {
 pub(crate) struct BlockWeights {
     pub(crate) input_norm: Tensor,
     /// `[(heads + 2·kv_heads)·head_dim, D]`
-    pub(crate) qkv: Tensor,
+    pub(crate) qkv: Weight,
     /// `[D, heads·head_dim]`
-    pub(crate) output: Tensor,
+    pub(crate) output: Weight,
     pub(crate) post_attention_norm: Tensor,
     pub(crate) pre_ffn_norm: Tensor,
     /// `[2·intermediate, D]`, gate first
-    pub(crate) gate_up: Tensor,
+    pub(crate) gate_up: Weight,
     /// `[D, intermediate]`
-    pub(crate) down: Tensor,
+    pub(crate) down: Weight,
     pub(crate) post_ffn_norm: Tensor,
 }
 
@@ -46,49 +102,79 @@ impl Weights {
         config: &Config,
         device: &Device,
         dtype: DType,
-        source: &mut Source<'_>,
+        source: &mut dyn Source,
     ) -> Result<Self> {
         let d = config.hidden_size;
-        let mut stack =
-            |names: &[String], columns: Option<usize>, dtype: DType| -> Result<Tensor> {
-                let mut data = vec![];
-                for name in names {
-                    source(name, &mut data)?;
-                }
-                let shape = columns.map_or_else(
-                    || vec![data.len()],
-                    |columns| vec![data.len() / columns.max(1), columns],
-                );
-                Ok(Tensor::from_vec(data, shape, &Device::Cpu)?
-                    .to_dtype(dtype)?
-                    .to_device(device)?)
-            };
-        let embed = stack(&[EMBED.into()], Some(d), dtype)?;
+        let embed = matrix(&[EMBED.into()], d, device, dtype, source)?;
         let mut blocks = Vec::with_capacity(config.num_layers);
         for block in 0..config.num_layers {
             let name = |part: &str| in_block(block, part);
+            let heads = config.num_heads * config.head_dim;
+            let mut stack = |parts: &[&str], columns: usize| {
+                let names: Vec<_> = parts.iter().map(|part| name(part)).collect();
+                matrix(&names, columns, device, dtype, source)
+            };
+            let qkv = stack(&[Q, K, V], d)?;
+            let output = stack(&[O], heads)?;
+            let gate_up = stack(&[GATE, UP], d)?;
+            let down = stack(&[DOWN], config.intermediate_size)?;
+            let mut norm = |part: &str| vector(&name(part), device, source);
             blocks.push(BlockWeights {
-                input_norm: stack(&[name(INPUT_NORM)], None, DType::F32)?,
-                qkv: stack(&[name(Q), name(K), name(V)], Some(d), dtype)?,
-                output: stack(&[name(O)], Some(config.num_heads * config.head_dim), dtype)?,
-                post_attention_norm: stack(&[name(POST_ATTENTION_NORM)], None, DType::F32)?,
-                pre_ffn_norm: stack(&[name(PRE_FFN_NORM)], None, DType::F32)?,
-                gate_up: stack(&[name(GATE), name(UP)], Some(d), dtype)?,
-                down: stack(&[name(DOWN)], Some(config.intermediate_size), dtype)?,
-                post_ffn_norm: stack(&[name(POST_FFN_NORM)], None, DType::F32)?,
+                input_norm: norm(INPUT_NORM)?,
+                qkv,
+                output,
+                post_attention_norm: norm(POST_ATTENTION_NORM)?,
+                pre_ffn_norm: norm(PRE_FFN_NORM)?,
+                gate_up,
+                down,
+                post_ffn_norm: norm(POST_FFN_NORM)?,
             });
         }
-        let final_norm = stack(&[FINAL_NORM.into()], None, DType::F32)?;
+        let final_norm = vector(FINAL_NORM, device, source)?;
         let head = if config.tie_word_embeddings {
             embed.clone()
         } else {
-            stack(&[HEAD.into()], Some(d), dtype)?
+            matrix(&[HEAD.into()], d, device, dtype, source)?
         };
         Ok(Self {
             embed,
             head,
             final_norm,
             blocks,
+            files: source.files(),
         })
     }
+
+    /// Fails when a file that holds weights was written to or cut.
+    pub(crate) fn check(&self) -> Result<()> {
+        Ok(self.files.iter().try_for_each(|file| file.check())?)
+    }
+}
+
+/// The named tensors one below the other.
+fn matrix(
+    names: &[String],
+    columns: usize,
+    device: &Device,
+    dtype: DType,
+    source: &mut dyn Source,
+) -> Result<Weight> {
+    if let Some(left) = source.leave(names, columns)? {
+        return Ok(Weight::Left(left));
+    }
+    let mut data = vec![];
+    for name in names {
+        source.read(name, &mut data)?;
+    }
+    let shape = (data.len() / columns.max(1), columns);
+    let matrix = Tensor::from_vec(data, shape, &Device::Cpu)?;
+    Ok(Weight::Loaded(matrix.to_dtype(dtype)?.to_device(device)?))
+}
+
+/// A norm's weights, in f32 whatever the rest is in.
+fn vector(name: &str, device: &Device, source: &mut dyn Source) -> Result<Tensor> {
+    let mut data = vec![];
+    source.read(name, &mut data)?;
+    let length = data.len();
+    Ok(Tensor::from_vec(data, length, &Device::Cpu)?.to_device(device)?)
 }

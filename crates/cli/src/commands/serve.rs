@@ -43,6 +43,7 @@ fn open(study: PathBuf, limits: &Limits) -> Result<(), Failure> {
     let mut options = Options::new(study);
     options.addr = limits.addr;
     options.device = device(&limits.device)?;
+    options.weights = limits.weights;
     options.browse_only = limits.browse_only;
     options.limits.queue = limits.queue;
     options.limits.prompt_tokens = limits.max_prompt_tokens;

@@ -10,6 +10,7 @@ mod laws;
 mod parity;
 mod positions;
 mod refusals;
+mod rounding;
 mod worker;
 
 use std::{
@@ -22,7 +23,7 @@ use safetensors::{SafeTensors, tensor::TensorView};
 use serde_json::{Value, json};
 
 use crate::{
-    DeviceChoice, Dictionary, DictionaryOptions, Limits, Options, Precision, Result,
+    DeviceChoice, Dictionary, DictionaryOptions, Limits, Options, Precision, Result, WeightChoice,
     lane::{LaneRun, Prefill},
     pair::Pair,
     plan::{Extent, Plan},
@@ -56,6 +57,8 @@ fn options() -> Options {
         dictionaries: vec![dictionary("l1"), dictionary("batchtopk")],
         device: DeviceChoice::Cpu,
         precision: Precision::F32,
+        weights: WeightChoice::Auto,
+        rounded: std::env::temp_dir(),
         limits: Limits::default(),
     }
 }

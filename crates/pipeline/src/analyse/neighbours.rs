@@ -37,7 +37,7 @@ pub(super) fn nearest(context: &Context<'_>) -> Result<Vec<NeighbourRecord>> {
                 let mut neighbours: Vec<(u32, f64)> = near
                     .into_iter()
                     .filter_map(|(other, _)| {
-                        Some((other, diffing::cosine(row(latent), row(other))?))
+                        Some((other, diffing::cosine(&row(latent), &row(other))?))
                     })
                     .collect();
                 neighbours.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
@@ -78,7 +78,7 @@ pub(super) fn twins(context: &Context<'_>, rows: &[LatentRow]) -> Result<Vec<Twi
                     crosscoder.decoder_row(0, base),
                 );
                 if let Some(cosine) =
-                    diffing::cosine(rows.0, rows.1).filter(|&cosine| cosine > TWINS)
+                    diffing::cosine(&rows.0, &rows.1).filter(|&cosine| cosine > TWINS)
                 {
                     twins.push(TwinRecord { chat, base, cosine });
                 }
@@ -95,7 +95,7 @@ fn unit(context: &Context<'_>, model: usize, ids: &[u32]) -> Result<Tensor> {
     let mut unit = Vec::with_capacity(ids.len() * crosscoder.activation_dim());
     for &id in ids {
         let row = crosscoder.decoder_row(model, id);
-        let norm = diffing::norm(row);
+        let norm = diffing::norm(&row);
         unit.extend(row.iter().map(|&x| if norm > 0.0 { x / norm } else { 0.0 }));
     }
     let shape = (ids.len(), crosscoder.activation_dim());
