@@ -1,10 +1,12 @@
 //! What the black-box tests share: the program under test, the nano study, a server to talk to, a browser to look with.
 
 mod browser;
+mod hub;
 mod server;
 mod study;
 
 pub use browser::Browser;
+pub use hub::{COMMIT, Hub, HubRequest};
 pub use server::{Answer, Server, SseEvent};
 pub use study::{copy_folder, demo_study, fixture_study, fixtures, nano_study};
 

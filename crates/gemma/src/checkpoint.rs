@@ -9,8 +9,10 @@ use sha2::{Digest, Sha256};
 
 use crate::config::{eos_ids, read_json};
 use crate::header::{Shard, Stored};
+use crate::memory::weight_counts;
+use crate::model::Half;
 use crate::parameters::parameters;
-use crate::weights::Weights;
+use crate::weights::{Lower, Upper};
 use crate::{Config, Error, Model, Result};
 
 const SINGLE: &str = "model.safetensors";
@@ -110,17 +112,70 @@ impl Checkpoint {
         dtype: DType,
         progress: &mut dyn FnMut(f32),
     ) -> Result<Model> {
-        let total = self.parameters().max(1) as f32;
+        let mut source = self.source(self.parameters(), progress);
+        let config = &self.config;
+        let lower = Lower::assemble(config, config.num_layers, device, dtype, &mut source)?;
+        let upper = Upper::assemble(config, &lower, device, dtype, &mut source)?;
+        Ok(Model::new(
+            config.clone(),
+            lower,
+            Half::Loaded(upper),
+            device,
+            dtype,
+        ))
+    }
+
+    /// As [`Checkpoint::load`], but for the blocks after `layer`, the final norm and a head of its own: these are read when they are
+    /// first needed.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`], and for a layer that the model lacks. What is read later fails then, with the same errors, or because
+    /// the files are others by then.
+    pub fn load_lower(
+        &self,
+        layer: usize,
+        device: &Device,
+        dtype: DType,
+        progress: &mut dyn FnMut(f32),
+    ) -> Result<Model> {
+        let config = &self.config;
+        if layer >= config.num_layers {
+            return Err(Error::no_block(layer, config.num_layers));
+        }
+        let [(matrices, norms), _] = weight_counts(config, layer);
+        let mut source = self.source(matrices + norms, progress);
+        let lower = Lower::assemble(config, layer + 1, device, dtype, &mut source)?;
+        let half = Half::Stored(Box::new(self.clone()));
+        Ok(Model::new(config.clone(), lower, half, device, dtype))
+    }
+
+    /// Reads what [`Checkpoint::load_lower`] left out.
+    pub(crate) fn load_upper(&self, lower: &Lower, device: &Device, dtype: DType) -> Result<Upper> {
+        if Self::open(&self.dir)?.hash != self.hash {
+            return Err(Error::Replaced {
+                path: self.dir.clone(),
+            });
+        }
+        let mut silent = |_: f32| ();
+        let mut source = self.source(1, &mut silent);
+        Upper::assemble(&self.config, lower, device, dtype, &mut source)
+    }
+
+    /// Reads tensors and tells the share of `total` weights read.
+    fn source(
+        &self,
+        total: u64,
+        progress: &mut dyn FnMut(f32),
+    ) -> impl FnMut(&str, &mut Vec<f32>) -> Result<()> {
+        let total = total.max(1) as f32;
         let mut read = 0;
-        let mut source = |name: &str, into: &mut Vec<f32>| {
+        move |name: &str, into: &mut Vec<f32>| {
             let before = into.len();
             self.read(name, into)?;
             read += into.len() - before;
             progress((read as f32 / total).min(1.0));
             Ok(())
-        };
-        let weights = Weights::assemble(&self.config, device, dtype, &mut source)?;
-        Ok(Model::new(self.config.clone(), weights, device, dtype))
+        }
     }
 
     /// Appends one tensor of the model to `into`.

@@ -9,6 +9,7 @@ mod device;
 mod error;
 mod header;
 mod kernels;
+mod memory;
 mod model;
 mod parameters;
 mod rotary;
@@ -25,6 +26,10 @@ pub use checkpoint::Checkpoint;
 pub use config::Config;
 pub use device::DeviceChoice;
 pub use error::{Error, Result};
+pub use memory::{
+    Part, Place, Plan, Room, Size, When, available, cache_bytes, readable, scratch_bytes,
+    weight_bytes,
+};
 pub use model::{Forward, Hook, Logits, Model};
 pub use sampling::Sampler;
 pub use stream::StreamDecoder;
