@@ -13,15 +13,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("matrix", &[]),
     ("gemma", &["matrix"]),
     ("crosscoder", &["diffing", "matrix"]),
-    ("store", &["api", "diffing"]),
+    ("hub", &[]),
+    ("store", &["api", "diffing", "hub"]),
     ("engine", &["api", "diffing", "gemma", "crosscoder"]),
     ("server", &["api", "diffing", "store", "engine"]),
     (
         "pipeline",
-        &["api", "diffing", "gemma", "crosscoder", "store"],
+        &["api", "diffing", "gemma", "crosscoder", "hub", "store"],
     ),
     ("organism", &["gemma", "pipeline"]),
-    ("cli", &["server", "pipeline", "organism"]),
+    ("cli", &["server", "pipeline", "organism", "hub"]),
     ("frontend", &["api"]),
     ("xtask", &[]),
 ];
@@ -30,6 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const KEPT_APART: &[(&str, &[&str])] = &[
     ("axum", &["server"]),
     ("duckdb", &["store"]),
+    ("hf-hub", &["hub"]),
     ("leptos", &["frontend"]),
     (
         "candle-core",

@@ -23,10 +23,11 @@ mod transcript;
 
 pub use api::{ActivationsRequest, LatentSet, Message, Prompt};
 pub use app::App;
-pub use engine::{DeviceChoice, Limits, Precision, WeightChoice};
+pub use engine::{DeviceChoice, Limits, Plan, Precision, Size, WeightChoice};
 pub use error::{Error, Result};
 pub use hosting::{address::PublicUrl, clients::ClientLimits};
 pub use openapi::document as openapi_document;
 pub use options::Options;
 pub use router::router;
 pub use serve::{Started, activations_once, serve};
+pub use study::plan;

@@ -137,6 +137,18 @@ pub(crate) fn text(app: &App) -> String {
         head(&mut text, name, kind, help);
         let _ = writeln!(text, "stereoscope_{name} {value}");
     }
+    let name = "resident_halves";
+    let help = "Whether a half of a model is in memory; the base model's upper one is read at its first use.";
+    head(&mut text, name, "gauge", help);
+    for (model, halves) in ["base", "chat"].into_iter().zip(engine.resident) {
+        for (half, there) in ["lower", "upper"].into_iter().zip(halves) {
+            let there = u8::from(there);
+            let _ = writeln!(
+                text,
+                "stereoscope_{name}{{model=\"{model}\",half=\"{half}\"}} {there}"
+            );
+        }
+    }
     let name = "time_to_first_token_seconds";
     let help = "Time from a request's arrival to a lane's first token.";
     head(&mut text, name, "histogram", help);

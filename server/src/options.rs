@@ -16,8 +16,12 @@ pub struct Options {
     pub study: PathBuf,
     /// Where to listen; port 0 takes a free one. Default 127.0.0.1:7878.
     pub addr: SocketAddr,
-    /// Where the models run.
+    /// Where models and dictionaries are.
     pub device: DeviceChoice,
+    /// Where the base and the chat model are instead.
+    pub model_devices: [Option<DeviceChoice>; 2],
+    /// Bytes of the host's memory to plan with; what is free by default.
+    pub memory: Option<u64>,
     /// Number format of the models.
     pub precision: Precision,
     /// Which weights the CPU computes with; copies rounded to bf16 are kept in the study's folder, in `rounded-weights`.
@@ -42,6 +46,8 @@ impl Default for Options {
             study: PathBuf::from("."),
             addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 7878)),
             device: DeviceChoice::default(),
+            model_devices: [None; 2],
+            memory: None,
             precision: Precision::default(),
             weights: WeightChoice::default(),
             browse_only: false,

@@ -179,9 +179,12 @@ impl From<&engine::Error> for Problem {
             E::Stopping => {
                 Self::unavailable("stopping", "The server is ending", detail).retry(RETRY_LOADING)
             }
-            E::Check(_) | E::Computation(_) | E::Gemma(_) | E::Crosscoder(_) | E::Tensor(_) => {
-                Self::internal(detail)
-            }
+            E::Check(_)
+            | E::Memory { .. }
+            | E::Computation(_)
+            | E::Gemma(_)
+            | E::Crosscoder(_)
+            | E::Tensor(_) => Self::internal(detail),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use api::{Availability, DictionaryInfo, ModelInfo};
-use engine::{Checked, DictionaryFile, DictionaryOptions};
+use engine::{Checked, DictionaryFile, DictionaryOptions, Plan};
 use store::{
     Store,
     manifest::{DictionaryRef, Manifest, ModelRef},
@@ -122,19 +122,56 @@ impl Study {
     }
 }
 
-/// Checks the models where the study names them and the server wants them.
-fn models(options: &Options, manifest: &Manifest, store: &Store) -> Result<Models> {
+/// What a server with these options is going to hold in memory, from headers alone; `None` where it has no models.
+///
+/// # Errors
+/// A fault in the study, a model or a dictionary.
+pub fn plan(options: &Options) -> Result<Option<Plan>> {
+    let manifest = Manifest::read(&options.study)?;
+    let Ok([base, chat]) = wanted(options, &manifest) else {
+        return Ok(None);
+    };
+    // The largest activations take next to nothing.
+    let store = Store::in_memory(&manifest.classes);
+    let engine = engine_options(options, &manifest, [base, chat], &store)?;
+    Ok(Some(engine::plan(&engine)?))
+}
+
+/// The study's models, or why this server has none.
+fn wanted<'a>(
+    options: &Options,
+    manifest: &'a Manifest,
+) -> std::result::Result<[&'a ModelRef; 2], &'static str> {
     if options.browse_only {
-        return Ok(Models::Absent(
-            "this server was started with --browse-only; start it without to run prompts".into(),
-        ));
+        return Err("this server was started with --browse-only; start it without to run prompts");
     }
     // The manifest names both or neither.
-    let (Some(base), Some(chat)) = (&manifest.base, &manifest.chat) else {
-        return Ok(Models::Absent(
-            "this study names no models; add [base] and [chat] to study.toml to run prompts".into(),
-        ));
+    match (&manifest.base, &manifest.chat) {
+        (Some(base), Some(chat)) => Ok([base, chat]),
+        _ => Err("this study names no models; add [base] and [chat] to study.toml to run prompts"),
+    }
+}
+
+/// Checks the models where the study names them and the server wants them.
+fn models(options: &Options, manifest: &Manifest, store: &Store) -> Result<Models> {
+    let [base, chat] = match wanted(options, manifest) {
+        Ok(models) => models,
+        Err(why) => return Ok(Models::Absent(why.into())),
     };
+    let engine = engine_options(options, manifest, [base, chat], store)?;
+    let mut checked = engine::check(&engine)?;
+    rename(&mut checked.base, base);
+    rename(&mut checked.chat, chat);
+    Ok(Models::Checked(Box::new(engine), Box::new(checked)))
+}
+
+/// What the engine is started with.
+fn engine_options(
+    options: &Options,
+    manifest: &Manifest,
+    [base, chat]: [&ModelRef; 2],
+    store: &Store,
+) -> Result<engine::Options> {
     let dictionaries = manifest
         .dictionaries
         .iter()
@@ -150,21 +187,19 @@ fn models(options: &Options, manifest: &Manifest, store: &Store) -> Result<Model
             })
         })
         .collect::<Result<_>>()?;
-    let engine = engine::Options {
+    Ok(engine::Options {
         base: base.resolve(&options.study, "base")?,
         chat: chat.resolve(&options.study, "chat")?,
         layer: manifest.layer,
         dictionaries,
         device: options.device,
+        model_devices: options.model_devices,
+        memory: options.memory,
         precision: options.precision,
         weights: options.weights,
         rounded: options.study.join(ROUNDED),
         limits: options.limits,
-    };
-    let mut checked = engine::check(&engine)?;
-    rename(&mut checked.base, base);
-    rename(&mut checked.chat, chat);
-    Ok(Models::Checked(Box::new(engine), Box::new(checked)))
+    })
 }
 
 /// A model that came from the hub is called by its id.

@@ -2,12 +2,14 @@
 //! benchmarks do: two sides as processes, and what they take of the machine.
 
 mod browser;
+mod hub;
 pub mod machine;
 mod server;
 pub mod side;
 mod study;
 
 pub use browser::Browser;
+pub use hub::{COMMIT, Hub, HubRequest};
 pub use server::{Answer, Server, SseEvent};
 pub use study::{copy_folder, demo_study, fixture_study, fixtures, nano_study};
 

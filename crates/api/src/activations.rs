@@ -23,6 +23,14 @@ pub struct ActivationsRequest {
     /// How many of the strongest latents to name at each token, at most 64.
     #[serde(default = "eight")]
     pub top_k: usize,
+    /// Whether the base model's predictions are wanted. Without them `kl_chat_base` and `next.base` are null, and only the lower half
+    /// of the base model runs.
+    #[serde(default = "yes")]
+    pub kl: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn none() -> LatentChoice {
@@ -43,8 +51,8 @@ pub struct ActivationsResponse {
     pub latents: Vec<LatentValues>,
     /// The strongest active latents at each token, by v, then id.
     pub top: Vec<Vec<TopLatent>>,
-    /// KL(P_chat ‖ P_base) of the next-token distributions, in nats.
-    pub kl_chat_base: Vec<f32>,
+    /// KL(P_chat ‖ P_base) of the next-token distributions, in nats; null without `kl`.
+    pub kl_chat_base: Option<Vec<f32>>,
     /// Most probable next tokens of both models.
     pub next: Vec<NextTokens>,
 }
@@ -89,8 +97,8 @@ pub struct NextToken {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NextTokens {
-    /// Of the base model.
-    pub base: Vec<NextToken>,
+    /// Of the base model; null without `kl`.
+    pub base: Option<Vec<NextToken>>,
     /// Of the chat model.
     pub chat: Vec<NextToken>,
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use server::{PublicUrl, WeightChoice};
+use server::{PublicUrl, Size, WeightChoice};
 
 use crate::commands::train::Train;
 
@@ -13,6 +13,9 @@ use crate::commands::train::Train;
 #[derive(Debug, Parser)]
 #[command(name = "stereoscope", version, propagate_version = true)]
 pub(crate) struct Arguments {
+    /// Take models and dictionaries of the hub from its cache alone, as HF_HUB_OFFLINE=1 does
+    #[arg(long, global = true)]
+    pub(crate) offline: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -58,6 +61,17 @@ pub(crate) struct Limits {
         default_value = "auto"
     )]
     pub(crate) weights: WeightChoice,
+    /// Where the base model runs, if elsewhere
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) base_device: Option<String>,
+    /// Where the chat model runs, if elsewhere
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) chat_device: Option<String>,
+    /// Number format of the models: auto (bf16 on a GPU for checkpoints that are stored so, else f32), f32 or bf16
+    #[arg(long, default_value = "auto")]
+    pub(crate) precision: String,
+    #[command(flatten)]
+    pub(crate) planning: Planning,
     /// Serve without models: everything but prompts
     #[arg(long)]
     pub(crate) browse_only: bool,
@@ -88,6 +102,20 @@ pub(crate) struct Limits {
     /// Most runs that are kept
     #[arg(long, default_value_t = 10_000)]
     pub(crate) max_runs: u64,
+}
+
+/// What is held in memory.
+#[derive(Debug, Args)]
+pub(crate) struct Planning {
+    /// Memory to plan with, for instance 16GB; what is free by default
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory: Option<Size>,
+    /// Print what would be held in memory, and stop; status 1 if it does not fit
+    #[arg(long)]
+    pub(crate) plan: bool,
+    /// Print the plan as JSON
+    #[arg(long, requires = "plan")]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -128,7 +156,7 @@ pub(crate) struct Init {
     /// Hook point: the output of this block, counted from 0
     #[arg(long)]
     pub(crate) layer: usize,
-    /// A trained dictionary, as SLUG=FOLDER; may be repeated
+    /// A trained dictionary, as SLUG=FOLDER or SLUG=hub:ID[@REVISION]; may be repeated
     #[arg(long = "dictionary", value_name = "SLUG=FOLDER")]
     pub(crate) dictionaries: Vec<String>,
     /// Name shown in the explorer; the folder's name otherwise
@@ -175,6 +203,9 @@ pub(crate) struct Collect {
     /// Where the models run: auto, cpu or cuda:N
     #[arg(long, env = "STEREOSCOPE_DEVICE", default_value = "auto")]
     pub(crate) device: String,
+    /// Memory to plan with, for instance 16GB; what is free by default
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory: Option<Size>,
     /// Throw away activations that were collected with other options
     #[arg(long)]
     pub(crate) force: bool,
@@ -249,6 +280,9 @@ pub(crate) struct Analyse {
     /// Where the models run: auto, cpu or cuda:N
     #[arg(long, env = "STEREOSCOPE_DEVICE", default_value = "auto")]
     pub(crate) device: String,
+    /// Memory to plan with, for instance 16GB; what is free by default
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory: Option<Size>,
     #[command(flatten)]
     pub(crate) printing: Printing,
 }
@@ -276,6 +310,9 @@ pub(crate) struct Activations {
     /// Latents whose values at every token are wanted, for instance 3,17, or all
     #[arg(long)]
     pub(crate) latents: Option<String>,
+    /// Leave out the base model's predictions and their divergence, which spares the upper half of the base model
+    #[arg(long)]
+    pub(crate) no_kl: bool,
     /// Where the models run: auto, cpu or cuda:N
     #[arg(long, env = "STEREOSCOPE_DEVICE", default_value = "auto")]
     pub(crate) device: String,

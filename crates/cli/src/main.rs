@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
-    match run(arguments.command) {
+    match run(arguments.command, arguments.offline) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {failure}");
@@ -30,16 +30,18 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
+fn run(command: Command, offline: bool) -> Result<(), Failure> {
     match command {
-        Command::Demo(demo) => commands::serve::demo(demo),
-        Command::Serve(serve) => commands::serve::serve(serve),
-        Command::Init(init) => commands::study::init(init),
-        Command::Collect(collect) => commands::study::collect(collect),
+        Command::Demo(demo) => commands::serve::demo(demo, offline),
+        Command::Serve(serve) => commands::serve::serve(serve, offline),
+        Command::Init(init) => commands::study::init(init, offline),
+        Command::Collect(collect) => commands::study::collect(collect, offline),
         Command::Train(train) => commands::train::train(*train),
-        Command::Analyse(analyse) => commands::study::analyse(analyse),
-        Command::Merge(merge) => commands::study::merge(merge),
-        Command::Activations(activations) => commands::activations::activations(activations),
+        Command::Analyse(analyse) => commands::study::analyse(analyse, offline),
+        Command::Merge(merge) => commands::study::merge(merge, offline),
+        Command::Activations(activations) => {
+            commands::activations::activations(activations, offline)
+        }
         Command::Organism(Organism::Build(build)) => commands::organism::build(build),
         Command::Organism(Organism::Report(report)) => commands::organism::report(report),
     }

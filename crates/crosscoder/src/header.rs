@@ -66,6 +66,18 @@ pub struct Header {
 }
 
 impl Header {
+    /// Bytes that the loaded dictionary takes on the host and on its device, where that is another.
+    pub fn memory(&self, on_host: bool) -> [u64; 2] {
+        let weights = (MODELS * self.activation_dim * self.dict_size * size_of::<f32>()) as u64;
+        // Biases, norms and weights of the code: a few numbers per latent.
+        let beside = (6 * self.dict_size * size_of::<f32>()) as u64;
+        if on_host {
+            [2 * weights + beside, 0]
+        } else {
+            [weights + beside, 2 * weights]
+        }
+    }
+
     /// The inference threshold on v; the chat model's for DECOUPLED, `None` for plain ReLU.
     pub fn threshold(&self) -> Option<f32> {
         self.thresholds.map(|[_, chat]| chat)

@@ -27,6 +27,8 @@ pub(crate) struct ActivationsJob {
     ids: Vec<u32>,
     latents: Vec<u32>,
     top_k: usize,
+    /// Whether the base model's predictions are wanted, and so its upper half.
+    kl: bool,
 }
 
 impl ActivationsJob {
@@ -64,6 +66,7 @@ impl ActivationsJob {
             ids,
             latents,
             top_k: request.top_k,
+            kl: request.kl,
         })
     }
 
@@ -88,28 +91,34 @@ impl ActivationsJob {
             })
             .collect();
         let latents = self.halves(dictionary, &x, &codes)?;
-        let hidden = [
-            Hidden::run(pair, ModelName::Base, &base, base_cache)?,
-            Hidden::run(pair, ModelName::Chat, &chat, chat_cache)?,
-        ];
-        let mut kl_chat_base = Vec::with_capacity(self.ids.len());
+        let of_base = if self.kl {
+            Some(Hidden::run(pair, ModelName::Base, &base, base_cache)?)
+        } else {
+            None
+        };
+        let of_chat = Hidden::run(pair, ModelName::Chat, &chat, chat_cache)?;
+        let mut kl_chat_base = self.kl.then(|| Vec::with_capacity(self.ids.len()));
         let mut next = Vec::with_capacity(self.ids.len());
         for (from, count) in next::chunks(self.ids.len(), pair.vocab_size()) {
-            let base = hidden[0].logits(from, count)?;
-            let chat = hidden[1].logits(from, count)?;
-            let rows: Vec<_> = base
+            let base = of_base.as_ref().map(|base| base.logits(from, count));
+            let base = base.transpose()?.unwrap_or_default();
+            let chat = of_chat.logits(from, count)?;
+            let rows: Vec<_> = chat
                 .par_iter()
-                .zip(&chat)
-                .map(|(base, chat)| {
+                .enumerate()
+                .map(|(row, chat)| {
+                    let base = base.get(row);
                     let next = NextTokens {
-                        base: next::most_probable(base, &pair.tokenizer),
+                        base: base.map(|base| next::most_probable(base, &pair.tokenizer)),
                         chat: next::most_probable(chat, &pair.tokenizer),
                     };
-                    (diffing::kl(chat, base) as f32, next)
+                    (base.map(|base| diffing::kl(chat, base) as f32), next)
                 })
                 .collect();
             for (kl, tokens) in rows {
-                kl_chat_base.push(kl);
+                if let Some(all) = &mut kl_chat_base {
+                    all.extend(kl);
+                }
                 next.push(tokens);
             }
         }

@@ -3,9 +3,12 @@
 use std::path::Path;
 
 use api::ModelInfo;
-use gemma::{Checkpoint, Tokenizer};
+use candle_core::DType;
+use gemma::{Checkpoint, Place, Plan, Tokenizer};
 
-use crate::{DictionaryOptions, Error, Options, Precision, Result};
+use crate::{
+    DictionaryOptions, Error, Options, Precision, Result, devices::Devices, memory::Sizes,
+};
 
 /// What the checks found.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,15 +57,16 @@ pub(crate) struct Opened {
 }
 
 /// Checks both models, every dictionary, the layer and the device: config.json, index, every file's header and length, tokenizer, widths
-/// and vocabularies. Reads no weights.
+/// and vocabularies; and that everything fits into memory. Reads no weights.
 ///
 /// # Errors
 /// A sentence that names the file or tensor, what was expected and what was found.
 pub fn check(options: &Options) -> Result<Checked> {
     let opened = open(options)?;
     let [base, chat] = &opened.checkpoints;
-    let device = options.device.open()?;
-    if device.is_cpu() && options.precision == Precision::Bf16 {
+    let devices = Devices::open(options)?;
+    let on_host = devices.models.iter().any(candle_core::Device::is_cpu);
+    if on_host && options.precision == Precision::Bf16 {
         return Err(Error::Check(
             "bf16 runs on a GPU only; use f32 on the CPU".into(),
         ));
@@ -72,20 +76,54 @@ pub fn check(options: &Options) -> Result<Checked> {
         .iter()
         .map(|d| fitting_dictionary(d, base.config().hidden_size))
         .collect::<Result<_>>()?;
+    Sizes::new(&opened, options, context(&opened))?.check(options, &devices)?;
+    let places = devices.models.each_ref().map(Place::of);
+    let formats = opened
+        .formats(options, &devices)
+        .map(|dtype| dtype.as_str());
     Ok(Checked {
         base: info(base),
         chat: info(chat),
         hashes: opened.checkpoints.each_ref().map(gemma::Checkpoint::hash),
         template: opened.tokenizer.template_source().to_owned(),
-        device: match device.location() {
-            candle_core::DeviceLocation::Cpu => "cpu".into(),
-            candle_core::DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
-            candle_core::DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
-        },
-        dtype: options.precision.dtype().as_str().into(),
+        device: of_both(&places),
+        dtype: of_both(&formats),
         max_prompt_tokens: options.limits.prompt_tokens.min(context(&opened)),
         dictionaries,
     })
+}
+
+/// What loading is going to take, from headers alone, whether it fits or not.
+///
+/// # Errors
+/// As [`check`], but for what does not fit into memory.
+pub fn plan(options: &Options) -> Result<Plan> {
+    let opened = open(options)?;
+    let devices = Devices::open(options)?;
+    let sizes = Sizes::new(&opened, options, context(&opened))?;
+    Ok(sizes.plan(options, &devices))
+}
+
+impl Opened {
+    /// Number formats of both models.
+    pub(crate) fn formats(&self, options: &Options, devices: &Devices) -> [DType; 2] {
+        let format = |model: usize| {
+            let stored = self.checkpoints[model].stored_dtype();
+            let place = Place::of(&devices.models[model]);
+            options.precision.dtype(place, stored)
+        };
+        [format(0), format(1)]
+    }
+}
+
+/// One word for both models, or one for each.
+fn of_both(words: &[impl ToString; 2]) -> String {
+    let [base, chat] = words.each_ref().map(ToString::to_string);
+    if base == chat {
+        base
+    } else {
+        format!("base {base}, chat {chat}")
+    }
 }
 
 /// Opens both checkpoints and the chat model's tokenizer, and checks that they fit each other and the layer.

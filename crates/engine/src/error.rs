@@ -35,6 +35,18 @@ pub enum Error {
     /// A check before loading found a fault.
     #[error("{0}")]
     Check(String),
+    /// What is to be loaded does not fit into memory.
+    #[error(
+        "the models do not fit: {shortage}; start with {nearest}, or with --memory SIZE to plan for more than is free now\n{plan}"
+    )]
+    Memory {
+        /// What is short where.
+        shortage: String,
+        /// Options with which it fits.
+        nearest: String,
+        /// The plan that does not.
+        plan: String,
+    },
     /// A request failed in the middle of its computation; others are not touched.
     #[error("the computation failed: {0}")]
     Computation(String),

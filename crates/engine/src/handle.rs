@@ -94,7 +94,14 @@ impl Engine {
 
     /// Counters of the engine.
     pub fn metrics(&self) -> Metrics {
-        self.shared.counters.snapshot()
+        Metrics {
+            resident: self
+                .shared
+                .pair
+                .get()
+                .map_or_else(Default::default, Pair::resident),
+            ..self.shared.counters.snapshot()
+        }
     }
 
     /// Ends running streams with `cancelled` and takes no more requests.

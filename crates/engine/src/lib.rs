@@ -10,6 +10,7 @@
 mod activations;
 mod check;
 mod desk;
+mod devices;
 mod dictionary;
 mod edit;
 mod effects;
@@ -19,6 +20,7 @@ mod generate;
 mod handle;
 mod job;
 mod lane;
+mod memory;
 mod metrics;
 mod next;
 mod options;
@@ -32,10 +34,10 @@ mod tests;
 mod weights;
 mod worker;
 
-pub use check::{Checked, DictionaryFile, check, dictionary_file};
+pub use check::{Checked, DictionaryFile, check, dictionary_file, plan};
 pub(crate) use dictionary::Dictionary;
 pub use error::{Error, Result};
-pub use gemma::{DeviceChoice, WeightChoice};
+pub use gemma::{DeviceChoice, Plan, Size, WeightChoice};
 pub use handle::{Engine, Generation};
 pub use metrics::{FIRST_TOKEN_BUCKETS, Metrics};
 pub use options::{DictionaryOptions, Limits, Options, Precision};

@@ -28,6 +28,8 @@ pub struct Metrics {
     pub first_token: [u64; FIRST_TOKEN_BUCKETS.len() + 1],
     /// Sum of the times to first token, in seconds.
     pub first_token_sum: f64,
+    /// Whether the lower and the upper half of the base and the chat model are in memory.
+    pub resident: [[bool; 2]; 2],
 }
 
 /// The counters themselves, shared between the worker and its callers.
@@ -118,6 +120,7 @@ impl Counters {
                     .map_or(0, |c| c.load(Ordering::Relaxed))
             }),
             first_token_sum: seconds(&self.first_token_micros),
+            resident: [[false; 2]; 2],
         }
     }
 }

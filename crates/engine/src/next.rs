@@ -10,7 +10,7 @@ use crate::{Result, pair::Pair};
 const NEXT_TOKENS: usize = 5;
 
 /// Most logits held at once per model, in numbers; a vocabulary of 256,000 gives chunks of 64 positions.
-const CHUNK_NUMBERS: usize = 16_384_000;
+pub(crate) const CHUNK_NUMBERS: usize = 16_384_000;
 
 /// A model's last hidden states over a sequence, whose logits are made a chunk at a time.
 pub(crate) struct Hidden<'a> {
@@ -27,7 +27,7 @@ impl<'a> Hidden<'a> {
         residual: &Tensor,
         cache: &mut KvCache,
     ) -> Result<Self> {
-        let m = pair.model(model);
+        let m = pair.whole(model)?;
         let states = m.blocks(residual, pair.layer + 1..m.config().num_layers, cache)?;
         Ok(Self {
             pair,

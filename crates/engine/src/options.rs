@@ -1,26 +1,46 @@
 //! What an engine is started with.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
+use api::ModelName;
 use candle_core::DType;
-use gemma::{DeviceChoice, WeightChoice};
+use gemma::{DeviceChoice, Place, WeightChoice};
 
 /// Number format of weights and residuals. Edits and dictionaries are always computed in f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// 32 bits, as the analysis.
+    /// bfloat16 on a GPU for a checkpoint that is stored so, else 32 bits.
     #[default]
+    Auto,
+    /// 32 bits, as the analysis.
     F32,
     /// bfloat16; half the memory, and firings near the threshold may flip. CUDA only.
     Bf16,
 }
 
 impl Precision {
-    /// The tensor library's name of the format.
-    pub fn dtype(self) -> DType {
+    /// The format of a model in `place` whose weights are stored as `stored` (config.json's name).
+    pub(crate) fn dtype(self, place: Place, stored: &str) -> DType {
         match self {
-            Self::F32 => DType::F32,
             Self::Bf16 => DType::BF16,
+            Self::Auto if place != Place::Cpu && stored == "bfloat16" => DType::BF16,
+            Self::Auto | Self::F32 => DType::F32,
+        }
+    }
+}
+
+impl FromStr for Precision {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "f32" => Ok(Self::F32),
+            "bf16" => Ok(Self::Bf16),
+            _ => Err(format!(
+                "{text:?} is not a number format; use auto, f32 or bf16"
+            )),
         }
     }
 }
@@ -74,8 +94,12 @@ pub struct Options {
     pub layer: usize,
     /// Dictionaries in the study's order.
     pub dictionaries: Vec<DictionaryOptions>,
-    /// Where the models run.
+    /// Where models and dictionaries are.
     pub device: DeviceChoice,
+    /// Where the base and the chat model are instead.
+    pub model_devices: [Option<DeviceChoice>; 2],
+    /// Bytes of the host's memory to plan with; what is free by default.
+    pub memory: Option<u64>,
     /// Number format of the models.
     pub precision: Precision,
     /// Which weights the CPU computes with.
@@ -84,4 +108,12 @@ pub struct Options {
     pub rounded: PathBuf,
     /// Bounds on requests.
     pub limits: Limits,
+}
+
+impl Options {
+    /// Where a model is.
+    pub(crate) fn device_of(&self, model: ModelName) -> DeviceChoice {
+        let own = self.model_devices.get(model.index()).copied().flatten();
+        own.unwrap_or(self.device)
+    }
 }

@@ -5,9 +5,9 @@ use candle_core::{DType, Tensor};
 use crosscoder::{Crosscoder, Residence};
 use gemma::{KvCache, Model, Tokenizer};
 
-use crate::{Dictionary, Error, Limits, Options, Result, check, prompt, rounding};
+use crate::{Dictionary, Error, Limits, Options, Result, check, devices::Devices, prompt, rounding};
 
-/// Everything that prompts need, on one device.
+/// Everything that prompts need.
 pub(crate) struct Pair {
     pub models: [Model; 2],
     pub tokenizer: Tokenizer,
@@ -26,10 +26,13 @@ impl Pair {
     pub(crate) fn load(options: &Options, progress: &mut dyn FnMut(f32)) -> Result<Self> {
         let opened = check::open(options)?;
         let context = check::context(&opened);
-        let device = options.device.open()?;
+        let devices = Devices::open(options)?;
+        let [base_format, chat_format] = opened.formats(options, &devices);
+        let [on_base, on_chat] = &devices.models;
         let [base, chat] = &opened.checkpoints;
-        // Bytes read decide the shares: 4 per parameter of a model, 16·D·F for a dictionary's encoders and decoders.
-        let mut sizes = vec![base.parameters() as f32, chat.parameters() as f32];
+        // Numbers read decide the shares: the parameters of a model's loaded part, 4·D·F of a dictionary's encoders and decoders.
+        let [lower, _] = gemma::weight_bytes(base.config(), options.layer, 1);
+        let mut sizes = vec![lower as f32, chat.parameters() as f32];
         for d in &options.dictionaries {
             let header = crosscoder::open(&d.path)?;
             sizes.push(4.0 * header.activation_dim as f32 * header.dict_size as f32);
@@ -40,13 +43,18 @@ impl Pair {
             progress((done + sizes[at] * fraction) / total);
         };
         let models = [
-            rounding::load(base, options, &device, &mut |f| part(0, 0.0, f))?,
-            rounding::load(chat, options, &device, &mut |f| part(1, sizes[0], f))?,
+            rounding::load(base, options, on_base, base_format, Some(options.layer), &mut |f| {
+                part(0, 0.0, f)
+            })?,
+            rounding::load(chat, options, on_chat, chat_format, None, &mut |f| {
+                part(1, sizes[0], f)
+            })?,
         ];
         done += sizes[0] + sizes[1];
         let mut dictionaries = Vec::new();
         for (n, d) in options.dictionaries.iter().enumerate() {
-            let crosscoder = Crosscoder::load_to(&d.path, &device, Residence::Automatic)?;
+            let crosscoder =
+                Crosscoder::load_to(&d.path, &devices.dictionaries, Residence::Automatic)?;
             dictionaries.push(Dictionary {
                 slug: d.slug.clone(),
                 crosscoder,
@@ -74,6 +82,28 @@ impl Pair {
     /// The model of that name.
     pub(crate) fn model(&self, name: ModelName) -> &Model {
         &self.models[name.index()]
+    }
+
+    /// The model of that name, after reading what of it is not in memory yet: the base model's upper half, at its first use.
+    ///
+    /// # Errors
+    /// When that fails; the next request tries again.
+    pub(crate) fn whole(&self, name: ModelName) -> Result<&Model> {
+        let model = self.model(name);
+        if !model.is_whole() {
+            tracing::info!(
+                ?name,
+                "a request needs the model's upper half, which is being read"
+            );
+            model.complete()?;
+            tracing::info!(?name, "the model's upper half is read");
+        }
+        Ok(model)
+    }
+
+    /// Which halves of which model are in memory: for base and chat, the lower and the upper one.
+    pub(crate) fn resident(&self) -> [[bool; 2]; 2] {
+        self.models.each_ref().map(|model| [true, model.is_whole()])
     }
 
     /// Whether this token ends a lane of the model.
@@ -137,9 +167,10 @@ impl Pair {
     }
 }
 
-/// The pair [N, 2, D] in f32 that dictionaries encode, from both residuals [N, D].
+/// The pair [N, 2, D] in f32 that dictionaries encode, from both residuals [N, D], on the chat model's device.
 pub(crate) fn paired(base: &Tensor, chat: &Tensor) -> Result<Tensor> {
-    let [base, chat] = [base.to_dtype(DType::F32)?, chat.to_dtype(DType::F32)?];
+    let base = base.to_dtype(DType::F32)?.to_device(chat.device())?;
+    let chat = chat.to_dtype(DType::F32)?;
     Ok(Tensor::stack(&[base, chat], 1)?)
 }
 

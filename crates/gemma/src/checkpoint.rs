@@ -11,9 +11,11 @@ use sha2::{Digest, Sha256};
 
 use crate::config::{eos_ids, read_json};
 use crate::header::{Shard, Stored};
+use crate::memory::weight_counts;
+use crate::model::Half;
 use crate::parameters::parameters;
-use crate::weights::{Source, Weights};
-use crate::{Config, Error, Model, Result};
+use crate::weights::{Lower, Source, Upper};
+use crate::{Config, Error, Model, Result, WeightChoice};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -130,17 +132,86 @@ impl Checkpoint {
         residence: Residence,
         progress: &mut dyn FnMut(f32),
     ) -> Result<Model> {
-        let mut source = Files {
+        let leave = self.leaves(device, dtype, residence);
+        let mut source = self.source(leave, self.parameters(), progress);
+        let config = &self.config;
+        let lower = Lower::assemble(config, config.num_layers, device, dtype, &mut source)?;
+        let upper = Upper::assemble(config, &lower, device, dtype, &mut source)?;
+        Ok(Model::new(
+            config.clone(),
+            lower,
+            Half::Loaded(upper),
+            device,
+            dtype,
+        ))
+    }
+
+    /// As [`Checkpoint::load`], but for the blocks after `layer`, the final norm and a head of its own: these are read when they are
+    /// first needed.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`], and for a layer that the model lacks. What is read later fails then, with the same errors, or because
+    /// the files are others by then.
+    pub fn load_lower(
+        &self,
+        layer: usize,
+        device: &Device,
+        dtype: DType,
+        progress: &mut dyn FnMut(f32),
+    ) -> Result<Model> {
+        let config = &self.config;
+        if layer >= config.num_layers {
+            return Err(Error::no_block(layer, config.num_layers));
+        }
+        let [(matrices, norms), _] = weight_counts(config, layer);
+        let leave = self.leaves(device, dtype, Residence::Automatic);
+        let mut source = self.source(leave, matrices + norms, progress);
+        let lower = Lower::assemble(config, layer + 1, device, dtype, &mut source)?;
+        let half = Half::Stored(Box::new(self.clone()));
+        Ok(Model::new(config.clone(), lower, half, device, dtype))
+    }
+
+    /// Reads what [`Checkpoint::load_lower`] left out.
+    pub(crate) fn load_upper(&self, lower: &Lower, device: &Device, dtype: DType) -> Result<Upper> {
+        if Self::open(&self.dir)?.hash != self.hash {
+            return Err(Error::Replaced {
+                path: self.dir.clone(),
+            });
+        }
+        let mut silent = |_: f32| ();
+        let leave = self.leaves(device, dtype, Residence::Automatic);
+        let mut source = self.source(leave, 1, &mut silent);
+        Upper::assemble(&self.config, lower, device, dtype, &mut source)
+    }
+
+    /// Whether bf16 matrices stay in their files.
+    fn leaves(&self, device: &Device, dtype: DType, residence: Residence) -> bool {
+        device.is_cpu() && dtype == DType::F32 && residence.in_files(self.parameters(), LARGE)
+    }
+
+    /// Bytes that one number of a matrix takes on the CPU with a choice of weights: two where they stay in bf16 files, else those of an
+    /// f32.
+    pub fn number_bytes(&self, choice: WeightChoice) -> u64 {
+        let stays = Residence::Automatic.in_files(self.parameters(), LARGE);
+        let in_bf16 = self.needs_rounding(choice) || self.stored_dtype() == Stored::Bf16.name();
+        if stays && in_bf16 { 2 } else { 4 }
+    }
+
+    /// Reads tensors and tells the share of `total` weights read.
+    fn source<'a>(
+        &'a self,
+        leave: bool,
+        total: u64,
+        progress: &'a mut dyn FnMut(f32),
+    ) -> Files<'a> {
+        Files {
             checkpoint: self,
-            leave: device.is_cpu()
-                && dtype == DType::F32
-                && residence.in_files(self.parameters(), LARGE),
+            leave,
             maps: BTreeMap::new(),
             read: 0,
+            total: total.max(1),
             progress,
-        };
-        let weights = Weights::assemble(&self.config, device, dtype, &mut source)?;
-        Ok(Model::new(self.config.clone(), weights, device, dtype))
+        }
     }
 
     /// Appends one tensor of the model to `into`.
@@ -174,14 +245,15 @@ struct Files<'a> {
     maps: BTreeMap<usize, Arc<MappedFile>>,
     /// Weights seen.
     read: u64,
+    /// Of so many.
+    total: u64,
     progress: &'a mut dyn FnMut(f32),
 }
 
 impl Files<'_> {
     fn advance(&mut self, weights: usize) {
         self.read += weights as u64;
-        let total = self.checkpoint.parameters().max(1);
-        (self.progress)((self.read as f32 / total as f32).min(1.0));
+        (self.progress)((self.read as f32 / self.total as f32).min(1.0));
     }
 
     /// A tensor's place in its mapped file; `None` where it is not stored as bf16.

@@ -36,7 +36,7 @@ impl FromStr for DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// The device.
+    /// The device. One that is opened twice counts as two, whose tensors do not mix.
     ///
     /// # Errors
     /// [`Error::Device`] when the device asked for cannot be opened.
@@ -45,8 +45,8 @@ impl DeviceChoice {
             Device::new_cuda(number).map_err(|source| Error::Device { number, source })
         };
         match self {
-            Self::Auto if candle_core::utils::cuda_is_available() => cuda(0),
-            Self::Auto | Self::Cpu => Ok(Device::Cpu),
+            Self::Auto => Ok(cuda(0).unwrap_or(Device::Cpu)),
+            Self::Cpu => Ok(Device::Cpu),
             Self::Cuda(number) => cuda(number),
         }
     }

@@ -186,6 +186,14 @@ pub enum Error {
     /// A call's arguments do not fit the model.
     #[error("{0}")]
     Argument(String),
+    /// A checkpoint's files are not those that were opened.
+    #[error(
+        "{}: the checkpoint was replaced while it was in use, so the rest of its weights does not belong to those in memory; start again", path.display()
+    )]
+    Replaced {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A device cannot be opened.
     #[error(
         "cannot use the device cuda:{number}: {source}; use --device cpu, or a build with the cuda feature on a machine with that GPU"
@@ -199,4 +207,14 @@ pub enum Error {
     /// The tensor library failed.
     #[error("tensor computation failed: {0}")]
     Tensor(#[from] candle_core::Error),
+}
+
+impl Error {
+    /// The error for a block that a model of `num_layers` blocks lacks.
+    pub(crate) fn no_block(block: usize, num_layers: usize) -> Self {
+        Self::Argument(format!(
+            "there is no block {block}: the model has blocks 0 to {}",
+            num_layers.saturating_sub(1)
+        ))
+    }
 }

@@ -9,6 +9,7 @@ mod device;
 mod error;
 mod header;
 mod kernels;
+mod memory;
 mod model;
 mod parameters;
 mod rotary;
@@ -27,6 +28,10 @@ pub use config::Config;
 pub use device::DeviceChoice;
 pub use error::{Error, Result};
 pub use matrix::Residence;
+pub use memory::{
+    Part, Place, Plan, Room, Size, When, available, cache_bytes, readable, scratch_bytes,
+    weight_bytes,
+};
 pub use model::{Forward, Hook, Logits, Model};
 pub use rounding::WeightChoice;
 pub use sampling::Sampler;

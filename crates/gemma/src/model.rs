@@ -1,15 +1,15 @@
 //! The fast path: one sequence at a time, with a cache, a hook after any block and logits at chosen positions.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use candle_core::{DType, Device, Tensor};
 
 use crate::block::{Pass, packed_block};
 use crate::kernels::{rms_norm, softcap};
 use crate::rotary::Tables;
-use crate::weights::Weights;
-use crate::{Config, Error, KvCache, Result};
+use crate::weights::{BlockWeights, Lower, Upper};
+use crate::{Checkpoint, Config, Error, KvCache, Result};
 
 /// Tokens of sequences that run together. From about here on a product takes as long per token as it ever will.
 const PACK: usize = 2048;
@@ -20,10 +20,22 @@ const POSITIONS: &str = "model's max_position_embeddings";
 #[derive(Debug)]
 pub struct Model {
     config: Config,
-    weights: Weights,
+    lower: Lower,
+    /// The other blocks, the final norm and the head, once they are there.
+    upper: OnceLock<Upper>,
+    /// Where they come from, and whose turn it is to read them.
+    stored: Option<(Box<Checkpoint>, Mutex<()>)>,
     tables: Arc<Tables>,
     device: Device,
     dtype: DType,
+}
+
+/// A model's upper half.
+pub(crate) enum Half {
+    /// In memory.
+    Loaded(Upper),
+    /// In the checkpoint's files, until it is needed.
+    Stored(Box<Checkpoint>),
 }
 
 /// Reads, and may replace, the residual stream between blocks.
@@ -58,7 +70,17 @@ pub struct Forward {
 }
 
 impl Model {
-    pub(crate) fn new(config: Config, weights: Weights, device: &Device, dtype: DType) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        lower: Lower,
+        upper: Half,
+        device: &Device,
+        dtype: DType,
+    ) -> Self {
+        let (upper, stored) = match upper {
+            Half::Loaded(upper) => (upper.into(), None),
+            Half::Stored(checkpoint) => (OnceLock::new(), Some((checkpoint, Mutex::default()))),
+        };
         Self {
             tables: Arc::new(Tables::new(
                 config.head_dim,
@@ -66,7 +88,9 @@ impl Model {
                 config.max_positions,
             )),
             config,
-            weights,
+            lower,
+            upper,
+            stored,
             device: device.clone(),
             dtype,
         }
@@ -87,6 +111,45 @@ impl Model {
         self.dtype
     }
 
+    /// Whether every weight is in memory.
+    pub fn is_whole(&self) -> bool {
+        self.upper.get().is_some()
+    }
+
+    /// Reads the upper half, where it is not there yet; whatever needs it does so by itself.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load_lower`] says.
+    pub fn complete(&self) -> Result<()> {
+        self.upper_half().map(drop)
+    }
+
+    fn upper_half(&self) -> Result<&Upper> {
+        if let Some(upper) = self.upper.get() {
+            return Ok(upper);
+        }
+        let Some((checkpoint, turn)) = &self.stored else {
+            return Err(Error::Argument("the model has no upper half".into()));
+        };
+        // Whoever waited for another's reading finds it done. What is half read is dropped, so a panic leaves nothing behind.
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(upper) = self.upper.get() {
+            return Ok(upper);
+        }
+        let upper = checkpoint.load_upper(&self.lower, &self.device, self.dtype)?;
+        Ok(self.upper.get_or_init(|| upper))
+    }
+
+    /// A block's weights, from either half.
+    fn block(&self, block: usize) -> Result<&BlockWeights> {
+        if let Some(weights) = self.lower.blocks.get(block) {
+            return Ok(weights);
+        }
+        let above = block - self.lower.blocks.len();
+        let found = self.upper_half()?.blocks.get(above);
+        found.ok_or_else(|| Error::no_block(block, self.config.num_layers))
+    }
+
     /// An empty cache for one sequence of at most `capacity` tokens.
     pub fn cache(&self, capacity: usize) -> KvCache {
         KvCache::new(&self.config, capacity, &self.device, self.dtype)
@@ -99,7 +162,7 @@ impl Model {
     pub fn embed(&self, ids: &[u32]) -> Result<Tensor> {
         self.check_ids(ids)?;
         let scale = embedding_scale(self.config.hidden_size, self.dtype);
-        Ok(self.weights.embed.rows(ids, scale)?)
+        Ok(self.lower.embed.rows(ids, scale)?)
     }
 
     fn check_ids(&self, ids: &[u32]) -> Result<()> {
@@ -122,7 +185,7 @@ impl Model {
     /// # Errors
     /// When the range or the shape does not fit the model, the blocks hold unequally many tokens, or there is no room for T more.
     pub fn blocks(&self, x: &Tensor, range: Range<usize>, cache: &mut KvCache) -> Result<Tensor> {
-        self.run(x.clone(), range, cache, None)
+        self.run(self.here(x)?, range, cache, None)
     }
 
     /// The last block's output `[N, D]` for N alternatives of one token's residual `x` `[N, D]` after block `layer`, at the position
@@ -147,11 +210,15 @@ impl Model {
             tables: &self.tables,
             past,
         };
-        let blocks = self.weights.blocks.get(range.clone()).unwrap_or_default();
-        let x = x.to_dtype(self.dtype)?;
-        range.zip(blocks).try_fold(x, |x, (block, weights)| {
-            pass.alternatives(block, weights, &x, cache)
+        let x = self.here(x)?;
+        range.into_iter().try_fold(x, |x, block| {
+            pass.alternatives(block, self.block(block)?, &x, cache)
         })
+    }
+
+    /// A residual on the model's device and in its number format.
+    fn here(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.to_device(&self.device)?.to_dtype(self.dtype)?)
     }
 
     /// Refuses a residual `[T, D]` of another width or without tokens; gives T.
@@ -176,17 +243,17 @@ impl Model {
         cache: &mut KvCache,
         mut hook: Option<&mut dyn Hook>,
     ) -> Result<Tensor> {
-        let Some(blocks) = self.weights.blocks.get(range.clone()) else {
+        if range.start > range.end || range.end > self.config.num_layers {
             return Err(Error::Argument(format!(
                 "blocks {} to {} do not exist: the model has blocks 0 to {}",
                 range.start,
                 range.end.saturating_sub(1),
-                self.weights.blocks.len().saturating_sub(1)
+                self.config.num_layers.saturating_sub(1)
             )));
-        };
+        }
         let tokens = self.check_width(&x)?;
-        self.weights.check()?;
-        if blocks.is_empty() {
+        self.lower.check()?;
+        if range.is_empty() {
             return Ok(x);
         }
         let past = cache.position(range.clone(), tokens)?;
@@ -202,8 +269,8 @@ impl Model {
             tables: &self.tables,
             past,
         };
-        for (block, weights) in range.zip(blocks) {
-            x = pass.block(block, weights, &x, cache)?;
+        for block in range {
+            x = pass.block(block, self.block(block)?, &x, cache)?;
             if let Some(hook) = hook.as_deref_mut()
                 && let Some(replaced) = hook.after_block(block, &x)?
             {
@@ -250,8 +317,10 @@ impl Model {
                 &self.device,
             )?);
         }
-        let normed = rms_norm(&rows, &self.weights.final_norm, self.config.rms_norm_eps)?;
-        let logits = self.weights.head.product(&normed)?.to_dtype(DType::F32)?;
+        let upper = self.upper_half()?;
+        upper.check()?;
+        let normed = rms_norm(&rows, &upper.final_norm, self.config.rms_norm_eps)?;
+        let logits = upper.head.product(&normed)?.to_dtype(DType::F32)?;
         Ok(softcap(&logits, self.config.final_softcap)?)
     }
 
@@ -324,8 +393,8 @@ impl Model {
                     from..start
                 })
                 .collect();
-            let blocks = self.weights.blocks.iter().take(end).enumerate();
-            let x = blocks.into_iter().try_fold(x, |x, (block, weights)| {
+            let x = (0..end).try_fold(x, |x, block| {
+                let weights = self.block(block)?;
                 packed_block(&self.config, &self.tables, &rows, block, weights, &x)
             })?;
             for rows in rows.iter() {
@@ -347,7 +416,7 @@ impl Model {
         wanted: Logits<'_>,
     ) -> Result<Tensor> {
         let x = self.run(
-            h.to_dtype(self.dtype)?,
+            self.here(h)?,
             self.after(layer)?..self.config.num_layers,
             cache,
             None,
@@ -368,8 +437,9 @@ impl Model {
                 self.config.hidden_size
             )));
         }
-        let scaled = directions.broadcast_mul(&(&self.weights.final_norm + 1.0)?)?;
-        let read = self.weights.head.product(&scaled.to_dtype(self.dtype)?)?;
+        let upper = self.upper_half()?;
+        let scaled = directions.broadcast_mul(&(&upper.final_norm + 1.0)?)?;
+        let read = upper.head.product(&scaled.to_dtype(self.dtype)?)?;
         Ok(read.to_dtype(DType::F32)?)
     }
 
@@ -387,10 +457,7 @@ impl Model {
         if layer < self.config.num_layers {
             return Ok(layer + 1);
         }
-        Err(Error::Argument(format!(
-            "there is no block {layer}: the model has blocks 0 to {}",
-            self.config.num_layers.saturating_sub(1)
-        )))
+        Err(Error::no_block(layer, self.config.num_layers))
     }
 }
 

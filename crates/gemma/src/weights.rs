@@ -65,17 +65,26 @@ impl Weight {
     }
 }
 
-/// The weights of one model. Norm weights are f32, stored without the 1 that is added to them.
+/// The weights of a model's lower half. Norm weights are f32, stored without the 1 that is added to them.
 #[derive(Debug)]
-pub(crate) struct Weights {
+pub(crate) struct Lower {
     /// `[V, D]`
     pub(crate) embed: Weight,
-    /// `[V, D]`, the same numbers as `embed` where tied.
-    pub(crate) head: Weight,
-    /// `[D]`
-    pub(crate) final_norm: Tensor,
+    /// The first blocks.
     pub(crate) blocks: Vec<BlockWeights>,
     /// The files that hold matrices which were not loaded.
+    files: Vec<Arc<MappedFile>>,
+}
+
+/// The weights of the other blocks and of what comes after them.
+#[derive(Debug)]
+pub(crate) struct Upper {
+    pub(crate) blocks: Vec<BlockWeights>,
+    /// `[D]`
+    pub(crate) final_norm: Tensor,
+    /// `[V, D]`, the same numbers as `embed` where tied.
+    pub(crate) head: Weight,
+    /// As those of [`Lower`].
     files: Vec<Arc<MappedFile>>,
 }
 
@@ -96,51 +105,20 @@ pub(crate) struct BlockWeights {
     pub(crate) post_ffn_norm: Tensor,
 }
 
-impl Weights {
-    /// Reads every tensor from `source` and puts it on the device.
+impl Lower {
+    /// Reads the embedding and the first `blocks` blocks from `source` and puts them on the device.
     pub(crate) fn assemble(
         config: &Config,
+        blocks: usize,
         device: &Device,
         dtype: DType,
         source: &mut dyn Source,
     ) -> Result<Self> {
-        let d = config.hidden_size;
-        let embed = matrix(&[EMBED.into()], d, device, dtype, source)?;
-        let mut blocks = Vec::with_capacity(config.num_layers);
-        for block in 0..config.num_layers {
-            let name = |part: &str| in_block(block, part);
-            let heads = config.num_heads * config.head_dim;
-            let mut stack = |parts: &[&str], columns: usize| {
-                let names: Vec<_> = parts.iter().map(|part| name(part)).collect();
-                matrix(&names, columns, device, dtype, source)
-            };
-            let qkv = stack(&[Q, K, V], d)?;
-            let output = stack(&[O], heads)?;
-            let gate_up = stack(&[GATE, UP], d)?;
-            let down = stack(&[DOWN], config.intermediate_size)?;
-            let mut norm = |part: &str| vector(&name(part), device, source);
-            blocks.push(BlockWeights {
-                input_norm: norm(INPUT_NORM)?,
-                qkv,
-                output,
-                post_attention_norm: norm(POST_ATTENTION_NORM)?,
-                pre_ffn_norm: norm(PRE_FFN_NORM)?,
-                gate_up,
-                down,
-                post_ffn_norm: norm(POST_FFN_NORM)?,
-            });
-        }
-        let final_norm = vector(FINAL_NORM, device, source)?;
-        let head = if config.tie_word_embeddings {
-            embed.clone()
-        } else {
-            matrix(&[HEAD.into()], d, device, dtype, source)?
-        };
         Ok(Self {
-            embed,
-            head,
-            final_norm,
-            blocks,
+            embed: matrix(&[EMBED.into()], config.hidden_size, device, dtype, source)?,
+            blocks: (0..blocks)
+                .map(|number| block(config, number, device, dtype, source))
+                .collect::<Result<_>>()?,
             files: source.files(),
         })
     }
@@ -149,6 +127,65 @@ impl Weights {
     pub(crate) fn check(&self) -> Result<()> {
         Ok(self.files.iter().try_for_each(|file| file.check())?)
     }
+}
+
+impl Upper {
+    /// Reads the blocks that `lower` lacks and what comes after them.
+    pub(crate) fn assemble(
+        config: &Config,
+        lower: &Lower,
+        device: &Device,
+        dtype: DType,
+        source: &mut dyn Source,
+    ) -> Result<Self> {
+        Ok(Self {
+            blocks: (lower.blocks.len()..config.num_layers)
+                .map(|number| block(config, number, device, dtype, source))
+                .collect::<Result<_>>()?,
+            final_norm: vector(FINAL_NORM, device, source)?,
+            head: if config.tie_word_embeddings {
+                lower.embed.clone()
+            } else {
+                matrix(&[HEAD.into()], config.hidden_size, device, dtype, source)?
+            },
+            files: source.files(),
+        })
+    }
+
+    /// As [`Lower::check`].
+    pub(crate) fn check(&self) -> Result<()> {
+        Ok(self.files.iter().try_for_each(|file| file.check())?)
+    }
+}
+
+fn block(
+    config: &Config,
+    number: usize,
+    device: &Device,
+    dtype: DType,
+    source: &mut dyn Source,
+) -> Result<BlockWeights> {
+    let d = config.hidden_size;
+    let heads = config.num_heads * config.head_dim;
+    let mut stack = |parts: &[&str], columns: usize| {
+        let names: Vec<_> = parts.iter().map(|part| in_block(number, part)).collect();
+        matrix(&names, columns, device, dtype, source)
+    };
+    let qkv = stack(&[Q, K, V], d)?;
+    let output = stack(&[O], heads)?;
+    let gate_up = stack(&[GATE, UP], d)?;
+    let down = stack(&[DOWN], config.intermediate_size)?;
+    let mut norm = |part: &str| vector(&in_block(number, part), device, source);
+    Ok(BlockWeights {
+        input_norm: norm(INPUT_NORM)?,
+        qkv,
+        output,
+        post_attention_norm: norm(POST_ATTENTION_NORM)?,
+        pre_ffn_norm: norm(PRE_FFN_NORM)?,
+        gate_up,
+        down,
+        post_ffn_norm: norm(POST_FFN_NORM)?,
+    })
 }
 
 /// The named tensors one below the other.

@@ -87,8 +87,8 @@ pub fn reference(text: &str) -> ModelRef {
 /// Checks both models, the layer and every dictionary, and writes `study.toml`.
 ///
 /// # Errors
-/// An existing study without `force`; a model or dictionary that is missing, broken or does not fit; hub references, which are not
-/// built in yet.
+/// An existing study without `force`; a model or dictionary that is missing, broken or does not fit, or that the hub's cache lacks:
+/// nothing is fetched here.
 pub fn init(options: &InitOptions) -> Result<InitSummary> {
     let study = &options.study;
     let path = study.join(FILE);
@@ -116,9 +116,8 @@ pub fn init(options: &InitOptions) -> Result<InitSummary> {
         }
         dictionaries.push(DictionaryRef {
             slug: slug.clone(),
-            path: Some(inside(&home, &folder)),
             kind: Some(header.kind.as_str().to_string()),
-            ..DictionaryRef::default()
+            ..place_of(place, &home, &folder).into()
         });
     }
     let name = options.name.clone().unwrap_or_else(|| {
@@ -127,8 +126,8 @@ pub fn init(options: &InitOptions) -> Result<InitSummary> {
     });
     let mut manifest = Manifest::new(name, options.layer);
     manifest.description.clone_from(&options.description);
-    manifest.base = Some(ModelRef::folder(inside(&home, &base)));
-    manifest.chat = Some(ModelRef::folder(inside(&home, &chat)));
+    manifest.base = Some(place_of(&options.base, &home, &base));
+    manifest.chat = Some(place_of(&options.chat, &home, &chat));
     manifest.classes = options.classes;
     manifest.prompts.clone_from(&options.prompts);
     manifest.provenance.clone_from(&options.provenance);
@@ -159,6 +158,19 @@ fn study_of_caller() -> &'static Path {
 
 fn absolute(path: &Path) -> Result<PathBuf> {
     fs::canonicalize(path).map_err(Error::io("open", path))
+}
+
+/// A reference as the manifest keeps it: a repository of the hub with its revision, the commit where none was named, so that the study
+/// stays what it is; else the folder.
+fn place_of(given: &ModelRef, home: &Path, folder: &Path) -> ModelRef {
+    if given.hub.is_none() {
+        return ModelRef::folder(inside(home, folder));
+    }
+    let commit = || hub::Settings::commit(folder);
+    ModelRef {
+        revision: given.revision.clone().or_else(commit),
+        ..given.clone()
+    }
 }
 
 /// Relative to the study's folder for what lies inside.

@@ -13,6 +13,7 @@ mod effects;
 mod error;
 mod files;
 mod init;
+mod memory;
 mod merge;
 mod order;
 mod part;
@@ -40,7 +41,7 @@ pub use diffing::auroc;
 pub use edited::At;
 pub use effects::{EffectOptions, EffectsSummary};
 pub use error::{Error, Result};
-pub use gemma::DeviceChoice;
+pub use gemma::{DeviceChoice, readable};
 pub use init::{InitOptions, InitSummary, init, reference};
 pub use merge::{MergeOptions, MergeSummary, MergedActivations, merge};
 pub use order::DataOrder;
@@ -51,6 +52,7 @@ pub use shard::Precision;
 pub use steer::{SteeredPrompt, Steering};
 pub use store::manifest::{DictionaryRef, Manifest, ModelRef};
 pub use store::{DictionaryFacts, Store};
+pub use study::{Dictionaries, Wanted, repositories};
 pub use train::{TrainOptions, TrainSummary, train};
 
 /// Ends a summary with the commands that come next.

@@ -50,7 +50,12 @@ impl Bars {
 
 impl Progress for Bars {
     fn start(&self, step: &str, unit: &str, total: u64) {
-        let (bar, shape) = if total == 0 {
+        let (bar, shape) = if unit == "bytes" && total > 0 {
+            (
+                ProgressBar::new(total),
+                "{prefix:>12} [{bar:30}] {decimal_bytes}/{decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left  {msg}",
+            )
+        } else if total == 0 {
             (
                 ProgressBar::new_spinner(),
                 "{prefix:>12} {human_pos} UNIT, {per_sec}, {elapsed}  {msg}",

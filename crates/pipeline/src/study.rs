@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device};
 use crosscoder::Crosscoder;
 use gemma::{Checkpoint, Model, Tokenizer};
+use hub::{Content, Reference};
 use serde_json::{Map, Value};
 use store::manifest::{FILE, Manifest};
 
@@ -94,12 +95,13 @@ impl Pair {
         config(&self.base).min(config(&self.chat))
     }
 
-    /// Reads both models' weights, base first; f32 everywhere, so that firings near a threshold agree between devices.
+    /// Reads both models' weights up to the hook point, base first; the rest is read when it is first needed. f32 everywhere, so that
+    /// firings near a threshold agree between devices.
     pub(crate) fn load(&self, device: &Device, progress: &dyn Progress) -> Result<[Model; 2]> {
         const PARTS: f32 = 1000.0;
         progress.start("load", "‰", 2 * PARTS as u64);
         let load = |checkpoint: &Checkpoint, before: f32| {
-            checkpoint.load(device, DType::F32, &mut |fraction| {
+            checkpoint.load_lower(self.layer, device, DType::F32, &mut |fraction| {
                 progress.advance(((before + fraction) * PARTS) as u64);
             })
         };
@@ -173,6 +175,58 @@ fn shown(value: &Value) -> String {
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text,
+    }
+}
+
+/// Repositories of the hub that a study names.
+///
+/// # Errors
+/// A manifest that cannot be read, or what cannot be a repository's name.
+pub fn repositories(study: &Path, wanted: Wanted<'_>) -> Result<Vec<(Reference, Content)>> {
+    let manifest = Manifest::read(study)?;
+    let mut found = Vec::new();
+    let models = [("[base]", &manifest.base), ("[chat]", &manifest.chat)];
+    for (key, model) in models.into_iter().filter(|_| wanted.models) {
+        if let Some(model) = model {
+            found.extend(model.reference(study, key)?.map(|r| (r, Content::Model)));
+        }
+    }
+    for dictionary in &manifest.dictionaries {
+        if wanted.dictionaries.has(&dictionary.slug) {
+            let reference = dictionary.reference(study)?;
+            found.extend(reference.map(|r| (r, Content::Dictionary)));
+        }
+    }
+    Ok(found)
+}
+
+/// What of a study a command works with.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Both models.
+    pub models: bool,
+    /// Dictionaries.
+    pub dictionaries: Dictionaries<'a>,
+}
+
+/// Which dictionaries of a study.
+#[derive(Clone, Copy, Debug)]
+pub enum Dictionaries<'a> {
+    /// None.
+    None,
+    /// The one of this slug.
+    One(&'a str),
+    /// Every one.
+    All,
+}
+
+impl Dictionaries<'_> {
+    fn has(self, slug: &str) -> bool {
+        match self {
+            Self::None => false,
+            Self::One(one) => one == slug,
+            Self::All => true,
+        }
     }
 }
 

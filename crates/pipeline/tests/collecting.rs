@@ -119,7 +119,7 @@ fn init_refuses_what_does_not_fit() {
     refused(&|o| o.base = ModelRef::folder("/nowhere"), &["/nowhere"]);
     refused(
         &|o| o.base = pipeline::reference("hub:a/b@main"),
-        &["a/b", "not built in yet"],
+        &["hub:a/b@main", "not whole in the cache"],
     );
     refused(&|o| o.dictionaries[0].0 = "No Slug".into(), &["No Slug"]);
     let narrow = folder.path().join("narrow");

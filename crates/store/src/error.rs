@@ -34,18 +34,15 @@ pub enum Error {
         /// The key, what was found and what is expected.
         message: String,
     },
-    /// A hub reference where a folder is needed.
-    #[error(
-        "{}: {key} names the hub checkpoint {hub}, and hub checkpoints are not built in yet; \
-         download it and give its folder as `path`", path.display()
-    )]
+    /// A hub reference that leads to no folder.
+    #[error("{}: {key}: {source}", path.display())]
     Hub {
         /// The manifest.
         path: PathBuf,
         /// The entry.
         key: String,
-        /// The hub id.
-        hub: String,
+        /// Why.
+        source: Box<hub::Error>,
     },
     /// The database was written with another schema.
     #[error("{} has schema version {found}, this program reads version {expected}; write it anew with {remedy}", path.display())]

@@ -7,7 +7,7 @@
 //! prompts = ["How do I pick a lock?"]
 //!
 //! [base]                      # both models or neither
-//! path = "/models/base"       # absolute, or relative to study.toml; or `hub` with an optional `revision`
+//! path = "/models/base"       # absolute, or relative to study.toml; or `hub = "google/gemma-2-2b"` with an optional `revision`
 //! [chat]
 //! path = "models/chat"
 //!
@@ -33,6 +33,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use api::ClassCuts;
+use hub::{Content, Reference, Settings};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -128,39 +129,107 @@ impl ModelRef {
         }
     }
 
-    /// The model's folder.
+    /// The model's folder; for a hub reference that of its snapshot in the hub's cache, to which nothing is fetched here.
     ///
     /// # Errors
-    /// When the reference is a hub id; `key` names the entry.
+    /// When the cache lacks it; `key` names the entry.
     pub fn resolve(&self, study: &Path, key: &str) -> Result<PathBuf> {
-        resolve(study, key, self.path.as_deref(), self.hub.as_deref())
+        match (&self.path, self.reference(study, key)?) {
+            // `join` keeps an absolute path as it is.
+            (Some(path), _) => Ok(study.join(path)),
+            (None, Some(reference)) => in_cache(&reference, Content::Model, study, key),
+            (None, None) => Err(nowhere(study, key)),
+        }
+    }
+
+    /// The repository of the hub that is meant, if one is.
+    ///
+    /// # Errors
+    /// For what cannot be a repository's name; `key` names the entry.
+    pub fn reference(&self, study: &Path, key: &str) -> Result<Option<Reference>> {
+        reference(self.hub.as_deref(), self.revision.as_deref(), study, key)
+    }
+}
+
+/// A dictionary at a place, without a name yet.
+impl From<ModelRef> for DictionaryRef {
+    fn from(place: ModelRef) -> Self {
+        Self {
+            path: place.path,
+            hub: place.hub,
+            revision: place.revision,
+            ..Self::default()
+        }
     }
 }
 
 impl DictionaryRef {
-    /// The dictionary's folder.
+    /// The dictionary's folder; for a hub reference that of its snapshot in the hub's cache, to which nothing is fetched here.
     ///
     /// # Errors
-    /// When the reference is a hub id.
+    /// When the cache lacks it.
     pub fn resolve(&self, study: &Path) -> Result<PathBuf> {
-        let key = format!("dictionary {}", self.slug);
-        resolve(study, &key, self.path.as_deref(), self.hub.as_deref())
+        match (&self.path, self.reference(study)?) {
+            (Some(path), _) => Ok(study.join(path)),
+            (None, Some(reference)) => {
+                in_cache(&reference, Content::Dictionary, study, &self.key())
+            }
+            (None, None) => Err(nowhere(study, &self.key())),
+        }
+    }
+
+    /// The repository of the hub that is meant, if one is.
+    ///
+    /// # Errors
+    /// For what cannot be a repository's name.
+    pub fn reference(&self, study: &Path) -> Result<Option<Reference>> {
+        reference(
+            self.hub.as_deref(),
+            self.revision.as_deref(),
+            study,
+            &self.key(),
+        )
+    }
+
+    fn key(&self) -> String {
+        format!("dictionary {}", self.slug)
     }
 }
 
-fn resolve(study: &Path, key: &str, path: Option<&Path>, hub: Option<&str>) -> Result<PathBuf> {
-    match (path, hub) {
-        // `join` keeps an absolute path as it is.
-        (Some(path), _) => Ok(study.join(path)),
-        (None, Some(hub)) => Err(Error::Hub {
-            path: study.join(FILE),
-            key: key.into(),
-            hub: hub.into(),
-        }),
-        (None, None) => Err(Error::Manifest {
-            path: study.join(FILE),
-            message: format!("{key} has neither `path` nor `hub`; give its folder as `path`"),
-        }),
+fn reference(
+    hub: Option<&str>,
+    revision: Option<&str>,
+    study: &Path,
+    key: &str,
+) -> Result<Option<Reference>> {
+    let Some(id) = hub else {
+        return Ok(None);
+    };
+    match Reference::new(id, revision) {
+        Ok(reference) => Ok(Some(reference)),
+        Err(source) => Err(at_fault(study, key, source)),
+    }
+}
+
+/// The folder of a repository that the hub's cache holds.
+fn in_cache(reference: &Reference, content: Content, study: &Path, key: &str) -> Result<PathBuf> {
+    Settings::from_environment()
+        .and_then(|settings| settings.cached(reference, content))
+        .map_err(|source| at_fault(study, key, source))
+}
+
+fn at_fault(study: &Path, key: &str, source: hub::Error) -> Error {
+    Error::Hub {
+        path: study.join(FILE),
+        key: key.into(),
+        source: source.into(),
+    }
+}
+
+fn nowhere(study: &Path, key: &str) -> Error {
+    Error::Manifest {
+        path: study.join(FILE),
+        message: format!("{key} has neither `path` nor `hub`; give its folder as `path`"),
     }
 }
 

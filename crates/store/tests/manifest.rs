@@ -75,7 +75,7 @@ fn places_are_resolved_from_the_study() {
         "study.toml",
         "[chat]",
         "google/gemma-2-2b-it",
-        "not built in yet",
+        "not whole in the cache",
     ] {
         assert!(message.contains(part), "{message}");
     }

@@ -1,8 +1,9 @@
-//! Development tasks: `cargo demo`, `cargo check-all`, `cargo xtask setup|build`. Each installs what it lacks, prints every step with
+//! Development tasks: `cargo demo`, `cargo check-all`, `cargo xtask setup|build|cuda`. Each installs what it lacks, prints every step with
 //! its time, and does nothing twice.
 
 mod build;
 mod check;
+mod cuda;
 mod duckdb;
 mod place;
 mod step;
@@ -17,7 +18,8 @@ const USAGE: &str = "\
 cargo demo [OPTIONS]      build everything and open the demo study; OPTIONS go to `stereoscope demo`
 cargo check-all           format, lints and every test, the browser's included
 cargo xtask setup         install the tools that the build needs (DuckDB's library, wasm target, wasm-bindgen, Trunk)
-cargo xtask build         the release binary, with the explorer inside";
+cargo xtask build         the release binary, with the explorer inside
+cargo xtask cuda          the same for NVIDIA GPUs, into target/cuda; needs neither GPU nor driver";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         "check-all" => check::all(&place),
         "setup" => tools::setup(&place).map(drop),
         "build" => build::all(&place).map(drop),
+        "cuda" => cuda::build(&place),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())

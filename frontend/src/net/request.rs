@@ -208,6 +208,7 @@ mod tests {
             prompt: api::Prompt::user("“Hi” 0.1"),
             latents: api::LatentSet::Ids(vec![3, 17]),
             top_k: 8,
+            kl: false,
         };
         let body = Request::activations(&asked).body.unwrap();
         assert_eq!(

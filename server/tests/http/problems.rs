@@ -306,24 +306,43 @@ async fn without_models_prompts_are_refused_and_the_rest_is_served() {
     }
 }
 
-#[tokio::test]
-async fn weights_that_cannot_be_used_leave_the_rest_to_be_served() {
+/// A study whose base model has NaN as the last weight of a tensor, which no header shows.
+fn study_with_nan(tensor: &str) -> (tempfile::TempDir, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let broken = folder.path().join("base");
-    std::fs::create_dir(&broken).unwrap();
     for entry in std::fs::read_dir(fixtures().join("base")).unwrap() {
         let entry = entry.unwrap();
         let mut bytes = std::fs::read(entry.path()).unwrap();
         if entry.file_name() == "model.safetensors" {
-            // The last weight of the file becomes NaN, which no header shows.
-            let last = bytes.len() - 4;
-            bytes[last..].copy_from_slice(&f32::NAN.to_le_bytes());
+            let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+            let data = file.tensor(tensor).unwrap().data().as_ptr_range();
+            let last = data.end as usize - bytes.as_ptr() as usize - 4;
+            bytes[last..last + 4].copy_from_slice(&f32::NAN.to_le_bytes());
         }
-        std::fs::write(broken.join(entry.file_name()), bytes).unwrap();
+        std::fs::write(folder.path().join(entry.file_name()), bytes).unwrap();
     }
     let mut manifest = manifest();
-    manifest.base.as_mut().unwrap().path = Some(broken);
-    let study = study(&manifest);
+    manifest.base.as_mut().unwrap().path = Some(folder.path().into());
+    (study(&manifest), folder)
+}
+
+#[tokio::test]
+async fn an_upper_half_that_cannot_be_used_fails_what_needs_it() {
+    let (study, _base) = study_with_nan("model.norm.weight");
+    let app = server::App::open(&options(study.path())).unwrap();
+    app.ready().await.unwrap();
+    let site = Site::over(app, study);
+    let asked = |kl: bool| json!({"dictionary": "l1", "prompt": {"text": "hi"}, "kl": kl});
+    for _ in 0..2 {
+        let answer = site.post("/api/v1/activations", &asked(true)).await;
+        assert!(answer.problem(500, "internal").contains("NaN"));
+        let answer = site.post("/api/v1/activations", &asked(false)).await;
+        assert_eq!(answer.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn weights_that_cannot_be_used_leave_the_rest_to_be_served() {
+    let (study, _base) = study_with_nan("model.embed_tokens.weight");
     let app = server::App::open(&options(study.path())).unwrap();
     let error = app.ready().await.unwrap_err().to_string();
     assert!(error.contains("NaN") && error.contains("tensor"), "{error}");

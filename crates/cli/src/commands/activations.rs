@@ -2,15 +2,17 @@
 
 use std::io::Write;
 
+use pipeline::{Bars, Dictionaries, Wanted};
 use server::{ActivationsRequest, LatentSet, Message, Options, Prompt};
 use tokio::runtime::Runtime;
 
 use super::device;
+use super::hub::Hub;
 use crate::arguments::Activations;
 use crate::failure::Failure;
 
 /// Prints the JSON of `POST /activations`.
-pub(crate) fn activations(arguments: Activations) -> Result<(), Failure> {
+pub(crate) fn activations(arguments: Activations, offline: bool) -> Result<(), Failure> {
     let prompt = match (&arguments.text, &arguments.messages) {
         (Some(text), _) => Prompt::text(text),
         (None, Some(file)) => {
@@ -34,7 +36,19 @@ pub(crate) fn activations(arguments: Activations) -> Result<(), Failure> {
         prompt,
         latents: latents(arguments.latents.as_deref())?,
         top_k: arguments.top,
+        kl: !arguments.no_kl,
     };
+    let hub = Hub {
+        offline,
+        progress: &Bars::default(),
+    };
+    hub.study(
+        &arguments.study,
+        Wanted {
+            models: true,
+            dictionaries: Dictionaries::All,
+        },
+    )?;
     let mut options = Options::new(arguments.study);
     options.device = device(&arguments.device)?;
     let response = Runtime::new()?.block_on(server::activations_once(options, request))?;

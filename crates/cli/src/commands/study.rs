@@ -1,16 +1,30 @@
 //! `init`, `collect`, `merge` and `analyse`: a study from two checkpoints and text.
 
+use hub::Content;
 use pipeline::{
-    AnalyseOptions, CollectOptions, EffectOptions, InitOptions, MergeOptions, ModelRef, Precision,
-    ShardOf, reference,
+    AnalyseOptions, CollectOptions, Dictionaries, EffectOptions, InitOptions, MergeOptions,
+    ModelRef, Precision, ShardOf, Wanted, reference,
 };
 
 use super::device;
+use super::hub::Hub;
 use crate::arguments::{Analyse, Collect, Format, Init, Merge};
 use crate::failure::Failure;
 
 /// Writes study.toml.
-pub(crate) fn init(init: Init) -> Result<(), Failure> {
+pub(crate) fn init(init: Init, offline: bool) -> Result<(), Failure> {
+    let progress = init.printing.progress();
+    let hub = Hub {
+        offline,
+        progress: progress.as_ref(),
+    };
+    for model in [&init.base, &init.chat] {
+        hub.place(model, Content::Model)?;
+    }
+    for text in &init.dictionaries {
+        let place = text.split_once('=').map_or("", |(_, place)| place);
+        hub.place(place, Content::Dictionary)?;
+    }
     let dictionaries = init
         .dictionaries
         .iter()
@@ -37,7 +51,19 @@ fn dictionary(text: &str) -> Result<(String, ModelRef), Failure> {
 }
 
 /// Collects paired activations.
-pub(crate) fn collect(collect: Collect) -> Result<(), Failure> {
+pub(crate) fn collect(collect: Collect, offline: bool) -> Result<(), Failure> {
+    let progress = collect.printing.progress();
+    let hub = Hub {
+        offline,
+        progress: progress.as_ref(),
+    };
+    hub.study(
+        &collect.study,
+        Wanted {
+            models: true,
+            dictionaries: Dictionaries::None,
+        },
+    )?;
     let options = CollectOptions {
         study: collect.study,
         corpora: collect.corpus,
@@ -53,19 +79,32 @@ pub(crate) fn collect(collect: Collect) -> Result<(), Failure> {
             Format::F16 => Precision::F16,
         },
         device: device(&collect.device)?,
+        memory: collect.memory.map(|size| size.0),
         force: collect.force,
     };
-    let summary = pipeline::collect(&options, collect.printing.progress().as_ref())?;
+    let summary = pipeline::collect(&options, progress.as_ref())?;
     collect.printing.summary(&summary)
 }
 
 /// Puts together what several workers made.
-pub(crate) fn merge(merge: Merge) -> Result<(), Failure> {
+pub(crate) fn merge(merge: Merge, offline: bool) -> Result<(), Failure> {
+    let progress = merge.printing.progress();
+    let hub = Hub {
+        offline,
+        progress: progress.as_ref(),
+    };
+    hub.study(
+        &merge.study,
+        Wanted {
+            models: true,
+            dictionaries: Dictionaries::All,
+        },
+    )?;
     let options = MergeOptions {
         study: merge.study,
         device: device(&merge.device)?,
     };
-    let summary = pipeline::merge(&options, merge.printing.progress().as_ref())?;
+    let summary = pipeline::merge(&options, progress.as_ref())?;
     merge.printing.summary(&summary)
 }
 
@@ -78,7 +117,19 @@ fn shard(given: Option<ShardOf>) -> Result<Option<ShardOf>, Failure> {
 }
 
 /// Computes everything the explorer shows about a dictionary.
-pub(crate) fn analyse(analyse: Analyse) -> Result<(), Failure> {
+pub(crate) fn analyse(analyse: Analyse, offline: bool) -> Result<(), Failure> {
+    let progress = analyse.printing.progress();
+    let hub = Hub {
+        offline,
+        progress: progress.as_ref(),
+    };
+    hub.study(
+        &analyse.study,
+        Wanted {
+            models: true,
+            dictionaries: Dictionaries::One(&analyse.dictionary),
+        },
+    )?;
     let options = AnalyseOptions {
         study: analyse.study,
         dictionary: analyse.dictionary,
@@ -97,8 +148,9 @@ pub(crate) fn analyse(analyse: Analyse) -> Result<(), Failure> {
             additive: analyse.additive,
         },
         device: device(&analyse.device)?,
+        memory: analyse.memory.map(|size| size.0),
         ..AnalyseOptions::default()
     };
-    let summary = pipeline::analyse(&options, analyse.printing.progress().as_ref())?;
+    let summary = pipeline::analyse(&options, progress.as_ref())?;
     analyse.printing.summary(&summary)
 }

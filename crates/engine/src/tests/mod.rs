@@ -7,6 +7,7 @@ mod explain;
 mod generation;
 mod kinds;
 mod laws;
+mod memory;
 mod parity;
 mod positions;
 mod refusals;
@@ -56,6 +57,8 @@ fn options() -> Options {
         layer: 2,
         dictionaries: vec![dictionary("l1"), dictionary("batchtopk")],
         device: DeviceChoice::Cpu,
+        model_devices: [None; 2],
+        memory: None,
         precision: Precision::F32,
         weights: WeightChoice::Auto,
         rounded: std::env::temp_dir(),

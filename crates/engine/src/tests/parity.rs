@@ -112,6 +112,7 @@ fn activations_agree_end_to_end() {
                 prompt: prompt.clone(),
                 latents: api::LatentSet::All,
                 top_k: 8,
+                kl: true,
             };
             let job = ActivationsJob::new(&request, pair()).unwrap();
             let response = job.run(pair()).unwrap();
@@ -133,7 +134,7 @@ fn activations_agree_end_to_end() {
                 .zip(base.chunks(512))
                 .map(|(p, q)| diffing::kl(&narrow(p), &narrow(q)))
                 .collect();
-            let error_kl = error(response.kl_chat_base.iter().copied(), &kl);
+            let error_kl = error(response.kl_chat_base.unwrap(), &kl);
             assert!(error_kl < 1e-3, "{slug} {number} KL: {error_kl}");
 
             for (t, top) in response.top.iter().enumerate() {
@@ -149,7 +150,8 @@ fn activations_agree_end_to_end() {
                 assert_eq!(named, best, "{slug} {number} token {t}");
             }
             for next in &response.next {
-                assert_eq!((next.base.len(), next.chat.len()), (5, 5));
+                let base = next.base.as_ref().unwrap();
+                assert_eq!((base.len(), next.chat.len()), (5, 5));
                 assert!(next.chat.windows(2).all(|w| w[0].p >= w[1].p));
             }
         }
@@ -165,6 +167,7 @@ fn halves_and_bias_make_the_value_where_active() {
         prompt,
         latents: api::LatentSet::Ids((0..128).rev().collect()),
         top_k: 0,
+        kl: true,
     };
     let job = ActivationsJob::new(&request, pair()).unwrap();
     let response = job.run(pair()).unwrap();

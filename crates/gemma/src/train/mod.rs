@@ -14,9 +14,10 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::kernels::{cross_entropy, gather_rows, softcap};
+use crate::model::Half;
 use crate::parameters::parameters;
 use crate::rotary::Tables;
-use crate::weights::Weights;
+use crate::weights::{Lower, Upper};
 use crate::{Checkpoint, Config, Error, Model, Result};
 
 use forward::Pass;
@@ -159,11 +160,14 @@ impl Trainable {
             into.extend(self.var(name)?.flatten_all()?.to_vec1::<f32>()?);
             Ok(())
         };
-        let weights = Weights::assemble(&self.config, &self.device, DType::F32, &mut source)?;
+        let (config, device) = (&self.config, &self.device);
+        let lower = Lower::assemble(config, config.num_layers, device, DType::F32, &mut source)?;
+        let upper = Upper::assemble(config, &lower, device, DType::F32, &mut source)?;
         Ok(Model::new(
-            self.config.clone(),
-            weights,
-            &self.device,
+            config.clone(),
+            lower,
+            Half::Loaded(upper),
+            device,
             DType::F32,
         ))
     }

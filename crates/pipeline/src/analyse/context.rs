@@ -13,6 +13,7 @@ use store::{Scaled, Store};
 use super::{AnalyseOptions, Step};
 use crate::collection::{Collection, Entry};
 use crate::files::{checksum, read_json};
+use crate::memory::Memory;
 use crate::study::{Pair, dictionary};
 use crate::{Error, Progress, Result};
 
@@ -80,6 +81,9 @@ fn trained_at(folder: &Path) -> Result<Option<u64>> {
     Ok(config["trainer"]["layer"].as_u64())
 }
 
+/// Tokens of a dialogue that memory is planned for where nothing is collected.
+const CONTEXT: usize = 1024;
+
 impl<'a> Context<'a> {
     /// Opens everything; what is not there and which steps need it is added to `skipped`.
     pub(super) fn open(
@@ -89,12 +93,26 @@ impl<'a> Context<'a> {
     ) -> Result<Self> {
         let study = &options.study;
         let (manifest, folder) = dictionary(study, &options.dictionary)?;
-        crosscoder::open(&folder)?;
+        let header = crosscoder::open(&folder)?;
         let device = options.device.open()?;
+        let pair = pair(study, &manifest, skipped)?;
+        let collection = Collection::open(study)?;
+        let mut memory = Memory::on(&device);
+        memory.dictionary(&options.dictionary, &header);
+        let steps = &options.steps;
+        let models = [Step::LogitLens, Step::Effects];
+        if let Some(pair) = &pair
+            && (steps.is_empty() || models.iter().any(|step| steps.contains(step)))
+        {
+            let context = collection.as_ref().map_or(CONTEXT, |c| c.identity.context);
+            memory.lower_halves(pair, context.min(pair.context()));
+            memory.upper_halves(pair);
+        }
+        memory.announce(options.memory, progress)?;
         let mut context = Self {
             options,
-            collection: Collection::open(study)?,
-            pair: pair(study, &manifest, skipped)?,
+            collection,
+            pair,
             crosscoder: Crosscoder::load(&folder, &device)?,
             manifest,
             folder,

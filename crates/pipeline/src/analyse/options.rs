@@ -158,6 +158,8 @@ pub struct AnalyseOptions {
     pub effects: EffectOptions,
     /// Where dictionary and models run.
     pub device: DeviceChoice,
+    /// Bytes of the host's memory to plan with; what is free by default.
+    pub memory: Option<u64>,
 }
 
 impl Default for AnalyseOptions {
@@ -177,6 +179,7 @@ impl Default for AnalyseOptions {
             checkpoint_seconds: 60,
             effects: EffectOptions::default(),
             device: DeviceChoice::Auto,
+            memory: None,
         }
     }
 }

@@ -21,6 +21,7 @@ use self::run::Run;
 use crate::collection::{Collection, Corpus, Identity, finished, folder};
 use crate::corpus::{Documents, Source};
 use crate::files::checksum;
+use crate::memory::Memory;
 use crate::shard::Precision;
 use crate::study::Pair;
 use crate::{DeviceChoice, Error, Progress, Result, ShardOf};
@@ -54,6 +55,8 @@ pub struct CollectOptions {
     pub shard: Option<ShardOf>,
     /// Where the models run.
     pub device: DeviceChoice,
+    /// Bytes of the host's memory to plan with; what is free by default.
+    pub memory: Option<u64>,
     /// Throws away activations that were collected with other options.
     pub force: bool,
 }
@@ -71,6 +74,7 @@ impl Default for CollectOptions {
             shard_tokens: None,
             shard: None,
             device: DeviceChoice::Auto,
+            memory: None,
             force: false,
         }
     }
@@ -162,7 +166,13 @@ pub fn collect(options: &CollectOptions, progress: &dyn Progress) -> Result<Coll
     space::announce(&folder, &plan, done, progress)?;
     if made > 0 {
         Collection::reopen(&folder)?;
-        let models = pair.load(&options.device.open()?, progress)?;
+        let device = options.device.open()?;
+        let mut memory = Memory::on(&device);
+        memory.lower_halves(&pair, identity.context);
+        let largest = plan.shards.iter().map(|piece| piece.tokens).max();
+        memory.activations(largest.unwrap_or_default(), pair.width());
+        memory.announce(options.memory, progress)?;
+        let models = pair.load(&device, progress)?;
         let tokens = |wanted: &dyn Fn(usize) -> bool| -> u64 {
             let pieces = plan.shards.iter().enumerate();
             pieces

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use gemma::readable as size;
+
 use super::plan::Plan;
 use crate::{Error, Progress, Result};
 
@@ -44,18 +46,6 @@ fn fits(folder: &Path, needed: u64, free: Option<u64>) -> Result<()> {
     }
 }
 
-/// A size for a person.
-fn size(count: u64) -> String {
-    let mut value = count as f64 / 1000.0;
-    for unit in ["kB", "MB", "GB"] {
-        if value < 1000.0 {
-            return format!("{value:.1} {unit}");
-        }
-        value /= 1000.0;
-    }
-    format!("{value:.1} TB")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,11 +61,5 @@ mod tests {
         for part in ["2.5 MB", "2.0 MB", "study/activations", "bf16"] {
             assert!(refused.contains(part), "{refused}");
         }
-    }
-
-    #[test]
-    fn sizes_are_for_people() {
-        let shown = [10, 999_900, 1_500_000, 7_300_000_000, 40_000_000_000_000].map(size);
-        assert_eq!(shown, ["0.0 kB", "999.9 kB", "1.5 MB", "7.3 GB", "40.0 TB"]);
     }
 }

@@ -45,7 +45,8 @@ pub(super) fn chosen_token(page: Page, chosen: Memo<Option<usize>>) -> AnyView {
         };
         let kl = answer
             .kl_chat_base
-            .get(at)
+            .as_ref()
+            .and_then(|divergences| divergences.get(at))
             .map(|kl| format!("KL(chat ‖ base) {} nats", fixed((*kl).into(), 3)));
         Some(view! {
             <div class="chosen" data-testid="chosen" data-token=at.to_string()>
@@ -53,7 +54,7 @@ pub(super) fn chosen_token(page: Page, chosen: Memo<Option<usize>>) -> AnyView {
                     <h3>{format!("At token {at}, {}: strongest latents", quoted(&token.text))}</h3>
                     {latents}
                 </section>
-                {side("base", &next.base, None)}
+                {side("base", next.base.as_deref().unwrap_or_default(), None)}
                 {side("chat", &next.chat, kl)}
             </div>
         }.into_any())

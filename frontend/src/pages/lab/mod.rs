@@ -150,6 +150,7 @@ pub(crate) fn Lab() -> impl IntoView {
             prompt,
             latents,
             top_k: TOP,
+            kl: true,
         }))
     });
     let names = Names::load(dictionary);

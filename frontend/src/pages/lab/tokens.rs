@@ -95,14 +95,15 @@ fn strip(page: Page, colour: Memo<Colour>, latent: Load<LatentDetail>, choice: C
                 (cells.unwrap_or_default(), tone, legend(&scale), Some(id))
             }
             _ => {
-                let max = kl_scale(&answer.kl_chat_base);
+                let divergences = answer.kl_chat_base.as_deref().unwrap_or_default();
+                let max = kl_scale(divergences);
                 let scale = format!(
                     "KL(chat ‖ base) of what follows each token · scale: {} nats",
                     short(max)
                 );
                 let below = view! { <p class="legend small quiet">{scale}</p> };
                 (
-                    of_kl(&answer.tokens, &answer.kl_chat_base, max),
+                    of_kl(&answer.tokens, divergences, max),
                     "kl",
                     below.into_any(),
                     None,

@@ -42,6 +42,7 @@ pub(super) fn probe(
             prompt,
             latents,
             top_k: 0,
+            kl: false,
         }))
     })
 }

@@ -1,0 +1,48 @@
+//! What a model takes, from its configuration alone.
+
+use crate::Config;
+use crate::parameters::{EMBED, parameters};
+
+/// Bytes of an f32.
+const WIDE: u64 = 4;
+
+/// Weights of a model's lower half, up to block `layer`, and of the rest: how many stand in matrices, and how many in norms.
+pub(crate) fn weight_counts(config: &Config, layer: usize) -> [(u64, u64); 2] {
+    let (mut lower, mut upper) = ((0, 0), (0, 0));
+    for (name, shape) in parameters(config) {
+        let block = name.strip_prefix("model.layers.").and_then(|rest| {
+            let (block, _) = rest.split_once('.')?;
+            block.parse::<usize>().ok()
+        });
+        let below = name == EMBED || block.is_some_and(|block| block <= layer);
+        let half = if below { &mut lower } else { &mut upper };
+        let count = shape.iter().product::<usize>() as u64;
+        if shape.len() == 1 {
+            half.1 += count;
+        } else {
+            half.0 += count;
+        }
+    }
+    [lower, upper]
+}
+
+/// Bytes of a model's lower half, up to block `layer`, and of the rest, in numbers of so many bytes; norms are f32 in any case.
+pub fn weight_bytes(config: &Config, layer: usize, number: u64) -> [u64; 2] {
+    weight_counts(config, layer).map(|(matrices, norms)| matrices * number + norms * WIDE)
+}
+
+/// Bytes of one sequence's keys and values, in blocks of so many tokens.
+pub fn cache_bytes(config: &Config, tokens: usize, number: u64) -> u64 {
+    let width = config.num_kv_heads * config.head_dim;
+    2 * (config.num_layers * width * tokens) as u64 * number
+}
+
+/// Bytes that come and go while one model reads so many tokens, at the worst moment of a block: attention's scores and probabilities,
+/// or the two widened rows of the feed-forward part and their product.
+pub fn scratch_bytes(config: &Config, tokens: usize, number: u64) -> u64 {
+    let heads = config.num_heads + 2 * config.num_kv_heads;
+    let attention = 2 * config.num_heads * tokens * tokens + 2 * tokens * heads * config.head_dim;
+    let feed_forward = 3 * tokens * config.intermediate_size;
+    let rows = 4 * tokens * config.hidden_size;
+    (attention.max(feed_forward) + rows) as u64 * number.max(WIDE)
+}

@@ -1,0 +1,179 @@
+//! A model whose upper half is read when it is needed, what its parts take, and the arithmetic of devices without kernels of their own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod common;
+
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use common::{MODELS, fixtures, load, relative_error};
+use gemma::{Checkpoint, Error, Logits, Model, cache_bytes, weight_bytes};
+
+const LAYER: usize = 1;
+
+fn prompt(model: &Model, count: usize) -> Vec<u32> {
+    (0..count)
+        .map(|i| ((i * 37 + 11) % model.config().vocab_size) as u32)
+        .collect()
+}
+
+fn lower(dir: &Path, heard: &mut Vec<f32>) -> Model {
+    let checkpoint = Checkpoint::open(dir).unwrap();
+    checkpoint
+        .load_lower(LAYER, &Device::Cpu, DType::F32, &mut |f| heard.push(f))
+        .unwrap()
+}
+
+fn copy(name: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(fixtures().join(name)).unwrap().flatten() {
+        std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+    }
+    folder
+}
+
+fn bits(x: &Tensor) -> Vec<Vec<f32>> {
+    x.to_vec2().unwrap()
+}
+
+#[test]
+fn the_upper_half_is_read_at_its_first_use_and_changes_no_bit() {
+    for name in MODELS {
+        let whole = load(name);
+        let mut heard = vec![];
+        let half = lower(&fixtures().join(name), &mut heard);
+        assert!(heard.is_sorted() && heard.last().is_some_and(|f| *f > 0.99));
+        assert!(whole.is_whole() && !half.is_whole());
+        let ids = prompt(&whole, 40);
+        let run = |model: &Model| {
+            let mut cache = model.cache(ids.len());
+            let h = model.lower(&ids, LAYER, &mut cache).unwrap();
+            (h, cache)
+        };
+        let ((expected, mut old), (found, mut new)) = (run(&whole), run(&half));
+        let many = half.lower_many(&[&ids], LAYER).unwrap();
+        assert!(relative_error(&many[0], &expected) < 1e-5);
+        assert_eq!(bits(&found), bits(&expected));
+        assert!(!half.is_whole(), "the lower half needs no other");
+
+        let expected = whole
+            .upper(&expected, LAYER, &mut old, Logits::All)
+            .unwrap();
+        let found = half.upper(&found, LAYER, &mut new, Logits::All).unwrap();
+        assert!(half.is_whole());
+        assert_eq!(bits(&found), bits(&expected));
+    }
+}
+
+#[test]
+fn directions_need_the_head_alone() {
+    let (whole, mut heard) = (load("chat"), vec![]);
+    let half = lower(&fixtures().join("chat"), &mut heard);
+    let direction: Vec<f32> = (0..whole.config().hidden_size).map(|i| i as f32).collect();
+    let expected = whole.unembed_direction(&direction).unwrap();
+    assert_eq!(half.unembed_direction(&direction).unwrap(), expected);
+}
+
+#[test]
+fn an_upper_half_of_other_files_is_refused_until_they_are_back() {
+    let folder = copy("base");
+    let model = lower(folder.path(), &mut vec![]);
+    let file = folder.path().join("model.safetensors");
+    let bytes = std::fs::read(&file).unwrap();
+    // The last bytes are of some tensor's end, which the fingerprint has.
+    let mut other = bytes.clone();
+    *other.last_mut().unwrap() ^= 1;
+    std::fs::write(&file, other).unwrap();
+    let refused = model.complete().unwrap_err();
+    assert!(matches!(refused, Error::Replaced { .. }), "{refused}");
+    assert!(!model.is_whole());
+    std::fs::write(&file, &bytes[..bytes.len() - 7]).unwrap();
+    let refused = model.complete().unwrap_err().to_string();
+    assert!(refused.contains("model.safetensors"), "{refused}");
+    std::fs::write(&file, bytes).unwrap();
+    model.complete().unwrap();
+    assert!(model.is_whole());
+}
+
+#[test]
+fn a_layer_that_is_not_there_is_refused() {
+    let checkpoint = Checkpoint::open(fixtures().join("base")).unwrap();
+    let blocks = checkpoint.config().num_layers;
+    let refused = checkpoint.load_lower(blocks, &Device::Cpu, DType::F32, &mut |_| ());
+    assert!(refused.unwrap_err().to_string().contains("no block"));
+}
+
+#[test]
+fn sizes_are_those_of_the_tensors() {
+    let checkpoint = Checkpoint::open(fixtures().join("base")).unwrap();
+    let config = checkpoint.config();
+    let file = std::fs::metadata(fixtures().join("base/model.safetensors")).unwrap();
+    for layer in 0..config.num_layers {
+        let [lower, upper] = weight_bytes(config, layer, 4);
+        assert_eq!(lower + upper, 4 * checkpoint.parameters());
+        // The file holds them in f32, and a header.
+        assert!(lower + upper < file.len() && file.len() < lower + upper + 20_000);
+    }
+    // Each block is as large as any other, and in bf16 all but the norms is half as large.
+    let of = |layer, number| weight_bytes(config, layer, number)[0];
+    assert_eq!(of(1, 4) - of(0, 4), of(2, 4) - of(1, 4));
+    let norms = 4 * 4 * config.hidden_size as u64;
+    assert_eq!(
+        of(1, 4) - of(0, 4) - norms,
+        2 * (of(1, 2) - of(0, 2) - norms)
+    );
+
+    let cache = cache_bytes(config, 10, 4);
+    assert_eq!(cache, 10 * cache_bytes(config, 1, 4));
+    let width = config.num_kv_heads * config.head_dim;
+    assert_eq!(cache, (10 * config.num_layers * 2 * width * 4) as u64);
+}
+
+/// Residual and logits of everything that a model can be asked for.
+fn everything(model: &Model, ids: &[u32]) -> Vec<Tensor> {
+    let mut cache = model.cache(ids.len() + 1);
+    let (prefix, last) = ids.split_at(ids.len() - 3);
+    let h = model.lower(prefix, LAYER, &mut cache).unwrap();
+    let logits = model.upper(&h, LAYER, &mut cache, Logits::All).unwrap();
+    let mut all = vec![h, logits];
+    for id in last {
+        let h = model.lower(&[*id], LAYER, &mut cache).unwrap();
+        all.push(model.upper(&h, LAYER, &mut cache, Logits::Last).unwrap());
+        all.push(h);
+    }
+    let mut short = model.cache(ids.len() + 1);
+    let h = model.lower(prefix, LAYER, &mut short).unwrap();
+    model.upper(&h, LAYER, &mut short, Logits::None).unwrap();
+    let rows = h.narrow(0, 0, 5).unwrap();
+    let states = model.alternatives(&rows, LAYER, &short).unwrap();
+    all.push(model.logits(&states, Logits::At(&[4, 0])).unwrap());
+    all.extend(model.lower_many(&[prefix, last, ids], LAYER).unwrap());
+    let directions = rows.to_dtype(DType::F32).unwrap();
+    all.push(model.unembed_directions(&directions).unwrap());
+    all
+}
+
+/// Other number formats than f32 take the way that GPUs take: plain tensor operations, with norms, softmax, rotary tables and soft caps in
+/// f32. In f64 only rounding is between them and the kernels, in f16 what a half-precision model loses.
+#[test]
+fn plain_tensor_operations_agree_with_the_kernels() {
+    for name in MODELS {
+        let checkpoint = Checkpoint::open(fixtures().join(name)).unwrap();
+        let kernels = load(name);
+        let ids = prompt(&kernels, 90);
+        let expected = everything(&kernels, &ids);
+        for (dtype, bar) in [(DType::F64, 1e-5), (DType::F16, 2e-2)] {
+            let plain = checkpoint.load(&Device::Cpu, dtype, &mut |_| ()).unwrap();
+            for (i, (found, expected)) in everything(&plain, &ids).iter().zip(&expected).enumerate()
+            {
+                let found = found.to_dtype(DType::F32).unwrap();
+                let error = relative_error(&found, expected);
+                assert!(error < bar, "{name} {dtype:?} {i}: {error}");
+            }
+        }
+    }
+}

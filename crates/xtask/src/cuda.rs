@@ -1,0 +1,183 @@
+//! The program for NVIDIA GPUs: a CUDA toolkit where the machine has none, and a build of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::place::Place;
+use crate::step::{Failure, command, output, run, skipped, step};
+use crate::{build, duckdb, tools};
+
+/// NVIDIA's own wheels on PyPI: the compiler, its headers, and the libraries to link against. No GPU or driver is needed.
+const WHEELS: [&str; 8] = [
+    "nvidia-cuda-nvcc==13.0.88",
+    "nvidia-cuda-crt==13.0.88",
+    "nvidia-nvvm==13.0.88",
+    "nvidia-cuda-runtime==13.0.88",
+    "nvidia-cuda-nvrtc==13.0.88",
+    "nvidia-cuda-cccl==13.0.85",
+    "nvidia-curand==10.4.0.35",
+    "nvidia-cublas==13.0.2.14",
+];
+
+/// Libraries that are linked by their plain names, which wheels lack.
+const LIBRARIES: [&str; 5] = [
+    "libcudart",
+    "libcublas",
+    "libcublasLt",
+    "libcurand",
+    "libnvrtc",
+];
+
+/// What is compiled for where no GPU says otherwise: Hopper.
+const COMPUTE_CAPABILITY: &str = "90";
+
+/// Builds the program with the feature `cuda` into `target/cuda`.
+pub(crate) fn build(place: &Place) -> Result<(), Failure> {
+    let prebuilt = tools::setup(place)?;
+    build::frontend(place)?;
+    let toolkit = toolkit(place)?;
+    let own = Place {
+        root: place.root.clone(),
+        target: place.target.join("cuda"),
+        tools: place.tools.clone(),
+    };
+    duckdb::ensure(&own)?;
+    step(
+        "building the program for CUDA (long, the first time)",
+        || {
+            let mut cargo = command(&own, "cargo");
+            cargo
+                .args(["build", "--release", "--workspace", "--exclude", "frontend"])
+                .args(["--bin", "stereoscope", "--features", "cli/cuda"])
+                .args(prebuilt.features())
+                .arg("--target-dir")
+                .arg(&own.target);
+            if let Some(home) = &toolkit {
+                use_toolkit(&mut cargo, home)?;
+            }
+            run(&mut cargo)
+        },
+    )?;
+    println!("── the program is {}", own.binary().display());
+    if let Some(home) = toolkit {
+        println!(
+            "── it needs the NVIDIA driver where it runs, and CUDA's libraries: LD_LIBRARY_PATH={}",
+            home.join("lib").display()
+        );
+    }
+    Ok(())
+}
+
+/// The folder of a toolkit put there by this task; `None` where the machine has one.
+fn toolkit(place: &Place) -> Result<Option<PathBuf>, Failure> {
+    let named = std::env::var_os("CUDA_HOME").is_some();
+    if named || output(command(place, "nvcc").arg("--version")).is_some() {
+        skipped("the CUDA toolkit", "this machine's own is used");
+        return Ok(None);
+    }
+    let root = place.tools.join("cuda-13.0");
+    let home = root.join("nvidia").join("cu13");
+    let stamp = root.join("installed");
+    if stamp.is_file() {
+        return Ok(Some(home));
+    }
+    step("fetching a CUDA toolkit from PyPI (some 2 GB)", || {
+        // A second `--target` would replace what the first one put there, so all come in one call.
+        run(command(place, "python3")
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--no-deps",
+                "--upgrade",
+                "--target",
+            ])
+            .arg(&root)
+            .args(WHEELS))?;
+        complete(place, &home)?;
+        std::fs::write(&stamp, "")
+            .map_err(|e| Failure(format!("{} cannot be written: {e}", stamp.display())))
+    })?;
+    Ok(Some(home))
+}
+
+/// Gives the libraries the names that a linker looks for, with an empty stand-in for the driver's, which no wheel has.
+fn complete(place: &Place, home: &Path) -> Result<(), Failure> {
+    let lib = home.join("lib");
+    let failed = |e: std::io::Error| Failure(format!("{}: {e}", lib.display()));
+    let names: Vec<String> = std::fs::read_dir(&lib)
+        .map_err(failed)?
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    for library in LIBRARIES {
+        let plain = format!("{library}.so");
+        let versioned = names.iter().find(|n| n.starts_with(&format!("{plain}.")));
+        let versioned = versioned.ok_or_else(|| {
+            Failure(format!(
+                "{} has no {library}; delete the folder and try again",
+                lib.display()
+            ))
+        })?;
+        link(Path::new(versioned), &lib.join(plain)).map_err(failed)?;
+    }
+    link(Path::new("lib"), &home.join("lib64")).map_err(failed)?;
+    let source = lib.join("driver.c");
+    std::fs::write(&source, "").map_err(failed)?;
+    run(command(place, "cc")
+        .args(["-shared", "-Wl,-soname,libcuda.so.1", "-o"])
+        .arg(lib.join("libcuda.so"))
+        .arg(&source))
+}
+
+fn link(target: &Path, name: &Path) -> std::io::Result<()> {
+    if name.symlink_metadata().is_ok() {
+        std::fs::remove_file(name)?;
+    }
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(target, name)
+    }
+    #[cfg(not(unix))]
+    {
+        let folder = name.parent().unwrap_or(Path::new("."));
+        std::fs::copy(folder.join(target), name).map(drop)
+    }
+}
+
+/// Lets a build find the toolkit. What the driver would bring is left open until the program runs.
+fn use_toolkit(cargo: &mut Command, home: &Path) -> Result<(), Failure> {
+    for name in [
+        "CUDA_HOME",
+        "CUDA_PATH",
+        "CUDA_ROOT",
+        "CUDA_TOOLKIT_ROOT_DIR",
+    ] {
+        cargo.env(name, home);
+    }
+    let lib = home.join("lib");
+    cargo.env("LIBRARY_PATH", &lib);
+    if std::env::var_os("CUDA_COMPUTE_CAP").is_none() {
+        cargo.env("CUDA_COMPUTE_CAP", COMPUTE_CAPABILITY);
+    }
+    let old = cargo
+        .get_envs()
+        .find_map(|(name, value)| (name == "PATH").then_some(value?.to_owned()));
+    let folders =
+        std::iter::once(home.join("bin")).chain(old.iter().flat_map(std::env::split_paths));
+    let path = std::env::join_paths(folders)
+        .map_err(|e| Failure(format!("{} cannot stand in PATH: {e}", home.display())))?;
+    cargo.env("PATH", path);
+    // These replace the flags of .cargo/config.toml, whose run path is therefore here too.
+    let flags = [
+        "-L",
+        &lib.to_string_lossy(),
+        "-C",
+        "link-arg=-Wl,--unresolved-symbols=ignore-all",
+        "-C",
+        "link-arg=-Wl,-rpath,$ORIGIN:$ORIGIN/..",
+    ];
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+    Ok(())
+}
