@@ -15,6 +15,7 @@ mod examples;
 mod export;
 mod groups;
 pub mod manifest;
+mod orders;
 mod pack;
 mod parquet;
 mod place;
