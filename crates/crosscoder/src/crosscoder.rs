@@ -15,7 +15,7 @@ use crate::resting::{Encoder, Rows};
 use crate::{CodeNormalization, Kind, Normalizer};
 
 /// Numbers of encoder and decoder together from which they stay in their file: in f32 they would take 256 MiB.
-const LARGE: u64 = 1 << 26;
+pub(crate) const LARGE: u64 = 1 << 26;
 
 /// A crosscoder of two models, computed in f32.
 ///

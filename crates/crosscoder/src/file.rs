@@ -185,6 +185,15 @@ impl TensorFile {
         }
     }
 
+    /// Bytes of a tensor's numbers where they are used as they lie in the file, or of an f32.
+    pub(crate) fn number_bytes(&self, name: &str) -> Result<usize> {
+        let info = self
+            .stored_name(name)
+            .and_then(|n| self.metadata.info(&n))
+            .ok_or_else(|| self.missing(name))?;
+        Ok(if info.dtype == Dtype::BF16 { 2 } else { 4 })
+    }
+
     fn not_finite(&self, name: &str, index: usize, value: f32) -> Error {
         Error::NotFinite {
             path: self.path.clone(),

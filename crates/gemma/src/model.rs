@@ -256,6 +256,9 @@ impl Model {
         if range.is_empty() {
             return Ok(x);
         }
+        if range.end > self.lower.blocks.len() {
+            self.upper_half()?.check()?;
+        }
         let past = cache.position(range.clone(), tokens)?;
         if past + tokens > self.tables.positions() {
             return Err(Error::TooLong {

@@ -16,6 +16,7 @@ mod export;
 mod groups;
 pub mod manifest;
 mod matches;
+mod orders;
 mod pack;
 mod parquet;
 mod place;

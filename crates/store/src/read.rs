@@ -158,8 +158,7 @@ impl Store {
     /// [`Error::UnknownDictionary`]; [`Error::Invalid`] for an unknown column, a bound on a column that is not numeric, a limit outside
     /// 1 to [`api::MAX_PAGE`], or a foreign cursor.
     pub fn latents(&self, slug: &str, query: &LatentQuery) -> Result<LatentsPage> {
-        self.table(slug)?
-            .page(slug, query, &self.firing(slug, query)?)
+        self.table(slug)?.page(query, &self.firing(slug, query)?)
     }
 
     /// Every latent that matches, in the query's order, as a file. The query's page does not count.
