@@ -16,6 +16,7 @@ use crate::{
     display::numbers::{UNKNOWN, count, rough},
     explorer::explorer,
     nav::{History, use_title, use_url_state},
+    net::load::Load,
     parts::{
         badge::tag,
         card::Card,
@@ -72,6 +73,28 @@ fn page(study: &StudyInfo) -> AnyView {
         };
         set(next, History::Replace);
     });
+    // What is below the walk comes once that is there, so that nothing jumps.
+    let asked: Vec<_> = truths.iter().map(|(_, load)| *load).collect();
+    let known = memo(move || {
+        let answered =
+            |load: &Load<GroundTruth>| load.is_there() || load.state.fault.get().is_some();
+        asked.iter().all(answered)
+    });
+    let below = study.clone();
+    let rest = live(move || {
+        let study = &below;
+        known.get().then(|| {
+            view! {
+                {start::cards(study)}
+                {dictionaries::side_by_side(study)}
+                {effects::card(study, later, measured, measure)}
+                {ratios::card(study, later)}
+                {training::card(study, later)}
+                <div class="cols home">{models(study)}{provenance(study)}</div>
+            }
+            .into_any()
+        })
+    });
     let description = study.description.clone();
     let description = description.map(|text| view! { <p class="lead">{text}</p> }.into_any());
     view! {
@@ -82,12 +105,7 @@ fn page(study: &StudyInfo) -> AnyView {
             </div>
             {facts(study)}
             {walk::section(study, truths, scores)}
-            {start::cards(study)}
-            {dictionaries::side_by_side(study)}
-            {effects::card(study, later, measured, measure)}
-            {ratios::card(study, later)}
-            {training::card(study, later)}
-            <div class="cols home">{models(study)}{provenance(study)}</div>
+            {rest}
         </div>
     }
     .into_any()

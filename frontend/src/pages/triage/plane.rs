@@ -328,24 +328,19 @@ fn ends(axis: Axis, places: &[f32]) -> [f64; 2] {
 /// The card.
 pub(in crate::pages) fn card(plane: Plane) -> AnyView {
     let remark = view! { <span class="small quiet" data-testid="plane-count" aria-live="polite">{move || counted(plane)}</span> };
-    let under = live(move || there(plane).then(|| around(plane)));
     Card {
         class: " plane-card",
         ..Card::new("plane", "Plane")
     }
     .with(
         remark.into_any(),
-        view! { {controls(plane)}{body(plane)}{under} }.into_any(),
+        view! { {controls(plane)}{body(plane)}{around(plane)} }.into_any(),
     )
-}
-
-fn there(plane: Plane) -> bool {
-    plane.cloud.read().is_some()
 }
 
 /// The plane once its columns are there.
 pub(in crate::pages) fn body(plane: Plane) -> AnyView {
-    let known = memo(move || (plane.held.fault.get(), there(plane)));
+    let known = memo(move || (plane.held.fault.get(), plane.cloud.read().is_some()));
     live(move || match known.get() {
         (Some(fault), false) => fault_note(&fault, None),
         (_, true) => area(plane),
