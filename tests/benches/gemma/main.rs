@@ -39,6 +39,8 @@ struct Case<'a> {
 /// Medians of one side's repetitions.
 struct Measured {
     seconds: Vec<f64>,
+    /// Seconds of processor time, over all threads; with what goes before the time that is taken.
+    used: Vec<f64>,
     check: Vec<f64>,
     peak: Option<u64>,
 }
@@ -252,9 +254,10 @@ fn measure(case: &Case<'_>) -> Option<Measured> {
                         size(theirs.peak)
                     );
                     println!(
-                        "  ratio {:.2}{}; results differ by {:.0e}",
+                        "  ratio {:.2}{}, of processor time {:.2}; results differ by {:.0e}",
                         median(&theirs.seconds) / median(&ours.seconds),
                         bar.map_or(String::new(), |bar| format!(" (bar {bar:.1})")),
+                        median(&theirs.used) / median(&ours.used),
                         difference(&ours.check, &theirs.check)
                     );
                 }
@@ -278,15 +281,17 @@ fn compare(case: &Case<'_>, dtype: &str) -> Result<(Measured, Option<(Measured, 
         .transpose()?;
     let empty = || Measured {
         seconds: Vec::new(),
+        used: Vec::new(),
         check: Vec::new(),
         peak: None,
     };
     let (mut our, mut their) = (empty(), empty());
     let push = |series: &mut Measured, side: &mut Side, number: usize| {
-        let (outcome, _) = side.run(number)?;
+        let (outcome, used) = side.run(number)?;
         // The first two load and warm up.
         if number > 1 {
             series.seconds.push(outcome.seconds);
+            series.used.push(used);
         }
         series.check = outcome.check;
         series.peak = side.peak();
