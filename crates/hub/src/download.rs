@@ -264,12 +264,12 @@ impl Snapshot<'_> {
             .cache
             .repo(client.at(&self.commit))
             .blob_path(found.etag());
-        let part = Part {
-            part: blob.with_extension("part"),
+        let places = Places {
+            unfinished: blob.with_extension("part"),
             blob,
             found,
         };
-        if client.prepare(file, &part, pointer)? {
+        if client.prepare(file, &places, pointer)? {
             return Ok(None);
         }
         let meter = Meter {
@@ -279,10 +279,10 @@ impl Snapshot<'_> {
             done: None,
         };
         if let Err(error) = remote.download_with_progress(file, meter) {
-            return broken(error, length(&part.part));
+            return broken(error, length(&places.unfinished));
         }
-        client.check(file, &part, pointer)?;
-        self.watch.end(file, part.found.size() as u64);
+        client.check(file, &places, pointer)?;
+        self.watch.end(file, places.found.size() as u64);
         Ok(None)
     }
 }
@@ -295,37 +295,37 @@ struct Broken {
 }
 
 /// A file of the hub and its places in the cache.
-struct Part {
+struct Places {
     found: Metadata,
     blob: PathBuf,
-    part: PathBuf,
+    unfinished: PathBuf,
 }
 
 impl Client<'_> {
     /// Makes the cache fit for a download: what broke off stays, what cannot be gone on with goes. Says whether none is needed, since
     /// another commit has the same file.
-    fn prepare(&self, file: &str, part: &Part, pointer: &Path) -> Result<bool> {
+    fn prepare(&self, file: &str, places: &Places, pointer: &Path) -> Result<bool> {
         let cannot_keep = |e: io::Error| self.cannot_keep(file, &e);
-        let size = part.found.size() as u64;
-        if part.blob.is_file() && length(&part.blob) == size {
+        let size = places.found.size() as u64;
+        if places.blob.is_file() && length(&places.blob) == size {
             if let Some(folder) = pointer.parent() {
                 fs::create_dir_all(folder).map_err(cannot_keep)?;
             }
-            return link(&part.blob, pointer)
+            return link(&places.blob, pointer)
                 .map(|()| true)
                 .map_err(cannot_keep);
         }
-        let done = length(&part.part);
+        let done = length(&places.unfinished);
         if done > size {
-            fs::remove_file(&part.part).map_err(cannot_keep)?;
+            fs::remove_file(&places.unfinished).map_err(cannot_keep)?;
         } else if done == size && done > 0 {
             // It broke off just before it was given its name; the hub cannot be asked for nothing, so its last byte is asked for again.
-            let file = OpenOptions::new().write(true).open(&part.part);
+            let file = OpenOptions::new().write(true).open(&places.unfinished);
             file.and_then(|file| file.set_len(size - 1))
                 .map_err(cannot_keep)?;
         }
         fs::create_dir_all(&self.settings.cache).map_err(cannot_keep)?;
-        let needed = size.saturating_sub(length(&part.part));
+        let needed = size.saturating_sub(length(&places.unfinished));
         match fs4::available_space(&self.settings.cache) {
             Ok(free) if free < needed => Err(self.full(file, needed - free)),
             _ => Ok(false),
@@ -333,14 +333,14 @@ impl Client<'_> {
     }
 
     /// Holds a file that has arrived against its size and, where its name is one, its hash; a wrong one is removed.
-    fn check(&self, file: &str, part: &Part, pointer: &Path) -> Result<()> {
-        let (size, etag) = (part.found.size() as u64, part.found.etag());
-        let found = length(&part.blob);
+    fn check(&self, file: &str, places: &Places, pointer: &Path) -> Result<()> {
+        let (size, etag) = (places.found.size() as u64, places.found.etag());
+        let found = length(&places.blob);
         let mut problem =
             (found != size).then(|| format!("it has {found} bytes, the hub announced {size}"));
         let hashed = etag.len() == HASH_DIGITS && etag.bytes().all(|b| b.is_ascii_hexdigit());
         if problem.is_none() && hashed {
-            let hash = hash(&part.blob).map_err(|e| self.cannot_keep(file, &e))?;
+            let hash = hash(&places.blob).map_err(|e| self.cannot_keep(file, &e))?;
             if !hash.eq_ignore_ascii_case(etag) {
                 problem = Some(format!("its SHA-256 is {hash}, the hub announced {etag}"));
             }
@@ -348,7 +348,7 @@ impl Client<'_> {
         let Some(problem) = problem else {
             return Ok(());
         };
-        for path in [pointer, &part.blob] {
+        for path in [pointer, &places.blob] {
             fs::remove_file(path).map_err(|e| self.cannot_keep(file, &e))?;
         }
         Err(self.damaged(file, problem))
