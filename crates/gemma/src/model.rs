@@ -140,6 +140,12 @@ impl Model {
         Ok(self.upper.get_or_init(|| upper))
     }
 
+    /// Fails when a file that holds weights in use was written to or cut.
+    fn check_files(&self) -> Result<()> {
+        self.lower.check()?;
+        self.upper.get().map_or(Ok(()), Upper::check)
+    }
+
     /// A block's weights, from either half.
     fn block(&self, block: usize) -> Result<&BlockWeights> {
         if let Some(weights) = self.lower.blocks.get(block) {
@@ -204,7 +210,7 @@ impl Model {
                 what: POSITIONS,
             });
         }
-        self.weights.check()?;
+        self.check_files()?;
         let pass = Pass {
             config: &self.config,
             tables: &self.tables,
@@ -252,12 +258,9 @@ impl Model {
             )));
         }
         let tokens = self.check_width(&x)?;
-        self.lower.check()?;
+        self.check_files()?;
         if range.is_empty() {
             return Ok(x);
-        }
-        if range.end > self.lower.blocks.len() {
-            self.upper_half()?.check()?;
         }
         let past = cache.position(range.clone(), tokens)?;
         if past + tokens > self.tables.positions() {
@@ -295,7 +298,7 @@ impl Model {
     /// # Errors
     /// For a position that `x` does not have.
     pub fn logits(&self, x: &Tensor, wanted: Logits<'_>) -> Result<Tensor> {
-        self.weights.check()?;
+        self.check_files()?;
         let tokens = x.dim(0)?;
         let rows = match wanted {
             Logits::None => x.narrow(0, 0, 0)?,
@@ -321,7 +324,6 @@ impl Model {
             )?);
         }
         let upper = self.upper_half()?;
-        upper.check()?;
         let normed = rms_norm(&rows, &upper.final_norm, self.config.rms_norm_eps)?;
         let logits = upper.head.product(&normed)?.to_dtype(DType::F32)?;
         Ok(softcap(&logits, self.config.final_softcap)?)
@@ -383,7 +385,7 @@ impl Model {
             });
         }
         sequences.iter().try_for_each(|ids| self.check_ids(ids))?;
-        self.weights.check()?;
+        self.check_files()?;
         let mut residuals = Vec::with_capacity(sequences.len());
         for pack in packs(sequences) {
             let x = self.embed(&pack.concat())?;
