@@ -97,52 +97,8 @@ impl<'a> Sizes<'a> {
         available: &dyn Fn(Place) -> Option<u64>,
     ) -> String {
         let fits = |choice: &Choice| self.plan_of(choice, available).fits;
-        let found = self.others(choice).into_iter().find(|(_, c)| fits(c));
+        let found = others(choice).into_iter().find(|(_, c)| fits(c));
         found.map_or_else(|| "--browse-only".into(), |(flags, _)| flags)
-    }
-
-    /// Other choices, with the flags that make them, those that give up least first.
-    fn others(&self, choice: &Choice) -> Vec<(String, Choice)> {
-        let mut wider = vec![(Vec::new(), choice.clone())];
-        let gpu = choice.models.iter().any(|place| *place != Place::Cpu);
-        if choice.models.iter().all(|place| *place != Place::Cpu) {
-            let mut narrow = choice.clone();
-            narrow.precision = Precision::Bf16;
-            wider.push((vec!["--precision bf16".into()], narrow));
-        }
-        if choice.models[0] != Place::Cpu {
-            let mut apart = choice.clone();
-            apart.models[0] = Place::Cpu;
-            // bf16 is for GPUs.
-            let mut flags = vec!["--base-device cpu".to_owned()];
-            if choice.precision == Precision::Bf16 {
-                apart.precision = Precision::Auto;
-                flags.push("--precision auto".into());
-            }
-            wider.push((flags, apart));
-        }
-        if gpu {
-            let mut host = choice.clone();
-            (host.models, host.dictionaries) = ([Place::Cpu; 2], Place::Cpu);
-            host.precision = Precision::F32;
-            wider.push((vec!["--device cpu".into(), "--precision f32".into()], host));
-        }
-        let shorter = SHORTER.into_iter().filter(|n| *n < choice.prompt_tokens);
-        let lengths: Vec<usize> = [choice.prompt_tokens].into_iter().chain(shorter).collect();
-        let mut all = Vec::new();
-        for (flags, choice) in wider {
-            for length in &lengths {
-                let (mut flags, mut choice) = (flags.clone(), choice.clone());
-                if *length != choice.prompt_tokens {
-                    flags.push(format!("--max-prompt-tokens {length}"));
-                    choice.prompt_tokens = *length;
-                }
-                if !flags.is_empty() {
-                    all.push((flags.join(" "), choice));
-                }
-            }
-        }
-        all
     }
 
     fn parts(&self, choice: &Choice) -> Vec<Part> {
@@ -220,6 +176,50 @@ impl<'a> Sizes<'a> {
         }
         parts
     }
+}
+
+/// Other choices, with the flags that make them, those that give up least first.
+fn others(choice: &Choice) -> Vec<(String, Choice)> {
+    let mut wider = vec![(Vec::new(), choice.clone())];
+    let gpu = choice.models.iter().any(|place| *place != Place::Cpu);
+    if choice.models.iter().all(|place| *place != Place::Cpu) {
+        let mut narrow = choice.clone();
+        narrow.precision = Precision::Bf16;
+        wider.push((vec!["--precision bf16".into()], narrow));
+    }
+    if choice.models[0] != Place::Cpu {
+        let mut apart = choice.clone();
+        apart.models[0] = Place::Cpu;
+        // bf16 is for GPUs.
+        let mut flags = vec!["--base-device cpu".to_owned()];
+        if choice.precision == Precision::Bf16 {
+            apart.precision = Precision::Auto;
+            flags.push("--precision auto".into());
+        }
+        wider.push((flags, apart));
+    }
+    if gpu {
+        let mut host = choice.clone();
+        (host.models, host.dictionaries) = ([Place::Cpu; 2], Place::Cpu);
+        host.precision = Precision::F32;
+        wider.push((vec!["--device cpu".into(), "--precision f32".into()], host));
+    }
+    let shorter = SHORTER.into_iter().filter(|n| *n < choice.prompt_tokens);
+    let lengths: Vec<usize> = [choice.prompt_tokens].into_iter().chain(shorter).collect();
+    let mut all = Vec::new();
+    for (flags, choice) in wider {
+        for length in &lengths {
+            let (mut flags, mut choice) = (flags.clone(), choice.clone());
+            if *length != choice.prompt_tokens {
+                flags.push(format!("--max-prompt-tokens {length}"));
+                choice.prompt_tokens = *length;
+            }
+            if !flags.is_empty() {
+                all.push((flags.join(" "), choice));
+            }
+        }
+    }
+    all
 }
 
 /// Bytes that a place has; the host's as the options have it, where they do.

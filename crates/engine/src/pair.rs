@@ -44,7 +44,7 @@ impl Pair {
         };
         let models = [
             base.load_lower(options.layer, on_base, base_format, &mut |f| {
-                part(0, 0.0, f)
+                part(0, 0.0, f);
             })?,
             chat.load(on_chat, chat_format, &mut |f| part(1, sizes[0], f))?,
         ];
