@@ -10,8 +10,9 @@ use serde_json::Value;
 const ARROWS: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("diffing", &["api"]),
-    ("gemma", &[]),
-    ("crosscoder", &["diffing"]),
+    ("matrix", &[]),
+    ("gemma", &["matrix"]),
+    ("crosscoder", &["diffing", "matrix"]),
     ("hub", &[]),
     ("store", &["api", "diffing", "hub"]),
     ("engine", &["api", "diffing", "gemma", "crosscoder"]),

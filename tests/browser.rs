@@ -276,10 +276,12 @@ async fn the_study_page_compares_dictionaries() {
         browser.evaluate(values).await,
         "1.0000 ± 0.0500; 1.0000 ± 0.0500; 0.5000 ± 0.0500; 0.2500 ± 0.0500"
     );
-    assert_eq!(
-        count(&browser, "[data-testid=ratios-of] [data-group]").await,
-        2 * 2 * 3
-    );
+    browser
+        .wait_for(
+            "both ratios of every group of both dictionaries",
+            "document.querySelectorAll('[data-testid=ratios-of] [data-group]').length === 2 * 2 * 3",
+        )
+        .await;
 
     browser
         .click("[data-testid=effects-scope] [data-value=first]")

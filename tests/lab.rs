@@ -185,3 +185,95 @@ async fn a_saved_run_opens_in_another_profile_and_runs_again() {
         )
         .await;
 }
+
+#[tokio::test]
+async fn lanes_choose_their_tokens_apart_and_say_how_far_their_answers_are() {
+    let Some(server) = Server::start(&demo_study(), &[]) else {
+        return;
+    };
+    let Some(browser) = Browser::start(1280, 900).await else {
+        return;
+    };
+    let slug = slug(&server);
+    let rows = server.get(&format!(
+        "/api/v1/dictionaries/{slug}/latents?class=chat-only&dead=false&sort=-active_tokens&limit=1"
+    ));
+    let latent = rows.json()["rows"][0]["id"].as_u64().expect("an id");
+    let query = format!(
+        "u=Tell%20me%20about%20Oslo.&lane=chat&lane=chat;clamp:{latent}*1.5:max:at-generated&max=10"
+    );
+    browser
+        .open(&format!("{}/lab?{query}", server.address))
+        .await;
+    browser.click("[data-testid=own-sampling-steered]").await;
+    browser
+        .set(
+            "[data-lane='1'] .own-sampling [data-testid=max-tokens]",
+            "6",
+        )
+        .await;
+    browser
+        .set("[data-lane='1'] .own-sampling [data-testid=top-k]", "1")
+        .await;
+    browser
+        .wait_for(
+            "the lane's own sampling in the address",
+            &format!("decodeURIComponent(location.search).includes('lane=chat~6,0,1,1,0;clamp:{latent}*1.5:max:at-generated')"),
+        )
+        .await;
+    browser.click("[data-testid=generate]").await;
+    browser
+        .wait_for(
+            "both lanes at their end, and the divergence of their answers",
+            "[0, 1].every(i => document.querySelector(`[data-testid=lane-output][data-lane='${i}']`)?.dataset.done) && \
+             [...document.querySelectorAll('[data-testid=lane-kl-answer]')].every(e => e.innerText.includes('nats'))",
+        )
+        .await;
+    let tokens = |lane: u32| {
+        format!(
+            "document.querySelectorAll('[data-testid=lane-output][data-lane=\"{lane}\"] [data-testid=lane-token]').length"
+        )
+    };
+    let steered: u32 = browser.evaluate(&tokens(1)).await.parse().expect("a count");
+    assert!(steered <= 6);
+    // The plain chat lane is the chat model.
+    let plain = browser
+        .evaluate("document.querySelector('[data-testid=lane-kl-answer]').innerText")
+        .await;
+    assert!(plain.contains("KL from chat 0.000"), "{plain}");
+    browser.screenshot("lab-lanes-apart").await;
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_kept_says_why_and_stays_on_the_page() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("runs.duckdb");
+    let options = [
+        "--runs",
+        file.to_str().expect("a path in UTF-8"),
+        "--max-runs",
+        "0",
+    ];
+    let Some(server) = Server::start(&demo_study(), &options) else {
+        return;
+    };
+    let Some(browser) = Browser::start(1280, 900).await else {
+        return;
+    };
+    browser
+        .open(&format!("{}/lab?u=Hi&max=4&run=1", server.address))
+        .await;
+    let done = "[0, 1].every(i => document.querySelector(`[data-testid=lane-output][data-lane='${i}']`)?.dataset.done)";
+    browser.wait_for("both lanes at their end", done).await;
+    let tokens = "document.querySelectorAll('[data-testid=lane-token]').length";
+    let before = browser.evaluate(tokens).await;
+    browser.click("[data-testid=save-run]").await;
+    browser
+        .wait_for(
+            "why it is not kept",
+            "document.querySelector('[data-testid=problem]')?.innerText.includes('runs')",
+        )
+        .await;
+    assert_eq!(browser.evaluate(tokens).await, before);
+    assert_eq!(browser.evaluate("location.pathname").await, "/lab");
+}

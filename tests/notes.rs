@@ -174,3 +174,64 @@ async fn notes_outlive_a_reload_and_go_to_another_browser() {
     is_noted(&other).await;
     assert_eq!(other.refused().await, "");
 }
+
+/// Storage that takes nothing, as a full one does.
+const FULL: &str =
+    "Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); }";
+
+#[tokio::test]
+async fn what_the_browser_does_not_store_stays_on_the_page_and_in_the_file() {
+    let Some(server) = Server::start(&demo_study(), &["--browse-only"]) else {
+        return;
+    };
+    let Some(browser) = Browser::start(1280, 900).await else {
+        return;
+    };
+    let study = server.get("/api/v1/study").json();
+    let slug = study["dictionaries"][0]["slug"].as_str().expect("a slug");
+    let table = format!("{}/d/{slug}", server.address);
+    browser.open(&format!("{table}/l/{LATENT}")).await;
+    browser
+        .wait_for("the card", "document.querySelector('[data-testid=notes]')")
+        .await;
+    browser.evaluate(FULL).await;
+    browser.press("body", "4").await;
+    browser.press("body", "m").await;
+    typed(&browser, "says no").await;
+    browser
+        .wait_for(
+            "that it is not stored",
+            "document.querySelector('.notes [role=alert]')?.innerText.includes('Not stored')",
+        )
+        .await;
+    let kept = "document.querySelector('[data-testid=remark]').value === 'says no' \
+                && document.querySelector('[data-testid=rating] [aria-pressed=true]')?.dataset.value === '4'";
+    browser.wait_for("both on the page", kept).await;
+    assert_eq!(browser.evaluate("localStorage.length").await, "0");
+
+    browser.open(&table).await;
+    browser
+        .wait_for("rows", "document.querySelector('[data-testid=latent-row]')")
+        .await;
+    browser.evaluate(FULL).await;
+    browser.press("body", "j").await;
+    browser
+        .wait_for("a row", "document.activeElement?.closest('[data-latent]')")
+        .await;
+    browser.press("body", "3").await;
+    browser
+        .wait_for(
+            "that it is not stored",
+            "document.querySelector('[data-testid=toasts]')?.innerText.includes('did not store')",
+        )
+        .await;
+    // The row keeps it, and so does the file.
+    browser
+        .wait_for(
+            "the row's sign",
+            "document.querySelector('[data-testid=noted]')",
+        )
+        .await;
+    assert!(exported(&browser).await.contains("\"rating\":"));
+    import(&browser, "{\"notes\":", "Nothing was imported.").await;
+}

@@ -1,4 +1,4 @@
-//! The explorer in the browser: two programs over the same parts, so that a first visit loads only what it shows.
+//! The explorer in the browser: programs over the same parts, so that a first visit loads only what it shows.
 
 // `#[component]` makes its generated types `pub`; beside its programs this crate exports nothing.
 #![allow(unreachable_pub)]
@@ -24,6 +24,11 @@ pub fn study() {
 /// The program of everything to run: the lab and its saved runs.
 pub fn lab() {
     start(pages::of_the_lab);
+}
+
+/// The program of two dictionaries compared.
+pub fn compare() {
+    start(pages::of_the_comparison);
 }
 
 fn start(pages: Pages) {

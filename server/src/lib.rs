@@ -23,7 +23,7 @@ mod transcript;
 
 pub use api::{ActivationsRequest, LatentSet, Message, Prompt};
 pub use app::App;
-pub use engine::{DeviceChoice, Limits, Plan, Precision, Size};
+pub use engine::{DeviceChoice, Limits, Plan, Precision, Size, WeightChoice};
 pub use error::{Error, Result};
 pub use hosting::{address::PublicUrl, clients::ClientLimits};
 pub use openapi::document as openapi_document;

@@ -19,6 +19,7 @@ use crate::routes::{
         dictionaries::examples::get,
         dictionaries::export::get,
         dictionaries::columns::get,
+        dictionaries::matches::get,
         dictionaries::scaling::get,
         dictionaries::effects::get,
         dictionaries::curves::get,

@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
 };
 
-use engine::{DeviceChoice, Limits, Precision};
+use engine::{DeviceChoice, Limits, Precision, WeightChoice};
 
 use crate::hosting::{address::PublicUrl, clients::ClientLimits};
 
@@ -24,6 +24,8 @@ pub struct Options {
     pub memory: Option<u64>,
     /// Number format of the models.
     pub precision: Precision,
+    /// Which weights the CPU computes with; copies rounded to bf16 are kept in the study's folder, in `rounded-weights`.
+    pub weights: WeightChoice,
     /// Serve without models even if the study names some.
     pub browse_only: bool,
     /// Bounds on requests.
@@ -47,6 +49,7 @@ impl Default for Options {
             model_devices: [None; 2],
             memory: None,
             precision: Precision::default(),
+            weights: WeightChoice::default(),
             browse_only: false,
             limits: Limits::default(),
             public_url: None,

@@ -50,6 +50,10 @@ pub fn router(app: App) -> Router {
             get(dictionaries::columns::get),
         )
         .route(
+            "/dictionaries/{dict}/matches",
+            get(dictionaries::matches::get),
+        )
+        .route(
             "/dictionaries/{dict}/scaling",
             get(dictionaries::scaling::get),
         )

@@ -15,9 +15,12 @@ use crate::{App, caching, hosting::head, problem::Problem};
 #[allow_missing = true]
 struct Dist;
 
-/// The pages, each with a program that routes itself: that of every address that is not a file, and that of the lab and its saved runs.
+/// The pages, each with a program that routes itself: that of every address that is not a file, that of the lab and its saved runs, and
+/// that of two dictionaries compared.
 const INDEX: &str = "index.html";
 const LAB: &str = "lab.html";
+const COMPARE: &str = "compare.html";
+const PAGES: [&str; 3] = [INDEX, LAB, COMPARE];
 
 /// In place of an explorer that was not built.
 const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Stereoscope</title>\
@@ -54,7 +57,7 @@ pub(crate) async fn fallback(State(app): State<App>, request: Request) -> Respon
     }
     let headers = request.headers();
     let name = path.trim_start_matches('/');
-    if ![INDEX, LAB].contains(&name)
+    if !PAGES.contains(&name)
         && let Some(response) = find(name, headers)
     {
         return response;
@@ -62,8 +65,7 @@ pub(crate) async fn fallback(State(app): State<App>, request: Request) -> Respon
     if ending(name).is_some_and(|e| FILE_ENDINGS.contains(&e)) {
         return Problem::unknown_route(path).into_response();
     }
-    let in_lab = name == "lab" || name.starts_with("r/");
-    let Some(page) = page(if in_lab { LAB } else { INDEX }) else {
+    let Some(page) = page(program(name)) else {
         return Html(NOT_BUILT).into_response();
     };
     let page = head::of(&app, &page, request.uri(), headers).await;
@@ -76,6 +78,16 @@ pub(crate) async fn fallback(State(app): State<App>, request: Request) -> Respon
         headers.get(header::IF_NONE_MATCH),
         (kept, Html(page)).into_response(),
     )
+}
+
+/// The page whose program shows a path. A program that is given another one's path asks for it again, so that both have to agree.
+fn program(path: &str) -> &'static str {
+    let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
+    match segments.as_slice() {
+        ["lab"] | ["r", _] => LAB,
+        ["compare"] => COMPARE,
+        _ => INDEX,
+    }
 }
 
 /// A file of the explorer as the client wants it: the copy compressed at build time (`name.br`) where there is one, else as it is.
@@ -117,7 +129,7 @@ fn page(name: &str) -> Option<String> {
 
 /// The texts of the explorer's pages, one after the other, as far as they were built.
 pub(crate) fn pages() -> String {
-    [INDEX, LAB].into_iter().filter_map(page).collect()
+    PAGES.into_iter().filter_map(page).collect()
 }
 
 fn serve(name: &str, file: EmbeddedFile, coding: Option<&'static str>) -> Response {
@@ -198,6 +210,24 @@ mod tests {
             "1a2b3c4d5e6f7890.js",
         ] {
             assert!(!is_hashed(plain), "{plain}");
+        }
+    }
+
+    #[test]
+    fn every_path_has_one_program() {
+        for (path, expected) in [
+            ("", INDEX),
+            ("d/a/l/3", INDEX),
+            ("lab", LAB),
+            ("lab/", LAB),
+            ("laboratory", INDEX),
+            ("lab/more", INDEX),
+            ("r/0a1b", LAB),
+            ("r/", INDEX),
+            ("compare", COMPARE),
+            ("compare/more", INDEX),
+        ] {
+            assert_eq!(program(path), expected, "{path}");
         }
     }
 

@@ -11,6 +11,9 @@ use store::{
 
 use crate::{Error, Options, Result};
 
+/// The folder of a study that holds copies of its models rounded to bf16.
+const ROUNDED: &str = "rounded-weights";
+
 /// A study found whole.
 pub(crate) struct Study {
     pub manifest: Manifest,
@@ -193,6 +196,8 @@ fn engine_options(
         model_devices: options.model_devices,
         memory: options.memory,
         precision: options.precision,
+        weights: options.weights,
+        rounded: options.study.join(ROUNDED),
         limits: options.limits,
     })
 }

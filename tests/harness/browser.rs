@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use chromiumoxide::browser::{Browser as Chromium, BrowserConfig};
+use chromiumoxide::cdp::browser_protocol::input::{DispatchKeyEventParams, DispatchKeyEventType};
 use chromiumoxide::page::{Page, ScreenshotParams};
 use futures::StreamExt;
 
@@ -163,6 +164,28 @@ impl Browser {
     pub async fn press(&self, selector: &str, key: &str) {
         let element = self.page.find_element(selector).await.expect("the element");
         element.press_key(key).await.expect("the key is pressed");
+    }
+
+    /// Presses a key wherever the keyboard is.
+    pub async fn key(&self, key: &str) {
+        self.press("body", key).await;
+    }
+
+    /// Presses a key wherever the keyboard is, with Ctrl held.
+    pub async fn key_with_control(&self, key: &str) {
+        for kind in [
+            DispatchKeyEventType::RawKeyDown,
+            DispatchKeyEventType::KeyUp,
+        ] {
+            let event = DispatchKeyEventParams::builder()
+                .r#type(kind)
+                .key(key)
+                .code(key)
+                .modifiers(2)
+                .build()
+                .expect("a key event");
+            self.page.execute(event).await.expect("the key is pressed");
+        }
     }
 
     /// Writes a picture of the whole page into the folder that `STEREOSCOPE_SCREENSHOTS` names, if it does.

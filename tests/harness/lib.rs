@@ -1,8 +1,11 @@
-//! What the black-box tests share: the program under test, the nano study, a server to talk to, a browser to look with.
+//! What the black-box tests share: the program under test, the nano study, a server to talk to, a browser to look with; and what the
+//! benchmarks do: two sides as processes, and what they take of the machine.
 
 mod browser;
 mod hub;
+pub mod machine;
 mod server;
+pub mod side;
 mod study;
 
 pub use browser::Browser;

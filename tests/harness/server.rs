@@ -246,6 +246,14 @@ impl Server {
             .and_then(|line| line.rsplit(' ').next()?.parse().ok())
     }
 
+    /// The server's resident memory, where the system tells it.
+    pub fn resident_mb(&self) -> Option<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+        let kilobytes: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+        Some(kilobytes / 1024.0)
+    }
+
     /// Asks the server to end, as a service manager does, and waits.
     pub fn terminate(&mut self) -> ExitStatus {
         let killed = Command::new("kill")

@@ -15,6 +15,9 @@ pub struct EffectsRequest {
     pub prompt: Prompt,
     /// The lanes to compare.
     pub lanes: Vec<Lane>,
+    /// How many of the last tokens count as generated, for positions that ask.
+    #[serde(default)]
+    pub generated: usize,
 }
 
 /// Answer of `POST /effects`.

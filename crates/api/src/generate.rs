@@ -15,7 +15,7 @@ pub struct GenerateRequest {
     pub prompt: Prompt,
     /// The lanes.
     pub lanes: Vec<Lane>,
-    /// How tokens are chosen.
+    /// How tokens are chosen in lanes that do not say so themselves.
     #[serde(default)]
     pub sampling: Sampling,
 }
@@ -31,6 +31,9 @@ pub struct Sampling {
     pub temperature: f64,
     /// Nucleus: the smallest set of tokens whose probability reaches this.
     pub top_p: f64,
+    /// Only so many of the most probable tokens; 0 keeps all.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub top_k: usize,
     /// Seed of every lane's generator.
     pub seed: u64,
 }
@@ -41,9 +44,15 @@ impl Default for Sampling {
             max_new_tokens: 128,
             temperature: 0.0,
             top_p: 1.0,
+            top_k: 0,
             seed: 0,
         }
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// First event of the stream.

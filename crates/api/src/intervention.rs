@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::{ModelName, Positions};
+use crate::{ModelName, Positions, Sampling};
 
 /// One column of an experiment: a model with a list of interventions, applied in order to the residual after the study's layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,9 @@ pub struct Lane {
     /// Edits, in order; none: the plain model.
     #[serde(default)]
     pub interventions: Vec<Intervention>,
+    /// How this lane's tokens are chosen; by default as the request says. It counts in generations only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampling: Option<Sampling>,
 }
 
 /// Latent ids, or all of the dictionary.
@@ -50,6 +53,25 @@ pub enum StrengthUnit {
     Norm,
     /// d as stored.
     Raw,
+}
+
+/// The unit of `clamp`'s value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ClampUnit {
+    /// v itself.
+    #[default]
+    Activation,
+    /// The latent's natural maximum.
+    MaxActivation,
+}
+
+impl ClampUnit {
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// An edit of the residual h after the study's layer. `decoder` defaults to the lane's model.
@@ -107,8 +129,11 @@ pub enum Intervention {
     Clamp {
         /// Which latents.
         latents: Vec<u32>,
-        /// v after the edit, ≥ 0.
+        /// v after the edit in units, ≥ 0.
         value: f32,
+        /// What value 1 means.
+        #[serde(default, skip_serializing_if = "ClampUnit::is_usual")]
+        unit: ClampUnit,
         /// Whose decoder rows.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         decoder: Option<ModelName>,

@@ -14,6 +14,7 @@ mod generate;
 mod intervention;
 mod lasso;
 mod latent;
+mod matches;
 mod page;
 mod positions;
 mod problem;
@@ -38,12 +39,13 @@ pub use generate::{
     DoneEvent, DoneReason, GenerateEvent, GenerateRequest, MetaEvent, MetaLane, QueuedEvent,
     Sampling, Timings, TokenEvent,
 };
-pub use intervention::{Intervention, Lane, LatentSet, LatentStrength, StrengthUnit};
+pub use intervention::{ClampUnit, Intervention, Lane, LatentSet, LatentStrength, StrengthUnit};
 pub use lasso::{AxisScale, Lasso};
 pub use latent::{
     ActivityShare, Betas, Class, Correlated, Histogram, LATENT_COLUMNS, LatentDetail, LatentRow,
     LensToken, LogitLens, Neighbour, Verdict,
 };
+pub use matches::{LatentMatch, MatchBy, MatchesPage};
 pub use page::{LatentsPage, MAX_PAGE};
 pub use positions::Positions;
 pub use problem::Problem;

@@ -12,7 +12,7 @@ pub enum Positions {
     All,
     /// The prompt's positions; the last one predicts the first generated token.
     Prompt,
-    /// The positions after the prompt; empty in `/effects`.
+    /// The positions after the prompt; in `/effects` those that the request counts as generated, by default none.
     Generated,
     /// Control tokens of the chat template.
     Template,

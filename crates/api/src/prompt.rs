@@ -104,6 +104,14 @@ impl Prompt {
         }
     }
 
+    /// Token ids, taken as they are.
+    pub fn ids(ids: impl Into<Vec<u32>>) -> Self {
+        Self {
+            ids: Some(ids.into()),
+            ..Self::default()
+        }
+    }
+
     /// The prompt's source.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use server::{PublicUrl, Size};
+use server::{PublicUrl, Size, WeightChoice};
 
 use crate::commands::train::Train;
 
@@ -51,6 +51,16 @@ pub(crate) struct Limits {
     /// Where the models run: auto, cpu or cuda:N
     #[arg(long, env = "STEREOSCOPE_DEVICE", default_value = "auto")]
     pub(crate) device: String,
+    /// Which weights the CPU computes with: as-is, the stored ones; bf16, those rounded once to bf16, into rounded-weights in the study's
+    /// folder (which may be deleted); auto, the stored ones, but rounded for a model of 2^30 weights or more that is not in bf16. Weights in
+    /// bf16 of a large model stay in their files; arithmetic is in f32
+    #[arg(
+        long,
+        env = "STEREOSCOPE_WEIGHTS",
+        value_name = "CHOICE",
+        default_value = "auto"
+    )]
+    pub(crate) weights: WeightChoice,
     /// Where the base model runs, if elsewhere
     #[arg(long, value_name = "DEVICE")]
     pub(crate) base_device: Option<String>,
@@ -228,7 +238,7 @@ pub(crate) struct Analyse {
     /// Name of the dictionary
     #[arg(long)]
     pub(crate) dictionary: String,
-    /// Steps to run, all by default: neighbours, logit-lens, scaling, baselines, statistics, examples, correlated, effects; what others wrote stays
+    /// Steps to run, all by default: neighbours, matches, logit-lens, scaling, baselines, statistics, examples, correlated, effects; what others wrote stays
     #[arg(long, value_delimiter = ',')]
     pub(crate) steps: Vec<pipeline::Step>,
     /// Do this share of activations and dialogues, for instance 0/4, and leave the rest to other runs and `merge`; by default that of a

@@ -1,14 +1,21 @@
 //! A loaded crosscoder: weights on a device for encoding, decoder on the host for sparse work.
 
+use std::borrow::Cow;
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use diffing::Decoder;
+use matrix::{MappedFile, Residence};
 
 use crate::error::{Error, Result};
 use crate::file::TensorFile;
 use crate::header::{Header, MODELS, WEIGHTS, read_header};
+use crate::resting::{Encoder, Rows};
 use crate::{CodeNormalization, Kind, Normalizer};
+
+/// Numbers of encoder and decoder together from which they stay in their file: in f32 they would take 256 MiB.
+pub(crate) const LARGE: u64 = 1 << 26;
 
 /// A crosscoder of two models, computed in f32.
 ///
@@ -18,13 +25,13 @@ use crate::{CodeNormalization, Kind, Normalizer};
 pub struct Crosscoder {
     pub(crate) header: Header,
     pub(crate) device: Device,
-    /// [2·D, F] on the device.
-    pub(crate) encoder: Tensor,
+    pub(crate) encoder: Encoder,
     pub(crate) encoder_bias: Vec<f32>,
     /// Decoder on the device, [2, F, D]; only where the device is not the host.
     pub(crate) device_decoder: Option<Tensor>,
-    /// [2, F, D]
-    pub(crate) decoder: Vec<f32>,
+    decoder: Rows,
+    /// What encoder or decoder lie in, where they were not loaded.
+    file: Option<Arc<MappedFile>>,
     /// [2, D]
     pub(crate) decoder_bias: Vec<f32>,
     pub(crate) normalizer: Option<Normalizer>,
@@ -34,17 +41,18 @@ pub struct Crosscoder {
     scaling: Vec<f32>,
 }
 
-/// The tensors of a crosscoder on the host.
-pub(crate) struct Weights {
-    /// [2, D, F]
-    pub(crate) encoder: Vec<f32>,
+/// The tensors of a crosscoder.
+struct Weights {
+    encoder: Encoder,
     /// [F]
-    pub(crate) encoder_bias: Vec<f32>,
-    /// [2, F, D]
-    pub(crate) decoder: Vec<f32>,
+    encoder_bias: Vec<f32>,
+    decoder: Rows,
+    /// Decoder on the device, [2, F, D].
+    device_decoder: Option<Tensor>,
+    file: Option<Arc<MappedFile>>,
     /// [2, D]
-    pub(crate) decoder_bias: Vec<f32>,
-    pub(crate) normalizer: Option<Normalizer>,
+    decoder_bias: Vec<f32>,
+    normalizer: Option<Normalizer>,
 }
 
 impl Crosscoder {
@@ -53,6 +61,15 @@ impl Crosscoder {
     /// # Errors
     /// As [`crate::open`]; also if a weight is NaN or infinite, or the device lacks memory.
     pub fn load(dir: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        Self::load_to(dir, device, Residence::Memory)
+    }
+
+    /// As [`Crosscoder::load`], with a choice of where encoder and decoder are kept when the device is the CPU. Those in f32 or bf16 may
+    /// stay in their file; [`Crosscoder::decoder`] is not for them.
+    ///
+    /// # Errors
+    /// As [`Crosscoder::load`].
+    pub fn load_to(dir: impl AsRef<Path>, device: &Device, residence: Residence) -> Result<Self> {
         let dir = dir.as_ref();
         let file = TensorFile::open(&dir.join(WEIGHTS))?;
         let header = read_header(dir, &file)?;
@@ -79,24 +96,48 @@ impl Crosscoder {
         } else {
             None
         };
+        let dim = header.activation_dim;
+        let numbers = (2 * MODELS * dim * latents) as u64;
+        let in_file = device.is_cpu() && residence.in_files(numbers, LARGE);
+        let left = |name: &str, columns: usize| {
+            if in_file {
+                file.left(name, columns)
+            } else {
+                Ok(None)
+            }
+        };
+        let encoder = match left("encoder.weight", latents)? {
+            Some(encoder) => Encoder::Mapped(encoder),
+            None => Encoder::Loaded(Tensor::from_vec(
+                file.finite("encoder.weight")?,
+                (MODELS * dim, latents),
+                device,
+            )?),
+        };
+        let (decoder, device_decoder) = if let Some(decoder) = left("decoder.weight", dim)? {
+            (Rows::Mapped(decoder), None)
+        } else {
+            let decoder = file.finite("decoder.weight")?;
+            let shape = (MODELS, latents, dim);
+            let copy = (!device.is_cpu()).then(|| Tensor::from_slice(&decoder, shape, device));
+            (Rows::Loaded(decoder, dim), copy.transpose()?)
+        };
         let weights = Weights {
-            encoder: file.finite("encoder.weight")?,
+            encoder,
             encoder_bias,
-            decoder: file.finite("decoder.weight")?,
+            decoder,
+            device_decoder,
+            file: in_file.then(|| file.mapped()),
             decoder_bias: file.finite("decoder.bias")?,
             normalizer,
         };
-        Self::from_weights(header, weights, device)
+        Ok(Self::from_weights(header, weights, device))
     }
 
-    /// From tensors on the host whose sizes fit the header.
-    pub(crate) fn from_weights(header: Header, weights: Weights, device: &Device) -> Result<Self> {
-        let (dim, latents) = (header.activation_dim, header.dict_size);
-        let norms: Vec<f32> = weights
-            .decoder
-            .chunks_exact(dim)
-            .map(diffing::norm)
-            .collect();
+    /// From tensors whose sizes fit the header.
+    fn from_weights(header: Header, weights: Weights, device: &Device) -> Self {
+        let latents = header.dict_size;
+        let norms = weights.decoder.norms();
         let scaling = match header.normalization {
             CodeNormalization::Decoupled => norms.clone(),
             other => {
@@ -107,28 +148,19 @@ impl Crosscoder {
                     .collect()
             }
         };
-        let encoder = Tensor::from_vec(weights.encoder, (MODELS * dim, latents), device)?;
-        let device_decoder = if device.is_cpu() {
-            None
-        } else {
-            Some(Tensor::from_slice(
-                &weights.decoder,
-                (MODELS, latents, dim),
-                device,
-            )?)
-        };
-        Ok(Self {
+        Self {
             header,
             device: device.clone(),
-            encoder,
+            encoder: weights.encoder,
             encoder_bias: weights.encoder_bias,
-            device_decoder,
+            device_decoder: weights.device_decoder,
             decoder: weights.decoder,
+            file: weights.file,
             decoder_bias: weights.decoder_bias,
             normalizer: weights.normalizer,
             norms,
             scaling,
-        })
+        }
     }
 
     /// Shape and kind.
@@ -204,18 +236,17 @@ impl Crosscoder {
     }
 
     /// Stored decoder row of a latent in one model, [D]; empty outside the dictionary.
-    pub fn decoder_row(&self, model: usize, latent: u32) -> &[f32] {
-        let (dim, latents, j) = (self.activation_dim(), self.dict_size(), latent as usize);
+    pub fn decoder_row(&self, model: usize, latent: u32) -> Cow<'_, [f32]> {
+        let (latents, j) = (self.dict_size(), latent as usize);
         if model >= MODELS || j >= latents {
-            return &[];
+            return Cow::Borrowed(&[]);
         }
-        let start = (model * latents + j) * dim;
-        self.decoder.get(start..start + dim).unwrap_or_default()
+        self.decoder.row(model * latents + j)
     }
 
     /// Decoder row as it acts on the residual stream, [D]: divided by s_m + 1e-8 where activations are normalised.
     pub fn residual_row(&self, model: usize, latent: u32) -> Vec<f32> {
-        let mut row = self.decoder_row(model, latent).to_vec();
+        let mut row = self.decoder_row(model, latent).into_owned();
         if let Some(normalizer) = &self.normalizer {
             let divisor = normalizer.divisor(model);
             for x in &mut row {
@@ -253,15 +284,21 @@ impl Crosscoder {
     /// The decoder in its stored space, as Latent Scaling reads it.
     ///
     /// # Errors
-    /// None for a loaded dictionary.
+    /// For a dictionary whose decoder was left in its file.
     pub fn decoder(&self) -> Result<Decoder<'_>> {
-        let (base, chat) = self.decoder.split_at(self.decoder.len() / MODELS);
+        let Rows::Loaded(decoder, _) = &self.decoder else {
+            return Err(Error::Mapped);
+        };
+        let (base, chat) = decoder.split_at(decoder.len() / MODELS);
         let bias = [self.decoder_bias(0), self.decoder_bias(1)];
         Ok(Decoder::new([base, chat], bias)?)
     }
 
-    /// Refuses activations that are not [N, 2, D].
+    /// Refuses activations that are not [N, 2, D], and weights whose file was written to or cut.
     pub(crate) fn check_input(&self, x: &Tensor) -> Result<usize> {
+        if let Some(file) = &self.file {
+            file.check()?;
+        }
         match x.dims() {
             &[tokens, MODELS, dim] if dim == self.activation_dim() => Ok(tokens),
             other => Err(Error::Input {

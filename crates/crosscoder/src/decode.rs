@@ -70,7 +70,7 @@ impl Crosscoder {
                     let start = m.min(models - 1) * latents;
                     let code = code.get(start..start + latents).unwrap_or_default();
                     for (j, &f) in (0u32..).zip(code).filter(|(_, f)| **f != 0.0) {
-                        add_scaled(out, f, self.decoder_row(m, j));
+                        add_scaled(out, f, &self.decoder_row(m, j));
                     }
                 }
             });
@@ -93,7 +93,7 @@ impl Crosscoder {
         for (m, out) in rows.enumerate().take(MODELS) {
             out.copy_from_slice(self.decoder_bias(m));
             for a in active {
-                add_scaled(out, model_code(a, m), self.decoder_row(m, a.id));
+                add_scaled(out, model_code(a, m), &self.decoder_row(m, a.id));
             }
         }
     }
@@ -111,7 +111,7 @@ impl Crosscoder {
         }
         out.copy_from_slice(bias);
         for (id, code) in codes {
-            add_scaled(out, code, self.decoder_row(model, id));
+            add_scaled(out, code, &self.decoder_row(model, id));
         }
         self.denormalize(model, out);
     }
@@ -145,7 +145,7 @@ impl Crosscoder {
                 add_scaled(
                     out,
                     sign * model_code(a, m) / divisor,
-                    self.decoder_row(m, a.id),
+                    &self.decoder_row(m, a.id),
                 );
             }
         }

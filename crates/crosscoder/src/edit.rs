@@ -153,9 +153,9 @@ impl Crosscoder {
     /// h −= ⟨h,u⟩u with u the latent's direction, which a normaliser does not turn.
     fn project_out(&self, id: u32, decoder: usize, h: &mut [f32]) {
         let row = self.decoder_row(decoder, id);
-        let square = diffing::dot(row, row);
+        let square = diffing::dot(&row, &row);
         if square > 0.0 {
-            axpy(-(diffing::dot(h, row) / square) as f32, row, h);
+            axpy(-(diffing::dot(h, &row) / square) as f32, &row, h);
         }
     }
 }

@@ -8,6 +8,8 @@ use crate::crosscoder::Crosscoder;
 use crate::error::Result;
 use crate::header::MODELS;
 
+/// Pre-activations, or numbers of the encoder's columns, that are in memory at once: 128 MiB.
+const NUMBERS: usize = 1 << 25;
 /// Latents that are looked at together.
 const BLOCK: usize = 16;
 /// Relative error of a pre-activation's comparison, generously.
@@ -99,7 +101,7 @@ impl Crosscoder {
         let x = self.normalize(x)?;
         let tokens = x.dim(0)?;
         let x = x.reshape((tokens, MODELS * self.activation_dim()))?;
-        Ok(x.matmul(&self.encoder)?)
+        self.encoder.product(&x)
     }
 
     /// Unscaled codes after ReLU and threshold: [N, F], for DECOUPLED [N, 2, F]. `x` is [N, 2, D] in residual space.
@@ -121,14 +123,8 @@ impl Crosscoder {
         let x = self.normalize(x)?;
         let tokens = x.dim(0)?;
         let x = x.reshape((tokens, MODELS * self.activation_dim()))?;
-        let pre = x.matmul(&self.columns(ids)?)?;
+        let pre = x.matmul(&self.encoder.columns(ids)?)?;
         self.apply(&pre, &self.gates(ids.iter().copied()))
-    }
-
-    /// Encoder columns of chosen latents, [2·D, J].
-    fn columns(&self, ids: &[u32]) -> Result<Tensor> {
-        let index = Tensor::from_slice(ids, ids.len(), &self.device)?;
-        Ok(self.encoder.index_select(&index, 1)?)
     }
 
     fn apply(&self, pre: &Tensor, gates: &[Gate]) -> Result<Tensor> {
@@ -165,32 +161,20 @@ impl Crosscoder {
     /// # Errors
     /// If `x` has another shape, or the device lacks memory.
     pub fn codes(&self, x: &Tensor) -> Result<Codes> {
-        let pre = self.pre(x)?;
+        let tokens = self.check_input(x)?;
         let gates = self.gates(0..self.dict_size() as u32);
         let least: Vec<f32> = gates.iter().map(Gate::least).collect();
-        let (storage, layout) = pre.storage_and_layout();
-        let copy;
-        // Millions of numbers, so where they are on the host already they are read in place.
-        let numbers: &[f32] = if let (Storage::Cpu(storage), Some((from, to))) =
-            (&*storage, layout.contiguous_offsets())
-        {
-            storage.as_slice()?.get(from..to).unwrap_or_default()
-        } else {
-            copy = host(&pre)?;
-            &copy
-        };
-        let rows: Vec<Vec<Active>> = numbers
-            .par_chunks(gates.len().max(1))
-            .map(|row| active(row, &least, &gates))
-            .collect();
+        let together = (NUMBERS / gates.len().max(1)).max(1);
         let mut codes = Codes {
-            offsets: Vec::with_capacity(rows.len() + 1),
-            active: Vec::with_capacity(rows.iter().map(Vec::len).sum()),
+            offsets: vec![0],
+            active: Vec::new(),
         };
-        codes.offsets.push(0);
-        for row in rows {
-            codes.active.extend(row);
-            codes.offsets.push(codes.active.len());
+        for from in (0..tokens).step_by(together) {
+            let pre = self.pre(&x.narrow(0, from, together.min(tokens - from))?)?;
+            for row in rows_of_active(&pre, &least, &gates)? {
+                codes.active.extend(row);
+                codes.offsets.push(codes.active.len());
+            }
         }
         Ok(codes)
     }
@@ -202,8 +186,18 @@ impl Crosscoder {
     pub fn halves(&self, x: &Tensor, ids: &[u32]) -> Result<Halves> {
         self.check_ids(ids)?;
         let x = self.normalize(x)?;
+        let mut halves = Halves::default();
+        let together = (NUMBERS / (MODELS * self.activation_dim()).max(1)).max(1);
+        for ids in ids.chunks(together) {
+            self.add_halves(&x, ids, &mut halves)?;
+        }
+        Ok(halves)
+    }
+
+    /// The halves of some latents behind those of others, from normalised activations.
+    fn add_halves(&self, x: &Tensor, ids: &[u32], halves: &mut Halves) -> Result<()> {
         let (dim, tokens) = (self.activation_dim(), x.dim(0)?);
-        let columns = self.columns(ids)?;
+        let columns = self.encoder.columns(ids)?;
         let mut parts = [Vec::new(), Vec::new()];
         for (model, part) in parts.iter_mut().enumerate() {
             let x = x.narrow(1, model, 1)?.squeeze(1)?.contiguous()?;
@@ -211,7 +205,6 @@ impl Crosscoder {
             *part = half.flatten_all()?.to_vec1::<f32>()?;
         }
         let [base, chat] = parts;
-        let mut halves = Halves::default();
         for (j, &id) in ids.iter().enumerate() {
             let (gate, w) = (self.gate(id), self.weight(id));
             let column = |part: &[f32]| -> Vec<f32> {
@@ -228,8 +221,27 @@ impl Crosscoder {
             halves.base.push(base.iter().map(|b| b * w).collect());
             halves.chat.push(chat.iter().map(|c| c * w).collect());
         }
-        Ok(halves)
+        Ok(())
     }
+}
+
+/// Active latents of every row of pre-activations [N, F].
+fn rows_of_active(pre: &Tensor, least: &[f32], gates: &[Gate]) -> Result<Vec<Vec<Active>>> {
+    let (storage, layout) = pre.storage_and_layout();
+    let copy;
+    // Millions of numbers, so where they are on the host already they are read in place.
+    let numbers: &[f32] = if let (Storage::Cpu(storage), Some((from, to))) =
+        (&*storage, layout.contiguous_offsets())
+    {
+        storage.as_slice()?.get(from..to).unwrap_or_default()
+    } else {
+        copy = host(pre)?;
+        &copy
+    };
+    Ok(numbers
+        .par_chunks(gates.len().max(1))
+        .map(|row| active(row, least, gates))
+        .collect())
 }
 
 /// Active latents of one row of pre-activations.

@@ -33,6 +33,12 @@ pub enum Error {
         /// What was expected, what was found and the remedy.
         detail: String,
     },
+    /// The file was written to or cut while its weights were in use.
+    #[error(transparent)]
+    Changed(#[from] matrix::Changed),
+    /// The whole decoder is wanted as f32 and lies in its file.
+    #[error("the decoder is in its file; load the dictionary into memory to have all of it")]
+    Mapped,
     /// A tensor is missing.
     #[error(
         "{path}: expected a tensor {tensor}, found {found}; the folder must hold a crosscoder as dictionary_learning saves it"

@@ -1,10 +1,10 @@
 //! A safetensors file: checked by its header, read tensor by tensor into f32.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use half::{bf16, f16};
-use memmap2::Mmap;
+use matrix::{Format, Mapped, MappedFile, Part};
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
@@ -20,7 +20,7 @@ const NAMES_SHOWN: usize = 12;
 /// An open safetensors file, mapped into memory.
 pub(crate) struct TensorFile {
     path: PathBuf,
-    map: Mmap,
+    file: Arc<MappedFile>,
     data_start: usize,
     metadata: Metadata,
 }
@@ -32,8 +32,7 @@ impl TensorFile {
             path: path.to_path_buf(),
             source,
         };
-        let file = File::open(path).map_err(io)?;
-        let found = file.metadata().map_err(io)?.len();
+        let found = std::fs::metadata(path).map_err(io)?.len();
         if found == 0 {
             return Err(Error::Length {
                 path: path.to_path_buf(),
@@ -41,13 +40,15 @@ impl TensorFile {
                 found,
             });
         }
-        let map = map(&file).map_err(io)?;
+        let file = MappedFile::open(path).map_err(io)?;
+        let bytes = file.bytes();
+        let found = bytes.len() as u64;
         let length = |expected| Error::Length {
             path: path.to_path_buf(),
             expected,
             found,
         };
-        let header_bytes = map
+        let header_bytes = bytes
             .first_chunk::<LENGTH_BYTES>()
             .map(|b| u64::from_le_bytes(*b))
             .ok_or_else(|| length(LENGTH_BYTES as u64))?;
@@ -55,7 +56,7 @@ impl TensorFile {
         if header_end > found {
             return Err(length(header_end));
         }
-        let header = map
+        let header = bytes
             .get(LENGTH_BYTES..header_end as usize)
             .unwrap_or_default();
         let metadata: Metadata = serde_json::from_slice(header).map_err(|e| Error::Malformed {
@@ -70,7 +71,7 @@ impl TensorFile {
         }
         Ok(Self {
             path: path.to_path_buf(),
-            map,
+            file: Arc::new(file),
             data_start: header_end as usize,
             metadata,
         })
@@ -148,11 +149,58 @@ impl TensorFile {
             .and_then(|n| self.metadata.info(&n))
             .ok_or_else(|| self.missing(name))?;
         let (from, to) = info.data_offsets;
-        let bytes = self
-            .map
-            .get(self.data_start + from..self.data_start + to)
-            .unwrap_or_default();
+        let place = self.data_start + from..self.data_start + to;
+        let bytes = self.file.bytes().get(place).unwrap_or_default();
         Ok((info.dtype, bytes))
+    }
+
+    /// The mapped file.
+    pub(crate) fn mapped(&self) -> Arc<MappedFile> {
+        self.file.clone()
+    }
+
+    /// A tensor as a matrix with rows of `columns` numbers, left in the file; `None` where it is in neither f32 nor bf16.
+    ///
+    /// # Errors
+    /// When the tensor is missing or a number is NaN or infinite.
+    pub(crate) fn left(&self, name: &str, columns: usize) -> Result<Option<Mapped>> {
+        let info = self
+            .stored_name(name)
+            .and_then(|n| self.metadata.info(&n))
+            .ok_or_else(|| self.missing(name))?;
+        let format = match info.dtype {
+            Dtype::F32 => Format::F32,
+            Dtype::BF16 => Format::Bf16,
+            _ => return Ok(None),
+        };
+        let (from, to) = info.data_offsets;
+        let part = Part {
+            file: self.file.clone(),
+            bytes: self.data_start + from..self.data_start + to,
+        };
+        let matrix = Mapped::new(vec![part], columns, format);
+        match matrix.as_ref().and_then(Mapped::not_finite) {
+            None => Ok(matrix),
+            Some(found) => Err(self.not_finite(name, found.element, found.value)),
+        }
+    }
+
+    /// Bytes of a tensor's numbers where they are used as they lie in the file, or of an f32.
+    pub(crate) fn number_bytes(&self, name: &str) -> Result<usize> {
+        let info = self
+            .stored_name(name)
+            .and_then(|n| self.metadata.info(&n))
+            .ok_or_else(|| self.missing(name))?;
+        Ok(if info.dtype == Dtype::BF16 { 2 } else { 4 })
+    }
+
+    fn not_finite(&self, name: &str, index: usize, value: f32) -> Error {
+        Error::NotFinite {
+            path: self.path.clone(),
+            tensor: name.to_owned(),
+            index,
+            value,
+        }
     }
 
     /// A tensor's numbers as f32, row-major. Formats: f32, bf16, f16, f64.
@@ -172,12 +220,10 @@ impl TensorFile {
         let values = self.floats(name)?;
         match values.iter().position(|x| !x.is_finite()) {
             None => Ok(values),
-            Some(index) => Err(Error::NotFinite {
-                path: self.path.clone(),
-                tensor: name.to_owned(),
-                index,
-                value: values.get(index).copied().unwrap_or(f32::NAN),
-            }),
+            Some(index) => {
+                let value = values.get(index).copied().unwrap_or(f32::NAN);
+                Err(self.not_finite(name, index, value))
+            }
         }
     }
 
@@ -221,14 +267,6 @@ impl TensorFile {
             found: format!("{found:?}"),
         }
     }
-}
-
-/// Maps a file into memory.
-#[allow(unsafe_code)] // a map is unsafe because another program could change the file while it is read
-fn map(file: &File) -> std::io::Result<Mmap> {
-    // SAFETY: the map is only read; weights are copied out of it, so a file changed meanwhile gives other numbers, checked
-    // afterwards for NaN, and no dangling reference.
-    unsafe { Mmap::map(file) }
 }
 
 fn read<const N: usize, T>(bytes: &[u8], convert: impl Fn([u8; N]) -> T) -> Vec<T> {

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use matrix::Residence;
+
 use crate::CodeNormalization;
+use crate::crosscoder::LARGE;
 use crate::error::{Error, Result};
 use crate::file::TensorFile;
 
@@ -63,15 +66,20 @@ pub struct Header {
     pub thresholds: Option<[f32; 2]>,
     /// Whether activations are normalised before encoding.
     pub normalized: bool,
+    /// Bytes that a weight takes where the dictionary may stay in its file: as stored, or of an f32 where it is converted.
+    pub(crate) number_bytes: usize,
 }
 
 impl Header {
     /// Bytes that the loaded dictionary takes on the host and on its device, where that is another.
     pub fn memory(&self, on_host: bool) -> [u64; 2] {
-        let weights = (MODELS * self.activation_dim * self.dict_size * size_of::<f32>()) as u64;
+        let numbers = (MODELS * self.activation_dim * self.dict_size) as u64;
+        let weights = numbers * size_of::<f32>() as u64;
         // Biases, norms and weights of the code: a few numbers per latent.
         let beside = (6 * self.dict_size * size_of::<f32>()) as u64;
-        if on_host {
+        if on_host && Residence::Automatic.in_files(2 * numbers, LARGE) {
+            [2 * numbers * self.number_bytes as u64 + beside, 0]
+        } else if on_host {
             [2 * weights + beside, 0]
         } else {
             [weights + beside, 2 * weights]
@@ -138,6 +146,7 @@ pub(crate) fn read_header(dir: &Path, file: &TensorFile) -> Result<Header> {
         k,
         thresholds,
         normalized: has_normalizer(file, dim)?,
+        number_bytes: file.number_bytes("encoder.weight")?,
     })
 }
 

@@ -14,6 +14,7 @@ mod file;
 mod header;
 mod normalization;
 mod normalizer;
+mod resting;
 mod select;
 pub mod train;
 
@@ -22,6 +23,7 @@ pub use crosscoder::Crosscoder;
 pub use edit::{Chosen, Edit, Unedited};
 pub use error::{Error, Result};
 pub use header::{Header, Kind, open};
+pub use matrix::Residence;
 pub use normalization::CodeNormalization;
 pub use normalizer::Normalizer;
 pub use select::{Selection, top_k_over_batch};

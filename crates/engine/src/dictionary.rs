@@ -36,16 +36,16 @@ impl Dictionary {
         self.crosscoder.residual_row(model, id)
     }
 
-    /// max_activation_j / w_j: the unscaled code of the latent's largest v.
-    pub(crate) fn natural_maximum(&self, id: u32, model: usize) -> Result<f32> {
+    /// The latent's largest v; `kind` is the intervention that asks, `units` the units that do without.
+    pub(crate) fn natural_maximum(&self, kind: &str, units: &str, id: u32) -> Result<f32> {
         let known = self.max_activations.get(id as usize).copied().flatten();
         match known {
-            Some(max) if max > 0.0 => self.code("add", id, max, model),
+            Some(max) if max > 0.0 => Ok(max),
             Some(_) => Err(Error::invalid(format!(
-                "add: latent {id} never fired in the analysed tokens, so its natural maximum is 0; use the unit norm or raw"
+                "{kind}: latent {id} never fired in the analysed tokens, so its natural maximum is 0; use the unit {units}"
             ))),
             None => Err(Error::invalid(format!(
-                "add: the natural maximum of latent {id} is unknown, because the dictionary {:?} is not analysed; use the unit norm or raw, or run stereoscope analyse",
+                "{kind}: the natural maximum of latent {id} is unknown, because the dictionary {:?} is not analysed; use the unit {units}, or run stereoscope analyse",
                 self.slug
             ))),
         }

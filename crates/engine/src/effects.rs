@@ -4,7 +4,7 @@ use api::{EffectsRequest, EffectsResponse, LaneEffects, ModelName};
 use rayon::prelude::*;
 
 use crate::{
-    Result,
+    Error, Result,
     lane::{LaneRun, Prefill},
     next::{self, Hidden},
     pair::Pair,
@@ -16,6 +16,8 @@ use crate::{
 pub(crate) struct EffectsJob {
     dictionary: String,
     ids: Vec<u32>,
+    /// How many of the last ones count as generated.
+    generated: usize,
     plans: Vec<Plan>,
 }
 
@@ -23,14 +25,21 @@ impl EffectsJob {
     /// Checks a request.
     ///
     /// # Errors
-    /// As for generating; a listed position must lie in the prompt, since nothing is generated.
+    /// As for generating; a listed position must lie in the prompt, and not all of it may count as generated.
     pub(crate) fn new(request: &EffectsRequest, pair: &Pair) -> Result<Self> {
         let dictionary = pair.dictionary(&request.dictionary)?;
         pair.check_lanes(&request.lanes)?;
         let ids = pair.encode(&request.prompt)?;
+        let generated = request.generated;
+        if generated >= ids.len() {
+            return Err(Error::invalid(format!(
+                "generated is {generated}; expected less than the prompt's {} tokens",
+                ids.len()
+            )));
+        }
         let extent = Extent {
-            prompt: ids.len(),
-            new: 0,
+            prompt: ids.len() - generated,
+            new: generated,
         };
         let plans = request
             .lanes
@@ -40,6 +49,7 @@ impl EffectsJob {
         Ok(Self {
             dictionary: request.dictionary.clone(),
             ids,
+            generated,
             plans,
         })
     }
@@ -77,7 +87,8 @@ impl EffectsJob {
         references: &[Hidden; 2],
     ) -> Result<LaneEffects> {
         let dictionary = pair.dictionary(&self.dictionary)?;
-        let hidden = LaneRun::start(pair, dictionary, plan, prefill, &self.ids)?.1;
+        let hidden =
+            LaneRun::start(pair, dictionary, plan, prefill, (&self.ids, self.generated))?.1;
         let mut effects = LaneEffects {
             kl_from_chat: Vec::with_capacity(self.ids.len()),
             kl_from_base: Vec::with_capacity(self.ids.len()),

@@ -28,8 +28,9 @@ pub(crate) struct GenerateJob {
     dictionary: String,
     ids: Vec<u32>,
     plans: Vec<Plan>,
-    sampling: Sampling,
-    /// Tokens that each lane may generate before the context is full.
+    /// How each lane's tokens are chosen.
+    samplings: Vec<Sampling>,
+    /// Tokens that fit into the context after the prompt.
     room: usize,
 }
 
@@ -53,6 +54,8 @@ pub(crate) struct Generating<'a> {
 struct Stream<'a> {
     number: usize,
     run: LaneRun<'a>,
+    /// Tokens that it may generate.
+    room: usize,
     logits: Vec<f32>,
     sampler: Sampler,
     decoder: StreamDecoder<'a>,
@@ -69,26 +72,30 @@ impl GenerateJob {
     pub(crate) fn new(request: &GenerateRequest, pair: &Pair) -> Result<Self> {
         let dictionary = pair.dictionary(&request.dictionary)?;
         pair.check_lanes(&request.lanes)?;
-        check_sampling(&request.sampling, pair.limits.new_tokens)?;
+        let own = |lane: &api::Lane| lane.sampling.unwrap_or(request.sampling);
+        let samplings: Vec<Sampling> = request.lanes.iter().map(own).collect();
+        for sampling in samplings.iter().chain([&request.sampling]) {
+            check_sampling(sampling, pair.limits.new_tokens)?;
+        }
         let ids = pair.encode(&request.prompt)?;
-        let room = request
-            .sampling
-            .max_new_tokens
-            .min(pair.context.saturating_sub(ids.len()));
-        let extent = Extent {
-            prompt: ids.len(),
-            new: request.sampling.max_new_tokens,
-        };
+        let room = pair.context.saturating_sub(ids.len());
         let plans = request
             .lanes
             .iter()
-            .map(|lane| Plan::new(lane, dictionary, extent))
+            .zip(&samplings)
+            .map(|(lane, sampling)| {
+                let extent = Extent {
+                    prompt: ids.len(),
+                    new: sampling.max_new_tokens,
+                };
+                Plan::new(lane, dictionary, extent)
+            })
             .collect::<Result<_>>()?;
         Ok(Self {
             dictionary: request.dictionary.clone(),
             ids,
             plans,
-            sampling: request.sampling,
+            samplings,
             room,
         })
     }
@@ -151,7 +158,7 @@ impl<'a> Generating<'a> {
             return Ok(false);
         };
         self.next = stream.number + 1;
-        stream.advance(&self.job, self.pair, &self.events, self.since, counters)?;
+        stream.advance(self.pair, &self.events, self.since, counters)?;
         Ok(self.streams.iter().any(|stream| !stream.done))
     }
 
@@ -159,29 +166,33 @@ impl<'a> Generating<'a> {
     fn read(&mut self, counters: &Counters) -> Result<()> {
         let (job, started) = (&self.job, Instant::now());
         let Some(prefill) = &mut self.prefill else {
-            let capacity = job.ids.len() + job.room;
+            let most = job.samplings.iter().map(|s| s.max_new_tokens).max();
+            let capacity = job.ids.len() + job.room.min(most.unwrap_or(0));
             self.prefill = Some(Prefill::run(self.pair, &job.ids, &job.plans, capacity)?);
             self.shared.prefill_ms = milliseconds(started);
             counters.prefilled(0, self.shared.prefill_ms);
             return Ok(());
         };
         let number = self.streams.len();
-        let Some(plan) = job.plans.get(number) else {
+        let (Some(plan), Some(sampling)) = (job.plans.get(number), job.samplings.get(number))
+        else {
             return Ok(());
         };
         let dictionary = self.pair.dictionary(&job.dictionary)?;
-        let (run, hidden) = LaneRun::start(self.pair, dictionary, plan, prefill, &job.ids)?;
+        let (run, hidden) = LaneRun::start(self.pair, dictionary, plan, prefill, (&job.ids, 0))?;
         let logits = hidden.last_logits()?;
         let own = milliseconds(started);
         counters.prefilled(job.ids.len(), own);
         self.streams.push(Stream {
             number,
             run,
+            room: job.room.min(sampling.max_new_tokens),
             logits,
             sampler: Sampler::new(
-                job.sampling.temperature,
-                job.sampling.top_p,
-                job.sampling.seed,
+                sampling.temperature,
+                sampling.top_p,
+                sampling.top_k,
+                sampling.seed,
             ),
             decoder: self.pair.tokenizer.stream_decoder(),
             generated: 0,
@@ -220,20 +231,19 @@ impl Stream<'_> {
     /// Chooses the next token, sends it and reads it, or ends the lane.
     fn advance(
         &mut self,
-        job: &GenerateJob,
         pair: &Pair,
         events: &Events,
         since: Instant,
         counters: &Counters,
     ) -> Result<()> {
-        if self.generated >= job.room {
+        if self.generated >= self.room {
             self.finish(DoneReason::Length, events);
             return Ok(());
         }
         let started = Instant::now();
         let (id, logprob) = self.sampler.sample(&self.logits)?;
         let stop = pair.stops(self.run.model(), id);
-        let last = stop || self.generated + 1 >= job.room;
+        let last = stop || self.generated + 1 >= self.room;
         let mut text = self.decoder.push(id);
         if last {
             text.push_str(&self.decoder.finish());

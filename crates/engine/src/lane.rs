@@ -80,13 +80,13 @@ pub(crate) struct LaneRun<'a> {
 }
 
 impl<'a> LaneRun<'a> {
-    /// Reads the prompt and returns the last hidden states over it.
+    /// Reads the prompt, the last so many of whose tokens count as generated, and returns the last hidden states over it.
     pub(crate) fn start(
         pair: &'a Pair,
         dictionary: &'a Dictionary,
         plan: &Plan,
         prefill: &mut Prefill,
-        ids: &[u32],
+        (ids, generated): (&[u32], usize),
     ) -> Result<(Self, Hidden<'a>)> {
         let own = prefill.take(plan.model)?;
         let other = if plan.needs_other(0) {
@@ -108,7 +108,9 @@ impl<'a> LaneRun<'a> {
             cache: own.cache,
             other: other_cache,
         };
-        let places = lane.tracker.push(ids, false);
+        let (prompt, answer) = ids.split_at(ids.len().saturating_sub(generated));
+        let mut places = lane.tracker.push(prompt, false);
+        places.extend(lane.tracker.push(answer, true));
         let hidden = lane.upper(&places, &own.residual, other_residual.as_ref())?;
         Ok((lane, hidden))
     }

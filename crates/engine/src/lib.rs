@@ -28,6 +28,7 @@ mod pair;
 mod places;
 mod plan;
 mod prompt;
+mod rounding;
 #[cfg(test)]
 mod tests;
 mod weights;
@@ -36,7 +37,7 @@ mod worker;
 pub use check::{Checked, DictionaryFile, check, dictionary_file, plan};
 pub(crate) use dictionary::Dictionary;
 pub use error::{Error, Result};
-pub use gemma::{DeviceChoice, Plan, Size};
+pub use gemma::{DeviceChoice, Plan, Size, WeightChoice};
 pub use handle::{Engine, Generation};
 pub use metrics::{FIRST_TOKEN_BUCKETS, Metrics};
 pub use options::{DictionaryOptions, Limits, Options, Precision};

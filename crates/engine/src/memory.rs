@@ -1,7 +1,7 @@
 //! What an engine is going to hold, told from headers alone, and the nearest that fits where it does not.
 
 use crosscoder::Header;
-use gemma::{Checkpoint, Part, Place, Plan, When};
+use gemma::{Checkpoint, Part, Place, Plan, WeightChoice, When};
 
 use crate::{Error, Options, Precision, Result, check::Opened, devices::Devices};
 
@@ -27,6 +27,7 @@ pub(crate) struct Choice {
     pub models: [Place; 2],
     pub dictionaries: Place,
     pub precision: Precision,
+    pub weights: WeightChoice,
     pub prompt_tokens: usize,
 }
 
@@ -54,6 +55,7 @@ impl<'a> Sizes<'a> {
             models: devices.models.each_ref().map(Place::of),
             dictionaries: Place::of(&devices.dictionaries),
             precision: options.precision,
+            weights: options.weights,
             prompt_tokens: options.limits.prompt_tokens.min(self.context),
         }
     }
@@ -97,8 +99,57 @@ impl<'a> Sizes<'a> {
         available: &dyn Fn(Place) -> Option<u64>,
     ) -> String {
         let fits = |choice: &Choice| self.plan_of(choice, available).fits;
-        let found = others(choice).into_iter().find(|(_, c)| fits(c));
+        let found = Self::others(choice).into_iter().find(|(_, c)| fits(c));
         found.map_or_else(|| "--browse-only".into(), |(flags, _)| flags)
+    }
+
+    /// Other choices, with the flags that make them, those that give up least first.
+    fn others(choice: &Choice) -> Vec<(String, Choice)> {
+        let mut wider = vec![(Vec::new(), choice.clone())];
+        if choice.models.contains(&Place::Cpu) && choice.weights != WeightChoice::Bf16 {
+            let mut rounded = choice.clone();
+            rounded.weights = WeightChoice::Bf16;
+            wider.push((vec!["--weights bf16".into()], rounded));
+        }
+        let gpu = choice.models.iter().any(|place| *place != Place::Cpu);
+        if choice.models.iter().all(|place| *place != Place::Cpu) {
+            let mut narrow = choice.clone();
+            narrow.precision = Precision::Bf16;
+            wider.push((vec!["--precision bf16".into()], narrow));
+        }
+        if choice.models[0] != Place::Cpu {
+            let mut apart = choice.clone();
+            apart.models[0] = Place::Cpu;
+            // bf16 is for GPUs.
+            let mut flags = vec!["--base-device cpu".to_owned()];
+            if choice.precision == Precision::Bf16 {
+                apart.precision = Precision::Auto;
+                flags.push("--precision auto".into());
+            }
+            wider.push((flags, apart));
+        }
+        if gpu {
+            let mut host = choice.clone();
+            (host.models, host.dictionaries) = ([Place::Cpu; 2], Place::Cpu);
+            host.precision = Precision::F32;
+            wider.push((vec!["--device cpu".into(), "--precision f32".into()], host));
+        }
+        let shorter = SHORTER.into_iter().filter(|n| *n < choice.prompt_tokens);
+        let lengths: Vec<usize> = [choice.prompt_tokens].into_iter().chain(shorter).collect();
+        let mut all = Vec::new();
+        for (flags, choice) in wider {
+            for length in &lengths {
+                let (mut flags, mut choice) = (flags.clone(), choice.clone());
+                if *length != choice.prompt_tokens {
+                    flags.push(format!("--max-prompt-tokens {length}"));
+                    choice.prompt_tokens = *length;
+                }
+                if !flags.is_empty() {
+                    all.push((flags.join(" "), choice));
+                }
+            }
+        }
+        all
     }
 
     fn parts(&self, choice: &Choice) -> Vec<Part> {
@@ -114,16 +165,24 @@ impl<'a> Sizes<'a> {
         let [base, chat] = self.checkpoints;
         let number = |checkpoint: &Checkpoint, place| {
             let dtype = choice.precision.dtype(place, checkpoint.stored_dtype());
-            (dtype.size_in_bytes() as u64, dtype.as_str())
+            dtype.size_in_bytes() as u64
+        };
+        // Weights on the CPU may rest in bf16 while everything else is f32.
+        let weights = |checkpoint: &Checkpoint, place| {
+            let dtype = choice.precision.dtype(place, checkpoint.stored_dtype());
+            match (place, checkpoint.number_bytes(choice.weights)) {
+                (Place::Cpu, 2) => (2, "bf16 in its files"),
+                _ => (dtype.size_in_bytes() as u64, dtype.as_str()),
+            }
         };
         let [in_base, in_chat] = choice.models;
-        let (bytes, format) = number(base, in_base);
+        let (bytes, format) = weights(base, in_base);
         let [lower, upper] = gemma::weight_bytes(base.config(), self.layer, bytes);
         let what = format!("base model up to layer {}, {format}", self.layer);
         add(what, in_base, lower, When::Always);
         let what = format!("base model after it, {format}");
         add(what, in_base, upper, When::FirstUse);
-        let (bytes, format) = number(chat, in_chat);
+        let (bytes, format) = weights(chat, in_chat);
         let [lower, upper] = gemma::weight_bytes(chat.config(), self.layer, bytes);
         let what = format!("chat model, {format}");
         add(what, in_chat, lower + upper, When::Always);
@@ -148,14 +207,14 @@ impl<'a> Sizes<'a> {
         let tokens = choice.prompt_tokens;
         let kept = (tokens + self.new_tokens).min(self.context);
         for (checkpoint, place, name) in [(base, in_base, "base"), (chat, in_chat, "chat")] {
-            let (bytes, _) = number(checkpoint, place);
+            let bytes = number(checkpoint, place);
             let cache = gemma::cache_bytes(checkpoint.config(), kept, bytes);
             let what =
                 format!("cache of a {name} lane of {kept} tokens; each further lane as much");
             add(what, place, cache, When::Request);
         }
         let scratch = |checkpoint: &Checkpoint, place| {
-            gemma::scratch_bytes(checkpoint.config(), tokens, number(checkpoint, place).0)
+            gemma::scratch_bytes(checkpoint.config(), tokens, number(checkpoint, place))
         };
         // One after the other: a model's pass, the encoding, the logits.
         let codes = tokens as u64 * latents * WIDE;
@@ -176,50 +235,6 @@ impl<'a> Sizes<'a> {
         }
         parts
     }
-}
-
-/// Other choices, with the flags that make them, those that give up least first.
-fn others(choice: &Choice) -> Vec<(String, Choice)> {
-    let mut wider = vec![(Vec::new(), choice.clone())];
-    let gpu = choice.models.iter().any(|place| *place != Place::Cpu);
-    if choice.models.iter().all(|place| *place != Place::Cpu) {
-        let mut narrow = choice.clone();
-        narrow.precision = Precision::Bf16;
-        wider.push((vec!["--precision bf16".into()], narrow));
-    }
-    if choice.models[0] != Place::Cpu {
-        let mut apart = choice.clone();
-        apart.models[0] = Place::Cpu;
-        // bf16 is for GPUs.
-        let mut flags = vec!["--base-device cpu".to_owned()];
-        if choice.precision == Precision::Bf16 {
-            apart.precision = Precision::Auto;
-            flags.push("--precision auto".into());
-        }
-        wider.push((flags, apart));
-    }
-    if gpu {
-        let mut host = choice.clone();
-        (host.models, host.dictionaries) = ([Place::Cpu; 2], Place::Cpu);
-        host.precision = Precision::F32;
-        wider.push((vec!["--device cpu".into(), "--precision f32".into()], host));
-    }
-    let shorter = SHORTER.into_iter().filter(|n| *n < choice.prompt_tokens);
-    let lengths: Vec<usize> = [choice.prompt_tokens].into_iter().chain(shorter).collect();
-    let mut all = Vec::new();
-    for (flags, choice) in wider {
-        for length in &lengths {
-            let (mut flags, mut choice) = (flags.clone(), choice.clone());
-            if *length != choice.prompt_tokens {
-                flags.push(format!("--max-prompt-tokens {length}"));
-                choice.prompt_tokens = *length;
-            }
-            if !flags.is_empty() {
-                all.push((flags.join(" "), choice));
-            }
-        }
-    }
-    all
 }
 
 /// Bytes that a place has; the host's as the options have it, where they do.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use api::ModelName;
 use candle_core::DType;
-use gemma::{DeviceChoice, Place};
+use gemma::{DeviceChoice, Place, WeightChoice};
 
 /// Number format of weights and residuals. Edits and dictionaries are always computed in f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,6 +102,10 @@ pub struct Options {
     pub memory: Option<u64>,
     /// Number format of the models.
     pub precision: Precision,
+    /// Which weights the CPU computes with.
+    pub weights: WeightChoice,
+    /// Folder of copies of models rounded to bf16; made when one is written.
+    pub rounded: PathBuf,
     /// Bounds on requests.
     pub limits: Limits,
 }

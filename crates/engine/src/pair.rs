@@ -2,10 +2,10 @@
 
 use api::ModelName;
 use candle_core::{DType, Tensor};
-use crosscoder::Crosscoder;
+use crosscoder::{Crosscoder, Residence};
 use gemma::{KvCache, Model, Tokenizer};
 
-use crate::{Dictionary, Error, Limits, Options, Result, check, devices::Devices, prompt};
+use crate::{Dictionary, Error, Limits, Options, Result, check, devices::Devices, prompt, rounding};
 
 /// Everything that prompts need.
 pub(crate) struct Pair {
@@ -43,15 +43,18 @@ impl Pair {
             progress((done + sizes[at] * fraction) / total);
         };
         let models = [
-            base.load_lower(options.layer, on_base, base_format, &mut |f| {
+            rounding::load(base, options, on_base, base_format, Some(options.layer), &mut |f| {
                 part(0, 0.0, f);
             })?,
-            chat.load(on_chat, chat_format, &mut |f| part(1, sizes[0], f))?,
+            rounding::load(chat, options, on_chat, chat_format, None, &mut |f| {
+                part(1, sizes[0], f);
+            })?,
         ];
         done += sizes[0] + sizes[1];
         let mut dictionaries = Vec::new();
         for (n, d) in options.dictionaries.iter().enumerate() {
-            let crosscoder = Crosscoder::load(&d.path, &devices.dictionaries)?;
+            let crosscoder =
+                Crosscoder::load_to(&d.path, &devices.dictionaries, Residence::Automatic)?;
             dictionaries.push(Dictionary {
                 slug: d.slug.clone(),
                 crosscoder,

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use api::{Intervention, LatentSet, LatentStrength, ModelName, Positions, StrengthUnit};
+use api::{ClampUnit, Intervention, LatentSet, LatentStrength, ModelName, Positions, StrengthUnit};
 use crosscoder::{Chosen, Edit};
 
 use crate::{Dictionary, Error, Result, places};
@@ -124,6 +124,7 @@ fn compile(
         Intervention::Clamp {
             latents,
             value,
+            unit,
             decoder,
             ..
         } => {
@@ -137,7 +138,15 @@ fn compile(
             let latents = known(kind, latents, dictionary)?;
             let codes = latents
                 .iter()
-                .map(|&id| Ok((id, dictionary.code(kind, id, *value, decoder)?)))
+                .map(|&id| {
+                    let one = match unit {
+                        ClampUnit::Activation => 1.0,
+                        ClampUnit::MaxActivation => {
+                            dictionary.natural_maximum(kind, "activation", id)?
+                        }
+                    };
+                    Ok((id, dictionary.code(kind, id, value * one, decoder)?))
+                })
                 .collect::<Result<Vec<_>>>()?;
             (!codes.is_empty()).then_some(Edit::Clamp { codes, decoder })
         }
@@ -172,7 +181,10 @@ fn sum(
     for &LatentStrength { id, strength } in latents {
         finite("add", "strength", strength)?;
         let factor = match unit {
-            StrengthUnit::MaxActivation => dictionary.natural_maximum(id, decoder)?,
+            StrengthUnit::MaxActivation => {
+                let max = dictionary.natural_maximum("add", "norm or raw", id)?;
+                dictionary.code("add", id, max, decoder)?
+            }
             StrengthUnit::Norm => dictionary.inverse_norm("add", id, decoder)?,
             StrengthUnit::Raw => 1.0,
         };

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use api::{ClassCuts, LatentRow};
 use candle_core::Device;
-use crosscoder::Crosscoder;
+use crosscoder::{Crosscoder, Residence};
 use rayon::prelude::*;
 
 use crate::Result;
@@ -14,13 +14,14 @@ use crate::Result;
 /// # Errors
 /// A sentence naming the file or tensor at fault.
 pub fn weight_rows(dir: &Path, cuts: &ClassCuts) -> Result<Vec<LatentRow>> {
-    let crosscoder = Crosscoder::load(dir, &Device::Cpu)?;
+    let crosscoder = Crosscoder::load_to(dir, &Device::Cpu, Residence::Automatic)?;
     let norms = crosscoder.norms(0).par_iter().zip(crosscoder.norms(1));
     Ok(norms
         .enumerate()
         .map(|(j, (&base, &chat))| {
             let id = j as u32;
             let rows = [0, 1].map(|model| crosscoder.decoder_row(model, id));
+            let rows = [&*rows[0], &*rows[1]];
             diffing::weight_row(id, [base, chat], rows, cuts)
         })
         .collect())

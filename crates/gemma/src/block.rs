@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use crate::kernels::{
-    Packed, Rotation, Span, add_rms_norm, attention_probabilities, geglu, join_heads, linear,
+    Packed, Rotation, Span, add_rms_norm, attention_probabilities, geglu, join_heads,
     packed_attention, product, rms_norm, split_heads,
 };
 use crate::rotary::Tables;
@@ -50,7 +50,7 @@ impl Pass<'_> {
             tables: self.tables.clone(),
             first: self.past,
         };
-        let qkv = linear(x, &weights.qkv)?;
+        let qkv = weights.qkv.product(x)?;
         let part = |from: usize, heads: usize, rotation: Option<&Rotation>, scale: f32| {
             let columns = qkv.narrow(1, from * head_dim, heads * head_dim)?;
             split_heads(&columns, 1, heads, rotation, scale)?.squeeze(0)
@@ -64,7 +64,7 @@ impl Pass<'_> {
         let probabilities = attention_probabilities(&scores, config.attn_softcap, span)?;
         let mixed = product(&probabilities, &values)?;
         let joined = join_heads(&mixed.reshape((1, heads, tokens, head_dim))?)?;
-        Ok(linear(&joined, &weights.output)?)
+        Ok(weights.output.product(&joined)?)
     }
 
     /// Runs a block on `[N, D]`: N alternatives for the one token after those that the cache holds, which stays as it is.
@@ -96,7 +96,7 @@ impl Pass<'_> {
             tables: self.tables.clone(),
             first: self.past,
         };
-        let qkv = linear(x, &weights.qkv)?;
+        let qkv = weights.qkv.product(x)?;
         // `[kv_heads, N, heads per kv head, head_dim]`
         let part = |from: usize, heads: usize, rotation: Option<&Rotation>, scale: f32| {
             let columns = qkv.narrow(1, from * head_dim, heads * head_dim)?;
@@ -136,7 +136,7 @@ impl Pass<'_> {
             .transpose(0, 1)?
             .contiguous()?
             .reshape((count, heads * head_dim))?;
-        Ok(linear(&joined, &weights.output)?)
+        Ok(weights.output.product(&joined)?)
     }
 }
 
@@ -160,8 +160,8 @@ pub(crate) fn packed_block(
         window: config.window(block),
     };
     around_attention(config, weights, x, |normed| {
-        let mixed = packed_attention(&linear(normed, &weights.qkv)?, &packed)?;
-        Ok(linear(&mixed, &weights.output)?)
+        let mixed = packed_attention(&weights.qkv.product(normed)?, &packed)?;
+        Ok(weights.output.product(&mixed)?)
     })
 }
 
@@ -177,12 +177,12 @@ fn around_attention(
     let x = add_rms_norm(x, &attended, &weights.post_attention_norm, eps)?;
     let normed = rms_norm(&x, &weights.pre_ffn_norm, eps)?;
     let width = config.intermediate_size;
-    let gate_up = linear(&normed, &weights.gate_up)?;
+    let gate_up = weights.gate_up.product(&normed)?;
     let gated = geglu(
         &gate_up.narrow(1, 0, width)?,
         &gate_up.narrow(1, width, width)?,
     )?;
-    let fed = linear(&gated, &weights.down)?;
+    let fed = weights.down.product(&gated)?;
     Ok(add_rms_norm(&x, &fed, &weights.post_ffn_norm, eps)?)
 }
 

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::{DType, Device};
+use matrix::{Format, Mapped, MappedFile, Part, Residence};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -12,13 +14,16 @@ use crate::header::{Shard, Stored};
 use crate::memory::weight_counts;
 use crate::model::Half;
 use crate::parameters::parameters;
-use crate::weights::{Lower, Upper};
-use crate::{Config, Error, Model, Result};
+use crate::weights::{Lower, Source, Upper};
+use crate::{Config, Error, Model, Result, WeightChoice};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 /// Bytes of each end of each tensor that enter the fingerprint.
 const SAMPLE: u64 = 64;
+
+/// Weights from which a bf16 model's matrices stay in its files: in f32 they would take 256 MiB, and reading them is what takes time.
+const LARGE: u64 = 1 << 26;
 
 /// A Gemma-2 folder whose configuration, index, headers, lengths, names, shapes and number formats agree. No weight has been read.
 #[derive(Clone, Debug)]
@@ -100,9 +105,10 @@ impl Checkpoint {
         self.hash.clone()
     }
 
-    /// Reads the weights onto a device in a number format; `progress` hears the fraction read, from 0 to 1.
+    /// Brings the weights to a device in a number format; `progress` hears the fraction read, from 0 to 1.
     ///
-    /// On the CPU use `DType::F32`: that is what its arithmetic runs in, whatever the stored format.
+    /// On the CPU use `DType::F32`: that is what its arithmetic runs in, whatever the stored format. There the bf16 matrices of a large
+    /// model stay in their files, at half the memory.
     ///
     /// # Errors
     /// When a file cannot be read, a weight is NaN or infinite, or the device has no room.
@@ -112,7 +118,22 @@ impl Checkpoint {
         dtype: DType,
         progress: &mut dyn FnMut(f32),
     ) -> Result<Model> {
-        let mut source = self.source(self.parameters(), progress);
+        self.load_to(device, dtype, Residence::Automatic, progress)
+    }
+
+    /// As [`Checkpoint::load`], with a choice of where bf16 matrices are kept on the CPU.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`].
+    pub fn load_to(
+        &self,
+        device: &Device,
+        dtype: DType,
+        residence: Residence,
+        progress: &mut dyn FnMut(f32),
+    ) -> Result<Model> {
+        let leave = self.leaves(device, dtype, residence);
+        let mut source = self.source(leave, self.parameters(), progress);
         let config = &self.config;
         let lower = Lower::assemble(config, config.num_layers, device, dtype, &mut source)?;
         let upper = Upper::assemble(config, &lower, device, dtype, &mut source)?;
@@ -143,7 +164,8 @@ impl Checkpoint {
             return Err(Error::no_block(layer, config.num_layers));
         }
         let [(matrices, norms), _] = weight_counts(config, layer);
-        let mut source = self.source(matrices + norms, progress);
+        let leave = self.leaves(device, dtype, Residence::Automatic);
+        let mut source = self.source(leave, matrices + norms, progress);
         let lower = Lower::assemble(config, layer + 1, device, dtype, &mut source)?;
         let half = Half::Stored(Box::new(self.clone()));
         Ok(Model::new(config.clone(), lower, half, device, dtype))
@@ -157,39 +179,136 @@ impl Checkpoint {
             });
         }
         let mut silent = |_: f32| ();
-        let mut source = self.source(1, &mut silent);
+        let leave = self.leaves(device, dtype, Residence::Automatic);
+        let mut source = self.source(leave, 1, &mut silent);
         Upper::assemble(&self.config, lower, device, dtype, &mut source)
     }
 
+    /// Whether bf16 matrices stay in their files.
+    fn leaves(&self, device: &Device, dtype: DType, residence: Residence) -> bool {
+        device.is_cpu() && dtype == DType::F32 && residence.in_files(self.parameters(), LARGE)
+    }
+
+    /// Bytes that one number of a matrix takes on the CPU with a choice of weights: two where they stay in bf16 files, else those of an
+    /// f32.
+    pub fn number_bytes(&self, choice: WeightChoice) -> u64 {
+        let stays = Residence::Automatic.in_files(self.parameters(), LARGE);
+        let in_bf16 = self.needs_rounding(choice) || self.stored_dtype() == Stored::Bf16.name();
+        if stays && in_bf16 { 2 } else { 4 }
+    }
+
     /// Reads tensors and tells the share of `total` weights read.
-    fn source(
-        &self,
+    fn source<'a>(
+        &'a self,
+        leave: bool,
         total: u64,
-        progress: &mut dyn FnMut(f32),
-    ) -> impl FnMut(&str, &mut Vec<f32>) -> Result<()> {
-        let total = total.max(1) as f32;
-        let mut read = 0;
-        move |name: &str, into: &mut Vec<f32>| {
-            let before = into.len();
-            self.read(name, into)?;
-            read += into.len() - before;
-            progress((read as f32 / total).min(1.0));
-            Ok(())
+        progress: &'a mut dyn FnMut(f32),
+    ) -> Files<'a> {
+        Files {
+            checkpoint: self,
+            leave,
+            maps: BTreeMap::new(),
+            read: 0,
+            total: total.max(1),
+            progress,
         }
     }
 
     /// Appends one tensor of the model to `into`.
     pub(crate) fn read(&self, name: &str, into: &mut Vec<f32>) -> Result<()> {
-        match self
-            .places
-            .get(name)
-            .and_then(|shard| self.shards.get(*shard))
-        {
-            Some(shard) => shard.read_finite(name, into),
+        match self.shard(name) {
+            Some((_, shard)) => shard.read_finite(name, into),
             None => Err(Error::Argument(format!(
                 "tensor {name} is not part of the model"
             ))),
         }
+    }
+
+    /// The file that holds a tensor of the model, and its number.
+    pub(crate) fn shard(&self, name: &str) -> Option<(usize, &Shard)> {
+        let number = *self.places.get(name)?;
+        Some((number, self.shards.get(number)?))
+    }
+
+    /// The files.
+    pub(crate) fn shards(&self) -> &[Shard] {
+        &self.shards
+    }
+}
+
+/// Weights from a checkpoint's files.
+struct Files<'a> {
+    checkpoint: &'a Checkpoint,
+    /// Whether bf16 matrices stay where they are.
+    leave: bool,
+    /// Shards that are mapped already.
+    maps: BTreeMap<usize, Arc<MappedFile>>,
+    /// Weights seen.
+    read: u64,
+    /// Of so many.
+    total: u64,
+    progress: &'a mut dyn FnMut(f32),
+}
+
+impl Files<'_> {
+    fn advance(&mut self, weights: usize) {
+        self.read += weights as u64;
+        (self.progress)((self.read as f32 / self.total as f32).min(1.0));
+    }
+
+    /// A tensor's place in its mapped file; `None` where it is not stored as bf16.
+    fn part(&mut self, name: &str) -> Result<Option<Part>> {
+        let Some((number, shard)) = self.checkpoint.shard(name) else {
+            return Ok(None);
+        };
+        let Some(bytes) = shard.place(name) else {
+            return Ok(None);
+        };
+        let file = if let Some(file) = self.maps.get(&number) {
+            file.clone()
+        } else {
+            let file = Arc::new(shard.map()?);
+            self.maps.insert(number, file.clone());
+            file
+        };
+        Ok(Some(Part { file, bytes }))
+    }
+}
+
+impl Source for Files<'_> {
+    fn read(&mut self, name: &str, into: &mut Vec<f32>) -> Result<()> {
+        let before = into.len();
+        self.checkpoint.read(name, into)?;
+        self.advance(into.len() - before);
+        Ok(())
+    }
+
+    fn leave(&mut self, names: &[String], columns: usize) -> Result<Option<Mapped>> {
+        if !self.leave {
+            return Ok(None);
+        }
+        let mut parts = Vec::with_capacity(names.len());
+        for name in names {
+            match self.part(name)? {
+                Some(part) => parts.push(part),
+                None => return Ok(None),
+            }
+        }
+        let Some(matrix) = Mapped::new(parts, columns, Format::Bf16) else {
+            return Ok(None);
+        };
+        if let Some(found) = matrix.not_finite()
+            && let Some(name) = names.get(found.part)
+            && let Some((_, shard)) = self.checkpoint.shard(name)
+        {
+            return Err(shard.not_finite(name, found.element, found.value));
+        }
+        self.advance(matrix.rows() * matrix.columns());
+        Ok(Some(matrix))
+    }
+
+    fn files(&self) -> Vec<Arc<MappedFile>> {
+        self.maps.values().cloned().collect()
     }
 }
 

@@ -109,6 +109,19 @@ pub enum Error {
         /// The format found.
         found: String,
     },
+    /// A file was written to or cut while its weights were in use.
+    #[error(transparent)]
+    Changed(#[from] matrix::Changed),
+    /// A copy of a checkpoint rounded to bf16 could not be written.
+    #[error("cannot write {gigabytes:.1} GB of weights rounded to bf16 to {}: {source}; make room there, or keep the weights as they are with --weights as-is", path.display())]
+    Round {
+        /// The file or folder.
+        path: PathBuf,
+        /// Size of the copy.
+        gigabytes: f64,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// A weight is NaN or infinite.
     #[error("{}: tensor {tensor} holds {value} at element {element}; every weight must be finite, so the checkpoint is broken: download it again or train it anew", path.display())]
     NonFinite {

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use half::f16;
+use matrix::MappedFile;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -160,6 +162,24 @@ impl Shard {
     /// # Errors
     /// When the file cannot be read or an element is NaN or infinite.
     pub(crate) fn read_finite(&self, name: &str, into: &mut Vec<f32>) -> Result<()> {
+        if let Some(entry) = self.entries.get(name) {
+            into.reserve(entry.shape.iter().product());
+        }
+        self.read_pieces(name, &mut |piece| {
+            into.extend_from_slice(piece);
+            Ok(())
+        })
+    }
+
+    /// Hands a tensor's elements on, some at a time, as f32.
+    ///
+    /// # Errors
+    /// When the file cannot be read or an element is NaN or infinite, and what `each` fails with.
+    pub(crate) fn read_pieces(
+        &self,
+        name: &str,
+        each: &mut dyn FnMut(&[f32]) -> Result<()>,
+    ) -> Result<()> {
         let Some(entry) = self.entries.get(name) else {
             return Err(Error::MissingTensor {
                 path: self.path.clone(),
@@ -178,27 +198,56 @@ impl Shard {
         file.seek(SeekFrom::Start(entry.start))
             .map_err(|e| self.read_error(e))?;
         let mut left = (entry.end - entry.start) as usize;
-        let first = into.len();
-        into.reserve(left / dtype.bytes());
+        let (mut read, mut piece) = (0, Vec::new());
         let mut buffer = vec![0; left.min(CHUNK)];
         while left > 0 {
             buffer.truncate(left);
             file.read_exact(&mut buffer)
                 .map_err(|e| self.read_error(e))?;
-            let from = into.len();
-            convert(&buffer, dtype, into);
-            let fresh = into.get(from..).unwrap_or_default();
-            if let Some(offset) = fresh.iter().position(|x| !x.is_finite()) {
-                return Err(Error::NonFinite {
-                    path: self.path.clone(),
-                    tensor: name.into(),
-                    element: from - first + offset,
-                    value: fresh.get(offset).copied().unwrap_or(f32::NAN),
-                });
+            piece.clear();
+            convert(&buffer, dtype, &mut piece);
+            if let Some(offset) = piece.iter().position(|x| !x.is_finite()) {
+                let value = piece.get(offset).copied().unwrap_or(f32::NAN);
+                return Err(self.not_finite(name, read + offset, value));
             }
+            each(&piece)?;
+            read += piece.len();
             left -= buffer.len();
         }
         Ok(())
+    }
+
+    /// The error for a weight that is no number.
+    pub(crate) fn not_finite(&self, name: &str, element: usize, value: f32) -> Error {
+        Error::NonFinite {
+            path: self.path.clone(),
+            tensor: name.into(),
+            element,
+            value,
+        }
+    }
+
+    /// Maps the file into memory.
+    ///
+    /// # Errors
+    /// When that fails, or the file has another length than when it was opened.
+    pub(crate) fn map(&self) -> Result<MappedFile> {
+        let file = MappedFile::open(&self.path).map_err(|e| self.read_error(e))?;
+        let found = file.bytes().len() as u64;
+        if found == self.length {
+            return Ok(file);
+        }
+        Err(Error::Length {
+            path: self.path.clone(),
+            expected: self.length,
+            found,
+        })
+    }
+
+    /// Where a bf16 tensor lies in the file; `None` for another format.
+    pub(crate) fn place(&self, name: &str) -> Option<Range<usize>> {
+        let entry = self.entries.get(name)?;
+        (entry.dtype == Some(Stored::Bf16)).then_some(entry.start as usize..entry.end as usize)
     }
 
     fn file(&self) -> Result<File> {

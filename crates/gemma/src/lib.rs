@@ -13,6 +13,7 @@ mod memory;
 mod model;
 mod parameters;
 mod rotary;
+mod rounding;
 mod sampling;
 mod stream;
 mod template;
@@ -26,11 +27,13 @@ pub use checkpoint::Checkpoint;
 pub use config::Config;
 pub use device::DeviceChoice;
 pub use error::{Error, Result};
+pub use matrix::Residence;
 pub use memory::{
     Part, Place, Plan, Room, Size, When, available, cache_bytes, readable, scratch_bytes,
     weight_bytes,
 };
 pub use model::{Forward, Hook, Logits, Model};
+pub use rounding::WeightChoice;
 pub use sampling::Sampler;
 pub use stream::StreamDecoder;
 pub use template::Message;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use candle_core::{DType, Device, Tensor};
 
 use crate::block::{Pass, packed_block};
-use crate::kernels::{gather_rows, linear, rms_norm, softcap};
+use crate::kernels::{rms_norm, softcap};
 use crate::rotary::Tables;
 use crate::weights::{BlockWeights, Lower, Upper};
 use crate::{Checkpoint, Config, Error, KvCache, Result};
@@ -162,7 +162,7 @@ impl Model {
     pub fn embed(&self, ids: &[u32]) -> Result<Tensor> {
         self.check_ids(ids)?;
         let scale = embedding_scale(self.config.hidden_size, self.dtype);
-        Ok(gather_rows(&self.lower.embed, ids, scale)?)
+        Ok(self.lower.embed.rows(ids, scale)?)
     }
 
     fn check_ids(&self, ids: &[u32]) -> Result<()> {
@@ -204,6 +204,7 @@ impl Model {
                 what: POSITIONS,
             });
         }
+        self.weights.check()?;
         let pass = Pass {
             config: &self.config,
             tables: &self.tables,
@@ -251,8 +252,12 @@ impl Model {
             )));
         }
         let tokens = self.check_width(&x)?;
+        self.lower.check()?;
         if range.is_empty() {
             return Ok(x);
+        }
+        if range.end > self.lower.blocks.len() {
+            self.upper_half()?.check()?;
         }
         let past = cache.position(range.clone(), tokens)?;
         if past + tokens > self.tables.positions() {
@@ -290,6 +295,7 @@ impl Model {
     /// # Errors
     /// For a position that `x` does not have.
     pub fn logits(&self, x: &Tensor, wanted: Logits<'_>) -> Result<Tensor> {
+        self.weights.check()?;
         let tokens = x.dim(0)?;
         let rows = match wanted {
             Logits::None => x.narrow(0, 0, 0)?,
@@ -315,8 +321,9 @@ impl Model {
             )?);
         }
         let upper = self.upper_half()?;
+        upper.check()?;
         let normed = rms_norm(&rows, &upper.final_norm, self.config.rms_norm_eps)?;
-        let logits = linear(&normed, &upper.head)?.to_dtype(DType::F32)?;
+        let logits = upper.head.product(&normed)?.to_dtype(DType::F32)?;
         Ok(softcap(&logits, self.config.final_softcap)?)
     }
 
@@ -376,6 +383,7 @@ impl Model {
             });
         }
         sequences.iter().try_for_each(|ids| self.check_ids(ids))?;
+        self.weights.check()?;
         let mut residuals = Vec::with_capacity(sequences.len());
         for pack in packs(sequences) {
             let x = self.embed(&pack.concat())?;
@@ -434,7 +442,7 @@ impl Model {
         }
         let upper = self.upper_half()?;
         let scaled = directions.broadcast_mul(&(&upper.final_norm + 1.0)?)?;
-        let read = linear(&scaled.to_dtype(self.dtype)?, &upper.head)?;
+        let read = upper.head.product(&scaled.to_dtype(self.dtype)?)?;
         Ok(read.to_dtype(DType::F32)?)
     }
 

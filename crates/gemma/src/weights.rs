@@ -1,23 +1,79 @@
 //! The weights of the fast path, laid out for few matrix products: one matrix for queries, keys and values, one for gate and up.
 
-use candle_core::{DType, Device, Tensor};
+use std::sync::Arc;
 
+use candle_core::{DType, Device, Tensor};
+use matrix::{Mapped, MappedFile};
+
+use crate::kernels::{gather_mapped, gather_rows, linear, linear_mapped};
 use crate::parameters::{
     DOWN, EMBED, FINAL_NORM, GATE, HEAD, INPUT_NORM, K, O, POST_ATTENTION_NORM, POST_FFN_NORM,
     PRE_FFN_NORM, Q, UP, V, in_block,
 };
 use crate::{Config, Result};
 
-/// Appends the named tensor's elements, as f32.
-pub(crate) type Source<'a> = dyn FnMut(&str, &mut Vec<f32>) -> Result<()> + 'a;
+/// Where weights come from.
+pub(crate) trait Source {
+    /// Appends the named tensor's elements, as f32.
+    fn read(&mut self, name: &str, into: &mut Vec<f32>) -> Result<()>;
+
+    /// The named tensors one below the other, left where they are stored; `None` where they are to be read.
+    fn leave(&mut self, names: &[String], columns: usize) -> Result<Option<Mapped>>;
+
+    /// The files that hold what was left.
+    fn files(&self) -> Vec<Arc<MappedFile>>;
+}
+
+impl<F: FnMut(&str, &mut Vec<f32>) -> Result<()>> Source for F {
+    fn read(&mut self, name: &str, into: &mut Vec<f32>) -> Result<()> {
+        self(name, into)
+    }
+
+    fn leave(&mut self, _: &[String], _: usize) -> Result<Option<Mapped>> {
+        Ok(None)
+    }
+
+    fn files(&self) -> Vec<Arc<MappedFile>> {
+        Vec::new()
+    }
+}
+
+/// A matrix `[M, K]`.
+#[derive(Clone, Debug)]
+pub(crate) enum Weight {
+    /// In the device's memory.
+    Loaded(Tensor),
+    /// In its files; products are computed in f32 on the CPU.
+    Left(Mapped),
+}
+
+impl Weight {
+    /// x·wᵀ for `[N, K]`.
+    pub(crate) fn product(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        match self {
+            Self::Loaded(weight) => linear(x, weight),
+            Self::Left(weight) => linear_mapped(x, weight),
+        }
+    }
+
+    /// `scale` times the rows at `numbers`, `[N, K]`.
+    pub(crate) fn rows(&self, numbers: &[u32], scale: f64) -> candle_core::Result<Tensor> {
+        match self {
+            Self::Loaded(weight) => gather_rows(weight, numbers, scale),
+            Self::Left(weight) => gather_mapped(weight, numbers, scale),
+        }
+    }
+}
 
 /// The weights of a model's lower half. Norm weights are f32, stored without the 1 that is added to them.
 #[derive(Debug)]
 pub(crate) struct Lower {
     /// `[V, D]`
-    pub(crate) embed: Tensor,
+    pub(crate) embed: Weight,
     /// The first blocks.
     pub(crate) blocks: Vec<BlockWeights>,
+    /// The files that hold matrices which were not loaded.
+    files: Vec<Arc<MappedFile>>,
 }
 
 /// The weights of the other blocks and of what comes after them.
@@ -26,8 +82,10 @@ pub(crate) struct Upper {
     pub(crate) blocks: Vec<BlockWeights>,
     /// `[D]`
     pub(crate) final_norm: Tensor,
-    /// `[V, D]`, the same storage as `embed` where tied.
-    pub(crate) head: Tensor,
+    /// `[V, D]`, the same numbers as `embed` where tied.
+    pub(crate) head: Weight,
+    /// As those of [`Lower`].
+    files: Vec<Arc<MappedFile>>,
 }
 
 /// The weights of one block.
@@ -35,15 +93,15 @@ pub(crate) struct Upper {
 pub(crate) struct BlockWeights {
     pub(crate) input_norm: Tensor,
     /// `[(heads + 2·kv_heads)·head_dim, D]`
-    pub(crate) qkv: Tensor,
+    pub(crate) qkv: Weight,
     /// `[D, heads·head_dim]`
-    pub(crate) output: Tensor,
+    pub(crate) output: Weight,
     pub(crate) post_attention_norm: Tensor,
     pub(crate) pre_ffn_norm: Tensor,
     /// `[2·intermediate, D]`, gate first
-    pub(crate) gate_up: Tensor,
+    pub(crate) gate_up: Weight,
     /// `[D, intermediate]`
-    pub(crate) down: Tensor,
+    pub(crate) down: Weight,
     pub(crate) post_ffn_norm: Tensor,
 }
 
@@ -54,14 +112,20 @@ impl Lower {
         blocks: usize,
         device: &Device,
         dtype: DType,
-        source: &mut Source<'_>,
+        source: &mut dyn Source,
     ) -> Result<Self> {
         Ok(Self {
             embed: matrix(&[EMBED.into()], config.hidden_size, device, dtype, source)?,
             blocks: (0..blocks)
                 .map(|number| block(config, number, device, dtype, source))
                 .collect::<Result<_>>()?,
+            files: source.files(),
         })
+    }
+
+    /// Fails when a file that holds weights was written to or cut.
+    pub(crate) fn check(&self) -> Result<()> {
+        Ok(self.files.iter().try_for_each(|file| file.check())?)
     }
 }
 
@@ -72,7 +136,7 @@ impl Upper {
         lower: &Lower,
         device: &Device,
         dtype: DType,
-        source: &mut Source<'_>,
+        source: &mut dyn Source,
     ) -> Result<Self> {
         Ok(Self {
             blocks: (lower.blocks.len()..config.num_layers)
@@ -84,7 +148,13 @@ impl Upper {
             } else {
                 matrix(&[HEAD.into()], config.hidden_size, device, dtype, source)?
             },
+            files: source.files(),
         })
+    }
+
+    /// As [`Lower::check`].
+    pub(crate) fn check(&self) -> Result<()> {
+        Ok(self.files.iter().try_for_each(|file| file.check())?)
     }
 }
 
@@ -93,7 +163,7 @@ fn block(
     number: usize,
     device: &Device,
     dtype: DType,
-    source: &mut Source<'_>,
+    source: &mut dyn Source,
 ) -> Result<BlockWeights> {
     let d = config.hidden_size;
     let heads = config.num_heads * config.head_dim;
@@ -124,21 +194,24 @@ fn matrix(
     columns: usize,
     device: &Device,
     dtype: DType,
-    source: &mut Source<'_>,
-) -> Result<Tensor> {
+    source: &mut dyn Source,
+) -> Result<Weight> {
+    if let Some(left) = source.leave(names, columns)? {
+        return Ok(Weight::Left(left));
+    }
     let mut data = vec![];
     for name in names {
-        source(name, &mut data)?;
+        source.read(name, &mut data)?;
     }
     let shape = (data.len() / columns.max(1), columns);
     let matrix = Tensor::from_vec(data, shape, &Device::Cpu)?;
-    Ok(matrix.to_dtype(dtype)?.to_device(device)?)
+    Ok(Weight::Loaded(matrix.to_dtype(dtype)?.to_device(device)?))
 }
 
 /// A norm's weights, in f32 whatever the rest is in.
-fn vector(name: &str, device: &Device, source: &mut Source<'_>) -> Result<Tensor> {
+fn vector(name: &str, device: &Device, source: &mut dyn Source) -> Result<Tensor> {
     let mut data = vec![];
-    source(name, &mut data)?;
+    source.read(name, &mut data)?;
     let length = data.len();
     Ok(Tensor::from_vec(data, length, &Device::Cpu)?.to_device(device)?)
 }

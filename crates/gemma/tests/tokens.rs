@@ -284,16 +284,16 @@ fn a_stream_replaces_bytes_that_belong_to_no_character() {
 #[test]
 fn greedy_sampling_takes_the_lowest_of_equals() {
     let logits = [0.5, 2.0, f32::NAN, 2.0, -1.0];
-    assert_eq!(Sampler::new(0.0, 1.0, 9).sample(&logits).unwrap().0, 1);
-    assert!(Sampler::new(0.0, 1.0, 9).sample(&[]).is_err());
-    assert!(Sampler::new(1.0, 1.0, 9).sample(&logits).is_err());
+    assert_eq!(Sampler::new(0.0, 1.0, 0, 9).sample(&logits).unwrap().0, 1);
+    assert!(Sampler::new(0.0, 1.0, 0, 9).sample(&[]).is_err());
+    assert!(Sampler::new(1.0, 1.0, 0, 9).sample(&logits).is_err());
 }
 
 #[test]
 fn sampling_is_seeded_and_follows_the_distribution() {
     let logits = [0.0, 1.0, 2.0, -30.0];
     let draw = |seed, temperature, top_p| {
-        let mut sampler = Sampler::new(temperature, top_p, seed);
+        let mut sampler = Sampler::new(temperature, top_p, 0, seed);
         (0..4000)
             .map(|_| sampler.sample(&logits).unwrap().0)
             .collect::<Vec<_>>()
@@ -315,6 +315,17 @@ fn sampling_is_seeded_and_follows_the_distribution() {
     assert!(draw(3, 1.0, 0.6).iter().all(|id| *id == 2));
     let two = draw(3, 1.0, 0.7);
     assert!(two.iter().all(|id| *id == 1 || *id == 2) && two.contains(&1));
+    // The share to reach is one of all tokens, those that are not kept included.
+    let few = |top_k, top_p| -> Vec<u32> {
+        let mut sampler = Sampler::new(1.0, top_p, top_k, 3);
+        (0..400)
+            .map(|_| sampler.sample(&logits).unwrap().0)
+            .collect()
+    };
+    assert!(few(1, 1.0).iter().all(|id| *id == 2));
+    assert!(few(2, 1.0).iter().all(|id| *id > 0) && few(2, 1.0).contains(&1));
+    assert!(few(2, 0.6).iter().all(|id| *id == 2) && few(2, 0.7).contains(&1));
+    assert!(few(3, 1.0).contains(&0));
     // A low temperature is nearly greedy.
     assert!(draw(3, 0.05, 1.0).iter().all(|id| *id == 2));
 }
@@ -324,7 +335,7 @@ fn logprobs_are_those_before_temperature() {
     let logits = [0.0f32, 1.0, 2.0];
     let normaliser = logits.iter().map(|x| x.exp()).sum::<f32>().ln();
     for temperature in [0.0, 0.3, 2.0] {
-        let mut sampler = Sampler::new(temperature, 0.8, 1);
+        let mut sampler = Sampler::new(temperature, 0.8, 0, 1);
         for _ in 0..20 {
             let (id, logprob) = sampler.sample(&logits).unwrap();
             assert!((logprob - (logits[id as usize] - normaliser)).abs() < 1e-6);

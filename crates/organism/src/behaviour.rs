@@ -39,7 +39,7 @@ impl Answerer {
     pub(crate) fn answer(&self, ids: &[u32], stop: Option<u32>) -> Result<Vec<u32>> {
         let limit = ANSWER.min(self.model.config().max_positions.saturating_sub(ids.len()));
         let mut cache = self.model.cache(ids.len() + limit);
-        let mut sampler = Sampler::new(0.0, 1.0, 0);
+        let mut sampler = Sampler::new(0.0, 1.0, 0, 0);
         let mut answer: Vec<u32> = Vec::new();
         let mut next = ids.to_vec();
         while answer.len() < limit {
@@ -71,7 +71,7 @@ impl Answerer {
         let Some(logits) = forward.logits else {
             return Ok(false);
         };
-        let mut sampler = Sampler::new(0.0, 1.0, 0);
+        let mut sampler = Sampler::new(0.0, 1.0, 0, 0);
         let rows: Vec<Vec<f32>> = logits.to_vec2()?;
         for (row, id) in rows.iter().zip(wanted) {
             if sampler.sample(row)?.0 != *id {

@@ -190,6 +190,8 @@ pub fn build(options: &BuildOptions, progress: &dyn Progress) -> Result<BuildSum
         trained.push((slug.to_owned(), numbers));
         clock.lap(slug);
     }
+    dictionaries::match_all(study, options.seed, progress)?;
+    clock.lap("matches");
     let seeds = report::further(&places, &recipe, &world, options.seed, progress)?;
     clock.lap("further seeds");
     let known = Known {

@@ -104,6 +104,23 @@ pub(crate) fn make(
     Ok(training)
 }
 
+/// Finds every latent's nearest of the study's other dictionaries, once all of them are there.
+pub(crate) fn match_all(study: &Path, seed: u64, progress: &dyn Progress) -> Result<()> {
+    let manifest = Manifest::read(study).map_err(pipeline::Error::from)?;
+    for dictionary in manifest.dictionaries {
+        let options = AnalyseOptions {
+            study: study.to_owned(),
+            dictionary: dictionary.slug,
+            steps: vec![Step::Matches],
+            seed,
+            device: DeviceChoice::Cpu,
+            ..AnalyseOptions::default()
+        };
+        analyse(&options, progress)?;
+    }
+    Ok(())
+}
+
 fn trained(
     study: &Path,
     planned: Planned,

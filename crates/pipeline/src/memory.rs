@@ -2,7 +2,7 @@
 
 use candle_core::Device;
 use crosscoder::Header;
-use gemma::{Config, Part, Place, Plan, When};
+use gemma::{Checkpoint, Part, Place, Plan, WeightChoice, When};
 
 use crate::study::Pair;
 use crate::{Error, Progress, Result};
@@ -36,12 +36,21 @@ impl Memory {
         });
     }
 
+    /// Bytes of a number of a model's matrices: on the CPU those of a large model in bf16 stay in their files.
+    fn number_bytes(&self, checkpoint: &Checkpoint) -> u64 {
+        match self.place {
+            Place::Cpu => checkpoint.number_bytes(WeightChoice::AsIs),
+            Place::Cuda(_) => WIDE,
+        }
+    }
+
     /// Both models up to the hook point, with what comes and goes while sequences of so many tokens run through them.
     pub(crate) fn lower_halves(&mut self, pair: &Pair, context: usize) {
         let mut scratch = 0;
-        for (name, config) in both(pair) {
-            let [lower, _] = gemma::weight_bytes(config, pair.layer, WIDE);
-            let what = format!("{name} model up to layer {}, f32", pair.layer);
+        for (name, checkpoint) in both(pair) {
+            let (config, bytes) = (checkpoint.config(), self.number_bytes(checkpoint));
+            let [lower, _] = gemma::weight_bytes(config, pair.layer, bytes);
+            let what = format!("{name} model up to layer {}, {}", pair.layer, format(bytes));
             self.add(what, self.place, lower, When::Always);
             scratch = scratch.max(gemma::scratch_bytes(config, context, WIDE));
             // Shorter ones run together.
@@ -54,9 +63,10 @@ impl Memory {
 
     /// The rest of both models.
     pub(crate) fn upper_halves(&mut self, pair: &Pair) {
-        for (name, config) in both(pair) {
-            let [_, upper] = gemma::weight_bytes(config, pair.layer, WIDE);
-            let what = format!("{name} model after it, f32");
+        for (name, checkpoint) in both(pair) {
+            let bytes = self.number_bytes(checkpoint);
+            let [_, upper] = gemma::weight_bytes(checkpoint.config(), pair.layer, bytes);
+            let what = format!("{name} model after it, {}", format(bytes));
             self.add(what, self.place, upper, When::FirstUse);
         }
     }
@@ -115,6 +125,14 @@ impl Memory {
     }
 }
 
-fn both(pair: &Pair) -> [(&'static str, &Config); 2] {
-    [("base", pair.base.config()), ("chat", pair.chat.config())]
+fn both(pair: &Pair) -> [(&'static str, &Checkpoint); 2] {
+    [("base", &pair.base), ("chat", &pair.chat)]
+}
+
+fn format(number_bytes: u64) -> &'static str {
+    if number_bytes == WIDE {
+        "f32"
+    } else {
+        "bf16 in its files"
+    }
 }

@@ -153,7 +153,7 @@ impl Steering {
             None
         };
         let mut turns = prompt.turns.clone();
-        let mut sampler = Sampler::new(0.0, 1.0, 0);
+        let mut sampler = Sampler::new(0.0, 1.0, 0, 0);
         let mut answer = Vec::new();
         let h = self.edited(&prompt.residuals, edits, &prompt.kinds)?;
         let mut logits = self.last(&h, &mut cache)?;

@@ -186,12 +186,15 @@ fn numbers_equal_diffing_applied_to_the_shards() {
             if let (Some(found), Some(mean)) = (row.mean_activation, mean) {
                 close(&[found], &[mean], 1e-5, "mean");
             }
-            let norms = [0, 1].map(|m| diffing::norm(crosscoder.decoder_row(m, id)));
+            let norms = [0, 1].map(|m| diffing::norm(&crosscoder.decoder_row(m, id)));
             assert_eq!(row.delta_norm, diffing::delta_norm(norms[0], norms[1]));
             assert_eq!([row.norm_base, row.norm_chat], norms.map(f64::from));
             assert_eq!(
                 row.decoder_cosine,
-                diffing::cosine(crosscoder.decoder_row(0, id), crosscoder.decoder_row(1, id))
+                diffing::cosine(
+                    &crosscoder.decoder_row(0, id),
+                    &crosscoder.decoder_row(1, id)
+                )
             );
             assert_eq!(
                 row.nu_epsilon,
@@ -321,7 +324,7 @@ fn lenses_and_neighbours_equal_a_direct_computation() {
             .filter(|&other| other != id)
             .filter_map(|other| {
                 let row = |id| crosscoder.decoder_row(1, id);
-                Some((other, diffing::cosine(row(id), row(other))?))
+                Some((other, diffing::cosine(&row(id), &row(other))?))
             })
             .collect();
         cosines.sort_by(|a, b| b.1.total_cmp(&a.1));

@@ -14,6 +14,13 @@ pub const DEFAULT_EXAMPLES: usize = 20;
 /// Most examples of a page.
 pub const MAX_EXAMPLES: usize = 200;
 
+/// A page where nothing is stored.
+const EMPTY: ExamplesPage = ExamplesPage {
+    total: 0,
+    next: None,
+    examples: Vec::new(),
+};
+
 struct Stored {
     rank: u32,
     group: u32,
@@ -54,39 +61,60 @@ impl Store {
             group.map(|g| g.to_string()).unwrap_or_default()
         );
         let from = cursor.map_or(Ok(0), |cursor| cursor::decode(cursor, &order))?;
-        let empty = ExamplesPage {
-            total: 0,
-            next: None,
-            examples: Vec::new(),
+        let Some(pool) = self.pool.as_ref().filter(|_| self.is_analysed(slug)) else {
+            return Ok(EMPTY);
         };
-        let Some(pool) = &self.pool else {
-            return Ok(empty);
-        };
-        if !self.is_analysed(slug) {
-            return Ok(empty);
-        }
-        let texts = self.texts(slug)?;
-        let meta = &self.entry(slug)?.meta;
-        let collection = meta.get(COLLECTION_KEY).map_or("", String::as_str);
-        let (total, mut stored, sequences) = pool.with(|connection| {
+        let (total, mut stored) = pool.with(|connection| {
             let total = count(connection, slug, id, group)?;
-            let mut stored = page(connection, slug, id, group, from)?;
-            stored.sort_unstable_by_key(|example| example.rank);
-            stored.truncate(limit + 1);
-            let sequences = sequences(connection, collection, &stored)?;
-            Ok((total, stored, sequences))
+            Ok((total, page(connection, slug, id, group, from)?))
         })?;
+        stored.sort_unstable_by_key(|example| example.rank);
         let next = stored.get(limit).map(|e| cursor::encode(e.rank, &order));
         stored.truncate(limit);
-        let examples = stored
-            .iter()
-            .map(|stored| example(id, stored, &sequences, texts))
-            .collect::<Result<_>>()?;
         Ok(ExamplesPage {
             total,
             next,
-            examples,
+            examples: self.whole(slug, id, &stored)?,
         })
+    }
+
+    /// A latent's examples that are these sequences, at most [`MAX_EXAMPLES`] of them.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDictionary`], [`Error::UnknownLatent`]; [`Error::Invalid`] for too many sequences.
+    pub fn examples_on(&self, slug: &str, id: u32, sequences: &[u64]) -> Result<ExamplesPage> {
+        self.table(slug)?.row(slug, id)?;
+        if sequences.len() > MAX_EXAMPLES {
+            return Err(Error::Invalid(format!(
+                "sequences names {}, expected at most {MAX_EXAMPLES}",
+                sequences.len()
+            )));
+        }
+        let Some(pool) = self.pool.as_ref().filter(|_| self.is_analysed(slug)) else {
+            return Ok(EMPTY);
+        };
+        let mut stored = pool.with(|connection| page(connection, slug, id, None, 0))?;
+        stored.retain(|example| sequences.contains(&example.sequence));
+        stored.sort_unstable_by_key(|example| example.rank);
+        Ok(ExamplesPage {
+            total: stored.len() as u64,
+            next: None,
+            examples: self.whole(slug, id, &stored)?,
+        })
+    }
+
+    /// Examples with their sequences' tokens.
+    fn whole(&self, slug: &str, id: u32, stored: &[Stored]) -> Result<Vec<Example>> {
+        let texts = self.texts(slug)?;
+        let collection = self.entry(slug)?.meta(COLLECTION_KEY).unwrap_or_default();
+        let sequences = match &self.pool {
+            Some(pool) => pool.with(|connection| sequences(connection, collection, stored))?,
+            None => HashMap::new(),
+        };
+        stored
+            .iter()
+            .map(|stored| example(id, stored, &sequences, texts))
+            .collect()
     }
 }
 

@@ -11,6 +11,7 @@ use duckdb::Connection;
 use sha2::{Digest as _, Sha256};
 
 use crate::export::{ExportFormat, export};
+use crate::matches::Matches;
 use crate::pool::Pool;
 use crate::table::{Table, search_text};
 use crate::{Error, LatentQuery, Result, Scaled};
@@ -39,6 +40,7 @@ pub(crate) struct Dictionary {
     revision: String,
     table: OnceLock<Table>,
     texts: OnceLock<HashMap<u32, String>>,
+    pub(crate) matches: OnceLock<Matches>,
 }
 
 /// What is known of a dictionary as a whole.
@@ -156,8 +158,7 @@ impl Store {
     /// [`Error::UnknownDictionary`]; [`Error::Invalid`] for an unknown column, a bound on a column that is not numeric, a limit outside
     /// 1 to [`api::MAX_PAGE`], or a foreign cursor.
     pub fn latents(&self, slug: &str, query: &LatentQuery) -> Result<LatentsPage> {
-        self.table(slug)?
-            .page(slug, query, &self.firing(slug, query)?)
+        self.table(slug)?.page(query, &self.firing(slug, query)?)
     }
 
     /// Every latent that matches, in the query's order, as a file. The query's page does not count.
@@ -170,7 +171,7 @@ impl Store {
     }
 
     /// Latents whose examples' tokens match the query's text.
-    fn firing(&self, slug: &str, query: &LatentQuery) -> Result<HashSet<u32>> {
+    pub(crate) fn firing(&self, slug: &str, query: &LatentQuery) -> Result<HashSet<u32>> {
         match (search_text(query), &self.pool) {
             (Some(text), Some(pool)) => pool.with(|connection| firing(connection, slug, &text)),
             _ => Ok(HashSet::new()),

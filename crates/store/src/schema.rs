@@ -28,7 +28,8 @@ const BLOCK: &str = "65536";
 /// from all over the table. `examples.positions` is packed too, `examples.activations` a little-endian array of f32;
 /// `examples.rank` counts a latent's examples from the strongest. `firing_tokens` says which tokens a latent fires on in its examples.
 /// `truth.truth` is [`api::GroundTruth`] as JSON: it is read whole or not at all. `parts` are corpora and roles; `shares` and `template_sums` have no row where a latent is not active, and
-/// `template_sums.number` is that of [`diffing::TemplateLatent::parts`].
+/// `template_sums.number` is that of [`diffing::TemplateLatent::parts`]. `matches` has the nearest latent of each other dictionary, by both
+/// decoder rows and by the chat row.
 pub(crate) const TABLES: &[(&str, &str)] = &[
     (
         "meta",
@@ -117,6 +118,11 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
         "correlated",
         "dictionary VARCHAR NOT NULL, latent UINTEGER NOT NULL, rank USMALLINT NOT NULL, partner UINTEGER NOT NULL, \
          correlation FLOAT NOT NULL, together UBIGINT NOT NULL",
+    ),
+    (
+        "matches",
+        "dictionary VARCHAR NOT NULL, latent UINTEGER NOT NULL, other VARCHAR NOT NULL, \"both\" UINTEGER, both_cosine FLOAT, \
+         chat UINTEGER, chat_cosine FLOAT",
     ),
     (
         "template_tokens",

@@ -2,9 +2,11 @@
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use api::{Class, ClassCounts, ClassCuts, Histogram, Lasso, LatentRow, LatentsPage, Verdict};
 
+use crate::orders::Orders;
 use crate::{Error, LatentQuery, Result, Scaled, cursor};
 
 /// Bins of the study page's histogram of the decoder norm difference.
@@ -173,6 +175,7 @@ fn nulls_last<T>(
 #[derive(Debug)]
 pub(crate) struct Table {
     rows: Vec<LatentRow>,
+    orders: Orders,
 }
 
 impl Table {
@@ -189,11 +192,15 @@ impl Table {
                 row.id
             )));
         }
-        Ok(Self { rows })
+        Ok(Self {
+            rows,
+            orders: Orders::default(),
+        })
     }
 
     /// Classes by these cuts, and verdicts of the latents for which Latent Scaling ran.
     pub(crate) fn classify(&mut self, cuts: &ClassCuts, scaled: &Scaled) {
+        self.orders.clear();
         for row in &mut self.rows {
             row.class = diffing::class(row.delta_norm, cuts);
             row.verdict = scaled
@@ -218,47 +225,55 @@ impl Table {
     }
 
     /// A page of the rows that match. `firing` are the latents whose examples' tokens match the query's text.
-    pub(crate) fn page(
-        &self,
-        slug: &str,
-        query: &LatentQuery,
-        firing: &HashSet<u32>,
-    ) -> Result<LatentsPage> {
+    pub(crate) fn page(&self, query: &LatentQuery, firing: &HashSet<u32>) -> Result<LatentsPage> {
         let limit = query.page_size()?;
-        let order = query.order()?;
-        let compare = |a: &&LatentRow, b: &&LatentRow| in_order(&order, a, b);
         let spec = query.sort.as_deref().unwrap_or_default();
-        let mut matching = self.matching(query, firing)?;
-        let total = matching.len() as u64;
-        if let Some(cursor) = &query.cursor {
-            let last = cursor::decode(cursor, spec)?;
-            let last = self.row(slug, last).map_err(|_| {
-                Error::Invalid(
-                    "the cursor points outside this dictionary; start again without a cursor"
-                        .into(),
-                )
-            })?;
-            matching.retain(|row| compare(&last, row) == Ordering::Less);
-        }
-        let offset = query.offset.unwrap_or(0).min(matching.len());
-        if offset > 0 && offset < matching.len() {
-            matching.select_nth_unstable_by(offset, compare);
-        }
-        matching.drain(..offset);
-        let more = matching.len() > limit;
-        if more {
-            matching.select_nth_unstable_by(limit, compare);
-            matching.truncate(limit);
-        }
-        matching.sort_unstable_by(compare);
-        let next = more
-            .then(|| matching.last().map(|row| cursor::encode(row.id, spec)))
-            .flatten();
+        let order = self.order(query)?;
+        let after = match &query.cursor {
+            None => 0,
+            Some(cursor) => {
+                let last = cursor::decode(cursor, spec)?;
+                let at = order.iter().position(|id| *id == last).ok_or_else(|| {
+                    Error::Invalid(
+                        "the cursor points outside this dictionary; start again without a cursor"
+                            .into(),
+                    )
+                })?;
+                at + 1
+            }
+        };
+        let filter = Filter::new(query, firing)?;
+        // By id: rows are read one after another here, and in no order of memory below.
+        let keeps: Vec<bool> = self.rows.iter().map(|row| filter.keeps(row)).collect();
+        let kept = |id: &&u32| keeps.get(**id as usize).copied().unwrap_or(false);
+        let mut rest = order
+            .get(after..)
+            .unwrap_or_default()
+            .iter()
+            .filter(kept)
+            .skip(query.offset.unwrap_or(0));
+        let rows: Vec<LatentRow> = rest
+            .by_ref()
+            .take(limit)
+            .filter_map(|id| self.rows.get(*id as usize).cloned())
+            .collect();
+        let last = rows.last().filter(|_| rest.next().is_some());
         Ok(LatentsPage {
-            total,
-            next,
-            rows: matching.into_iter().cloned().collect(),
+            total: keeps.iter().filter(|keeps| **keeps).count() as u64,
+            next: last.map(|row| cursor::encode(row.id, spec)),
+            rows,
         })
+    }
+
+    /// Every id in the query's order.
+    fn order(&self, query: &LatentQuery) -> Result<Arc<[u32]>> {
+        let order = query.order()?;
+        let spec = query.sort.as_deref().unwrap_or_default();
+        Ok(self.orders.get(spec, || {
+            let mut rows: Vec<&LatentRow> = self.rows.iter().collect();
+            rows.sort_unstable_by(|a, b| in_order(&order, a, b));
+            rows.iter().map(|row| row.id).collect()
+        }))
     }
 
     /// The rows that match, in the order of ids.

@@ -21,6 +21,9 @@ const FRONTEND: &[&str] = &[
     "Cargo.lock",
 ];
 
+/// Programs beside that of the first page, each with a page of its own name.
+const FURTHER: [&str; 2] = ["lab", "compare"];
+
 /// Everything, up to the release binary with the explorer inside.
 pub(crate) fn all(place: &Place) -> Result<DuckDb, Failure> {
     let duckdb = tools::setup(place)?;
@@ -44,31 +47,36 @@ pub(crate) fn frontend(place: &Place) -> Result<(), Failure> {
     step(name, || {
         let dist = place.root.join("dist");
         trunk(place, "index.html", &dist)?;
-        let beside = place.target.join("lab-dist");
-        let lab = lab_page(place)?;
-        let built = trunk(place, "lab.html", &beside);
-        std::fs::remove_file(&lab)
-            .map_err(|e| Failure(format!("{} cannot be removed: {e}", lab.display())))?;
-        built?;
-        add(&beside, "lab.html", &dist)?;
+        for program in FURTHER {
+            let name = format!("{program}.html");
+            let beside = place.target.join(format!("{program}-dist"));
+            let page = further_page(place, program)?;
+            let built = trunk(place, &name, &beside);
+            std::fs::remove_file(&page)
+                .map_err(|e| Failure(format!("{} cannot be removed: {e}", page.display())))?;
+            built?;
+            add(&beside, &name, &dist)?;
+        }
         compress(&dist)?;
-        for page in ["index.html", "lab.html"] {
-            weigh(&dist, page)?;
+        weigh(&dist, "index.html")?;
+        for program in FURTHER {
+            weigh(&dist, &format!("{program}.html"))?;
         }
         std::fs::write(&stamp, sources)
             .map_err(|e| Failure(format!("{} cannot be written: {e}", stamp.display())))
     })
 }
 
-/// Writes the lab's page beside the other, which it equals but for its program: Trunk builds one program for a page.
-fn lab_page(place: &Place) -> Result<PathBuf, Failure> {
+/// Writes the page of a further program beside the first one, which it equals but for its program: Trunk builds one program for a page.
+fn further_page(place: &Place, program: &str) -> Result<PathBuf, Failure> {
     let folder = place.root.join("frontend");
     let page = std::fs::read_to_string(folder.join("index.html"))
         .map_err(|e| Failure(format!("frontend/index.html cannot be read: {e}")))?;
-    let lab = folder.join("lab.html");
-    std::fs::write(&lab, page.replace("data-bin=\"study\"", "data-bin=\"lab\""))
-        .map_err(|e| Failure(format!("{} cannot be written: {e}", lab.display())))?;
-    Ok(lab)
+    let path = folder.join(format!("{program}.html"));
+    let named = format!("data-bin=\"{program}\"");
+    std::fs::write(&path, page.replace("data-bin=\"study\"", &named))
+        .map_err(|e| Failure(format!("{} cannot be written: {e}", path.display())))?;
+    Ok(path)
 }
 
 /// Builds one of the explorer's pages with its program into a folder, as `index.html`.

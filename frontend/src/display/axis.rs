@@ -75,6 +75,15 @@ impl View {
         }
     }
 
+    /// The least view that holds this and another one.
+    pub(crate) fn with(&self, other: &Self) -> Self {
+        let of = |a: [f64; 2], b: [f64; 2]| [a[0].min(b[0]), a[1].max(b[1])];
+        Self {
+            x: of(self.x, other.x),
+            y: of(self.y, other.y),
+        }
+    }
+
     /// Whether all of another view is inside.
     pub(crate) fn holds(&self, other: &Self) -> bool {
         let of = |outer: [f64; 2], inner: [f64; 2]| outer[0] <= inner[0] && inner[1] <= outer[1];
@@ -139,6 +148,8 @@ mod tests {
         assert_eq!(view.moved(0.5, -0.5).x, [1.0, 3.0]);
         let wide = view.widened(0.5);
         assert_eq!((wide.x, wide.y), ([-1.0, 3.0], [-2.0, 2.0]));
+        let both = view.with(&view.moved(0.5, -0.5));
+        assert_eq!((both.x, both.y), ([0.0, 3.0], [-2.0, 1.0]));
         assert!(wide.holds(&view.moved(0.5, -0.5)) && !wide.holds(&view.moved(0.6, 0.0)));
         let near = view.zoomed(2.0, 0.25, 0.5);
         assert_eq!((near.x, near.y), ([0.25, 1.25], [-0.5, 0.5]));

@@ -111,6 +111,45 @@ pub(crate) fn of_example(
     cells
 }
 
+/// A text with two latents on it, one in the upper halves and one in the lower, each relative to its own maximum; positions count from
+/// `first`.
+pub(crate) fn of_two(
+    tokens: &[TokenInfo],
+    first: usize,
+    two: [(&str, &[f32], f64); 2],
+) -> Vec<Cell> {
+    let [(upper, above, most), (lower, below, most_below)] = two;
+    let mut cells: Vec<Cell> = tokens
+        .iter()
+        .zip(above)
+        .zip(below)
+        .enumerate()
+        .map(|(i, ((token, &v), &w))| {
+            let mut cell = plain(token, first + i);
+            cell.value = Some(v);
+            let value = |v: f32| {
+                if v > 0.0 {
+                    fixed(v.into(), 4)
+                } else {
+                    "0".into()
+                }
+            };
+            if v > 0.0 || w > 0.0 {
+                cell.paint = Paint::Halves(heat(v.into(), most), heat(w.into(), most_below));
+                let [a, b] = [v, w].map(|v| short(v.into()));
+                cell.says(&format!("{upper} {a}, {lower} {b}"));
+            }
+            cell.rows = vec![
+                ("upper half", format!("{upper}: v {}", value(v))),
+                ("lower half", format!("{lower}: v {}", value(w))),
+            ];
+            cell
+        })
+        .collect();
+    mark_peak(&mut cells);
+    cells
+}
+
 /// A prompt coloured by one latent: what each model's residual puts in, relative to the latent's maximum.
 pub(crate) fn of_latent(tokens: &[TokenInfo], latent: &LatentValues, max: f64) -> Vec<Cell> {
     let halves = latent.base.iter().zip(&latent.chat);
@@ -228,6 +267,27 @@ mod tests {
         assert!(cells[0].chip && cells[2].chip && cells[2].breaks && !cells[1].chip);
         assert_eq!(cells[1].spoken, "“ lock”, 2.00: base −1.00, chat 3.00");
         assert_eq!(summary(&cells), "strongest at “ lock” 2.00");
+    }
+
+    #[test]
+    fn two_latents_share_a_text() {
+        let tokens = [" a", " b", " c"].map(|text| token(text, TokenKind::Content));
+        let two = [
+            ("12", &[0.0, 2.0, 0.0][..], 2.0),
+            ("34", &[0.0, 0.0, 5.0][..], 5.0),
+        ];
+        let cells = of_two(&tokens, 3, two);
+        let paints: Vec<Paint> = cells.iter().map(|cell| cell.paint).collect();
+        assert_eq!(
+            paints,
+            [
+                Paint::None,
+                Paint::Halves(1.0, 0.0),
+                Paint::Halves(0.0, 1.0)
+            ]
+        );
+        assert_eq!(cells[1].spoken, "“ b”, 12 2.00, 34 0");
+        assert!(cells[1].peak && cells[2].place.starts_with("token 5"));
     }
 
     #[test]

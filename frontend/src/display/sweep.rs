@@ -13,6 +13,9 @@ use crate::state::edit::EditKind;
 pub(crate) fn doses(kind: EditKind, unit: StrengthUnit) -> [f64; 8] {
     let signed = [-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0];
     let reach = match (kind, unit) {
+        (EditKind::Clamp, StrengthUnit::MaxActivation) => {
+            return [0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0];
+        }
         (EditKind::Clamp, _) => return [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0],
         (EditKind::Add, StrengthUnit::Norm | StrengthUnit::Raw) => 40.0,
         _ => 4.0,

@@ -5,17 +5,17 @@ use api::{
     ActivationsResponse, ActivityShare, Availability, Bar, Betas, CausalEffects, CausalMeasure,
     CausalMetric, CausalScope, CausalSetup, Class, ClassCounts, ClassCuts, ConceptBehaviour,
     ConceptScore, ConceptTruth, Correlated, Curve, DictionaryInfo, DoneEvent, DoneReason, Example,
-    ExampleGroup, ExamplesPage, GroundTruth, Histogram, LatentDetail, LatentRow, LatentTruth,
-    LatentValues, LatentsPage, LensToken, LogitLens, ModelInfo, Neighbour, NextToken, NextTokens,
-    Positions, Problem, QueuedEvent, RatioSummary, Readiness, ReadyState, RunOutput, RunToken,
-    ScalingFit, ScalingGroup, ScalingSummary, SeedDictionary, SeedLatent, SeedScore,
-    SteeringAction, SteeringDose, SteeringOutcome, SteeringTest, StudyInfo, TemplateActivity,
-    TemplateBucket, Timings, TokenEvent, TokenInfo, TokenKind, TopLatent, TrainingCurves,
-    TrainingSummary, Verdict,
+    ExampleGroup, ExamplesPage, GroundTruth, Histogram, LatentDetail, LatentMatch, LatentRow,
+    LatentTruth, LatentValues, LatentsPage, LensToken, LogitLens, MatchesPage, ModelInfo,
+    Neighbour, NextToken, NextTokens, Positions, Problem, QueuedEvent, RatioSummary, Readiness,
+    ReadyState, RunOutput, RunToken, ScalingFit, ScalingGroup, ScalingSummary, SeedDictionary,
+    SeedLatent, SeedScore, SteeringAction, SteeringDose, SteeringOutcome, SteeringTest, StudyInfo,
+    TemplateActivity, TemplateBucket, Timings, TokenEvent, TokenInfo, TokenKind, TopLatent,
+    TrainingCurves, TrainingSummary, Verdict,
 };
 
 use super::json::Json;
-use crate::state::edit::read_positions;
+use crate::state::positions::read_positions;
 
 /// The field that is missing or holds something else; empty for the answer as a whole.
 pub(crate) type Wrong = &'static str;
@@ -151,6 +151,7 @@ objects! {
     LatentDetail {
         histogram, lens_base, lens_chat, neighbours, twins, correlated, shares, template, fits, groups, concepts; ..row
     }
+    LatentMatch { latent, match_cosine, matched }
     LatentRow {
         id, class, dead, label, verdict, delta_norm, norm_base, norm_chat, decoder_cosine, nu_epsilon, nu_r, frequency,
         active_tokens, tokens, max_activation, mean_activation, template_share; ..betas
@@ -160,6 +161,7 @@ objects! {
     LatentsPage { total, next, rows }
     LensToken { id, text, value }
     LogitLens { top, bottom }
+    MatchesPage { computed, selected, total, cosines, rows }
     ModelInfo { name, revision, hidden_size, layers, vocab_size, context, parameters }
     Neighbour { id, class, label, cosine }
     NextToken { id, text, p }
@@ -441,6 +443,17 @@ mod tests {
         agree::<ScalingSummary>(&json!({
             "tokens": 77,
             "groups": [{ "name": "chat_only", "latents": 9, "reliable": 8, "nu_epsilon": ratio, "nu_r": { "quantiles": [], "histogram": histogram() } }],
+        }));
+    }
+
+    #[test]
+    fn matches_are_read_as_serde_reads_them() {
+        agree::<MatchesPage>(&json!({
+            "computed": { "available": true, "reason": null }, "selected": 9, "total": 2, "cosines": histogram(),
+            "rows": [
+                { "latent": row(), "match_cosine": 0.75, "matched": row() },
+                { "latent": row(), "match_cosine": null, "matched": null },
+            ],
         }));
     }
 

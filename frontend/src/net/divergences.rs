@@ -24,6 +24,22 @@ pub(crate) fn read(body: &[u8]) -> Result<Vec<Vec<f32>>, String> {
         .ok_or("Its divergences cannot be read.".into())
 }
 
+/// KL from chat, then from base, of the first lane at every position, in nats.
+///
+/// # Errors
+/// A sentence.
+pub(crate) fn read_positions(body: &[u8]) -> Result<Vec<Vec<f32>>, String> {
+    let json = Json::parse(body).unwrap_or(Json::Null);
+    let lane = json.get("lanes").list().and_then(<[_]>::first);
+    let all = |name: &str| -> Option<Vec<f32>> {
+        let values = lane?.get(name).list()?.iter();
+        values.map(|x| x.number().map(|x| x as f32)).collect()
+    };
+    let both = ["kl_from_chat", "kl_from_base"].map(all);
+    let both: Option<Vec<_>> = both.into_iter().collect();
+    both.ok_or("Its divergences cannot be read.".into())
+}
+
 /// Of an explanation first divergence before, divergence with all latents moved and their number, then a row with id and divergence for
 /// each latent.
 ///
@@ -62,6 +78,9 @@ mod tests {
         let body = serde_json::to_vec(&answer).unwrap();
         assert_eq!(read(&body), Ok(vec![vec![0.5, 0.25], vec![0.0, 2.0]]));
         assert!(read(b"{\"lanes\": [{\"kl_from_chat\": []}]}").is_err());
+        let first = vec![vec![9.0, 0.5], vec![9.0, 0.25]];
+        assert_eq!(read_positions(&body), Ok(first));
+        assert!(read_positions(b"{\"lanes\": []}").is_err());
     }
 
     #[test]

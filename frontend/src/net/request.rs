@@ -83,6 +83,14 @@ impl Request {
         ))
     }
 
+    /// Latents beside the nearest ones of another dictionary.
+    pub(crate) fn matches(dictionary: &str, other: &str, query: &str) -> Self {
+        Self::dictionary(
+            dictionary,
+            &format!("matches?with={}&{query}", encode(other)),
+        )
+    }
+
     /// The latents of a selection as a file.
     pub(crate) fn export(dictionary: &str, format: &str, selection: &str) -> Self {
         let between = if selection.is_empty() { "" } else { "&" };
@@ -134,6 +142,13 @@ impl Request {
             "/dictionaries/{}/latents/{id}/examples{between}{query}",
             encode(dictionary)
         ))
+    }
+
+    /// Examples of a latent that are these sequences.
+    pub(crate) fn examples_on(dictionary: &str, id: u32, sequences: &[u64]) -> Self {
+        let sequences: Vec<String> = sequences.iter().map(u64::to_string).collect();
+        let part = format!("latents/{id}/examples?sequences={}", sequences.join(","));
+        Self::dictionary(dictionary, &part)
     }
 
     /// One prompt through both models.
@@ -208,6 +223,7 @@ mod tests {
                 decoder: None,
                 positions: api::Positions::FirstAnswer(10),
             }],
+            sampling: None,
         };
         let asked = GenerateRequest {
             dictionary: "d".into(),

@@ -41,7 +41,6 @@ pub(crate) struct SavedRun {
 impl Answer for SavedRun {
     fn from_json(json: &Json<'_>) -> Result<Self, Wrong> {
         let inputs = json.get("inputs");
-        let sampling = inputs.get("sampling");
         let lanes = inputs.get("lanes").list().ok_or("lanes")?;
         Ok(Self {
             id: field(json, "id")?,
@@ -57,12 +56,7 @@ impl Answer for SavedRun {
                 .map(lane)
                 .collect::<Option<_>>()
                 .ok_or("lanes")?,
-            sampling: Sampling {
-                max_new_tokens: field(sampling, "max_new_tokens")?,
-                temperature: field(sampling, "temperature")?,
-                top_p: field(sampling, "top_p")?,
-                seed: field(sampling, "seed")?,
-            },
+            sampling: sampling(inputs.get("sampling"))?,
             outputs: field(json, "outputs")?,
         })
     }
@@ -102,6 +96,17 @@ impl SavedRun {
     }
 }
 
+fn sampling(json: &Json<'_>) -> Result<Sampling, Wrong> {
+    Ok(Sampling {
+        max_new_tokens: field(json, "max_new_tokens")?,
+        temperature: field(json, "temperature")?,
+        top_p: field(json, "top_p")?,
+        // A run that keeps all says nothing of it.
+        top_k: field::<Option<usize>>(json, "top_k")?.unwrap_or(0),
+        seed: field(json, "seed")?,
+    })
+}
+
 fn prompt(json: &Json<'_>) -> Option<PromptForm> {
     if let Some(text) = json.get("text").text() {
         return Some(PromptForm::Raw(text.to_owned()));
@@ -127,12 +132,17 @@ fn model(json: &Json<'_>) -> Option<ModelName> {
 
 fn lane(json: &Json<'_>) -> Option<LaneForm> {
     let mut edits = Vec::new();
+    let chosen = json.get("sampling");
     for edit in json.get("interventions").list()? {
         read_edit(edit, &mut edits)?;
     }
     Some(LaneForm {
         model: model(json.get("model"))?,
         edits,
+        sampling: match chosen {
+            Json::Null => None,
+            chosen => Some(sampling(chosen).ok()?),
+        },
     })
 }
 
@@ -143,9 +153,9 @@ fn read_edit(json: &Json<'_>, edits: &mut Vec<Edit>) -> Option<()> {
     let mut edit = Edit {
         kind,
         amount: json.get(kind.amount_name()).number().unwrap_or_default(),
-        unit: match json.get("unit").text() {
-            Some("norm") => StrengthUnit::Norm,
-            Some("raw") => StrengthUnit::Raw,
+        unit: match (kind, json.get("unit").text()) {
+            (_, Some("norm")) => StrengthUnit::Norm,
+            (_, Some("raw")) | (EditKind::Clamp, None | Some("activation")) => StrengthUnit::Raw,
             _ => StrengthUnit::MaxActivation,
         },
         decoder: model(json.get("decoder")),
@@ -203,6 +213,7 @@ mod tests {
             "lane=chat&lane=chat;add:17,90*1.5:norm:base:at-generated;take:chat:at-template;scale:3*0",
             "lane=base&lane=chat;move:*1;clamp:5*2;project_out:9,4:base;reconstruct:at-first_answer-10",
             "lane=chat&lane=chat;add:17*2&control=17-8",
+            "lane=chat~8,0.5,0.9,20,3&lane=chat;clamp:17*2:max&top_k=7",
         ] {
             let query = format!("d=d&u=Hi&{lanes}&seed=4");
             let lab = crate::state::UrlState::read(&query);

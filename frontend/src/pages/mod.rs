@@ -1,5 +1,6 @@
 //! One module per page.
 
+mod compare;
 mod lab;
 mod latent;
 mod latents;
@@ -7,6 +8,7 @@ mod method;
 mod missing;
 mod run;
 mod study;
+mod triage;
 
 use leptos::prelude::*;
 
@@ -23,7 +25,7 @@ pub(crate) fn of_the_study(place: &Place) -> Option<AnyView> {
         Place::Latent { .. } => view! { <latent::Latent /> }.into_any(),
         Place::Method => view! { <method::Method /> }.into_any(),
         Place::Missing => view! { <missing::Missing /> }.into_any(),
-        Place::Lab | Place::Run { .. } => return None,
+        Place::Lab | Place::Run { .. } | Place::Compare => return None,
     })
 }
 
@@ -34,4 +36,9 @@ pub(crate) fn of_the_lab(place: &Place) -> Option<AnyView> {
         Place::Run { .. } => Some(view! { <run::SavedRun /> }.into_any()),
         _ => None,
     }
+}
+
+/// Two dictionaries compared.
+pub(crate) fn of_the_comparison(place: &Place) -> Option<AnyView> {
+    matches!(place, Place::Compare).then(|| view! { <compare::Compare /> }.into_any())
 }

@@ -28,6 +28,7 @@ const SHEET: &[(&str, &[(&str, &str)])] = &[
             ("j k", "next, previous row"),
             ("Enter", "open the latent"),
             ("1 – 5, 0", "rate the row’s latent, clear its rating"),
+            ("s", "steer with the row’s latent"),
             ("Shift + click", "sort by one more column"),
         ],
     ),

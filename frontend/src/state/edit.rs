@@ -1,12 +1,20 @@
 //! A lane and its interventions as a form holds them and as an address writes them.
 //!
 //! `chat;add:17*1.5:norm:base:at-generated` is the chat model with 1.5 unit lengths of latent 17's base decoder row added to
-//! the residuals of generated tokens. Parts that have their default value are left out.
+//! the residuals of generated tokens; `chat~64,0.7,1,0,3;…` chooses its tokens in a way of its own. Parts that have their default value are
+//! left out.
 
 use std::fmt;
 
-use api::{Intervention, Lane, LatentSet, LatentStrength, ModelName, Positions, StrengthUnit};
+use api::{
+    ClampUnit, Intervention, Lane, LatentSet, LatentStrength, ModelName, Positions, Sampling,
+    StrengthUnit,
+};
 
+use super::{
+    positions::{positions_text, read_positions},
+    sampling,
+};
 use crate::display::decimal::{self, shortest};
 
 /// The interventions that the lab offers.
@@ -90,6 +98,19 @@ impl EditKind {
         self.has_latents() && self != Self::ProjectOut
     }
 
+    /// Whether its amount is in units.
+    pub(crate) fn has_unit(self) -> bool {
+        matches!(self, Self::Add | Self::Clamp)
+    }
+
+    /// The unit that addresses leave out.
+    fn unwritten_unit(self) -> StrengthUnit {
+        match self {
+            Self::Clamp => StrengthUnit::Raw,
+            _ => StrengthUnit::MaxActivation,
+        }
+    }
+
     /// Whether it reads decoder rows of one model.
     pub(crate) fn has_decoder(self) -> bool {
         !matches!(self, Self::Take | Self::Move)
@@ -105,7 +126,7 @@ pub(crate) struct Edit {
     pub(crate) latents: Vec<u32>,
     /// Strength of `add`, factor of `scale`, scale of `move`, value of `clamp`.
     pub(crate) amount: f64,
-    /// Unit of `add`.
+    /// Unit of `add` and `clamp`, where anything but the natural maximum is v itself.
     pub(crate) unit: StrengthUnit,
     /// Whose decoder rows; `None`: the lane's model's.
     pub(crate) decoder: Option<ModelName>,
@@ -154,6 +175,11 @@ impl Edit {
             EditKind::Clamp => Intervention::Clamp {
                 latents,
                 value: self.amount as f32,
+                unit: if self.unit == StrengthUnit::MaxActivation {
+                    ClampUnit::MaxActivation
+                } else {
+                    ClampUnit::Activation
+                },
                 decoder,
                 positions,
             },
@@ -191,6 +217,7 @@ impl Edit {
         let mut edit = Self {
             kind,
             amount: kind.first_amount(),
+            unit: kind.unwritten_unit(),
             ..Self::default()
         };
         for field in fields {
@@ -203,6 +230,7 @@ impl Edit {
         match (field, field.split_once('*')) {
             ("norm", _) => self.unit = StrengthUnit::Norm,
             ("raw", _) => self.unit = StrengthUnit::Raw,
+            ("max", _) => self.unit = StrengthUnit::MaxActivation,
             ("base" | "chat", _) => {
                 let model = if field == "base" {
                     ModelName::Base
@@ -246,9 +274,9 @@ impl fmt::Display for Edit {
         if self.kind.has_amount() {
             write!(f, "*{}", shortest(self.amount))?;
         }
-        if self.kind == EditKind::Add {
+        if self.kind.has_unit() && self.unit != self.kind.unwritten_unit() {
             f.write_str(match self.unit {
-                StrengthUnit::MaxActivation => "",
+                StrengthUnit::MaxActivation => ":max",
                 StrengthUnit::Norm => ":norm",
                 StrengthUnit::Raw => ":raw",
             })?;
@@ -270,6 +298,8 @@ pub(crate) struct LaneForm {
     pub(crate) model: ModelName,
     /// Its interventions in order.
     pub(crate) edits: Vec<Edit>,
+    /// How its tokens are chosen; `None`: as in the other lanes.
+    pub(crate) sampling: Option<Sampling>,
 }
 
 impl LaneForm {
@@ -278,6 +308,7 @@ impl LaneForm {
         Self {
             model,
             edits: Vec::new(),
+            sampling: None,
         }
     }
 
@@ -290,6 +321,7 @@ impl LaneForm {
                 amount,
                 ..Edit::default()
             }],
+            sampling: None,
         }
     }
 
@@ -298,6 +330,7 @@ impl LaneForm {
         Lane {
             model: self.model,
             interventions: self.edits.iter().filter_map(Edit::to_api).collect(),
+            sampling: self.sampling,
         }
     }
 
@@ -324,7 +357,12 @@ impl LaneForm {
     /// Reads what [`fmt::Display`] writes; unknown interventions are left out.
     pub(crate) fn read(text: &str) -> Option<Self> {
         let mut parts = text.split(';');
-        let model = match parts.next()? {
+        let first = parts.next()?;
+        let (name, chosen) = match first.split_once('~') {
+            Some((name, chosen)) => (name, Some(sampling::read(chosen))),
+            None => (first, None),
+        };
+        let model = match name {
             "base" => ModelName::Base,
             "chat" => ModelName::Chat,
             _ => return None,
@@ -332,6 +370,7 @@ impl LaneForm {
         Some(Self {
             model,
             edits: parts.filter_map(Edit::read).collect(),
+            sampling: chosen,
         })
     }
 }
@@ -339,43 +378,11 @@ impl LaneForm {
 impl fmt::Display for LaneForm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.model.as_str())?;
+        if let Some(chosen) = &self.sampling {
+            write!(f, "~{}", sampling::text(chosen))?;
+        }
         self.edits.iter().try_for_each(|edit| write!(f, ";{edit}"))
     }
-}
-
-/// Positions in an address: the wire's word, or a comma-separated list.
-pub(crate) fn positions_text(positions: &Positions) -> String {
-    match positions {
-        Positions::All => "all".into(),
-        Positions::Prompt => "prompt".into(),
-        Positions::Generated => "generated".into(),
-        Positions::Template => "template".into(),
-        Positions::Content => "content".into(),
-        Positions::FirstAnswer(k) => format!("first_answer-{k}"),
-        Positions::List(list) => {
-            let list: Vec<String> = list.iter().map(usize::to_string).collect();
-            list.join(",")
-        }
-    }
-}
-
-/// Reads what [`positions_text`] writes.
-pub(crate) fn read_positions(text: &str) -> Option<Positions> {
-    Some(match text {
-        "all" => Positions::All,
-        "prompt" => Positions::Prompt,
-        "generated" => Positions::Generated,
-        "template" => Positions::Template,
-        "content" => Positions::Content,
-        _ => match text.strip_prefix("first_answer-") {
-            Some(k) => Positions::FirstAnswer(k.parse().ok()?),
-            None => Positions::List(
-                text.split(',')
-                    .map(|p| p.trim().parse().ok())
-                    .collect::<Option<_>>()?,
-            ),
-        },
-    })
 }
 
 /// Latent ids of a dictionary with `all` latents, separated by commas or blanks.
@@ -415,6 +422,7 @@ mod tests {
             "chat;move:4,5*-1:at-first_answer-10;add:*0:raw:at-0,3,7",
             "chat;clamp:4,5*2.5:base:at-content;project_out:9,4:base;reconstruct:chat:at-prompt",
             "base;project_out:;reconstruct",
+            "chat~32,0.7,0.9,40,3;clamp:4*1.5:max",
         ] {
             let lane = LaneForm::read(text).unwrap();
             assert_eq!(lane.to_string(), text);
@@ -430,7 +438,7 @@ mod tests {
     #[test]
     fn forms_become_wire_lanes() {
         let lane =
-            LaneForm::read("chat;add:17*1.5:norm;scale:4*0;take:base;move:*-1;add:*3;clamp:5*2:base;project_out:9,4;reconstruct").unwrap();
+            LaneForm::read("chat;add:17*1.5:norm;scale:4*0;take:base;move:*-1;add:*3;clamp:5*2:base;clamp:5*2:max;project_out:9,4;reconstruct").unwrap();
         let json = serde_json::to_string(&lane.to_api()).unwrap();
         let expected: Lane = serde_json::from_str(
             r#"{"model":"chat","interventions":[
@@ -439,6 +447,7 @@ mod tests {
                 {"kind":"take","from":"base"},
                 {"kind":"move","latents":"all","scale":-1},
                 {"kind":"clamp","latents":[5],"value":2,"decoder":"base"},
+                {"kind":"clamp","latents":[5],"value":2,"unit":"max_activation"},
                 {"kind":"project_out","latents":[9,4]},
                 {"kind":"reconstruct"}]}"#,
         )
@@ -457,14 +466,6 @@ mod tests {
         );
         assert_eq!(lane.with_latents(&[(3, 30)]), None);
         assert_eq!(LaneForm::plain(ModelName::Chat).with_latents(&[]), None);
-    }
-
-    #[test]
-    fn positions_that_cannot_be_read_are_refused() {
-        assert_eq!(read_positions("0, 3"), Some(Positions::List(vec![0, 3])));
-        for bad in ["", "first_answer-", "1,x", "-1", "answers"] {
-            assert_eq!(read_positions(bad), None, "{bad}");
-        }
     }
 
     #[test]

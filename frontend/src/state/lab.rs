@@ -105,6 +105,16 @@ impl Default for LabState {
 }
 
 impl LabState {
+    /// A latent as colour and in the steered lane, at its natural maximum.
+    pub(crate) fn steering(dictionary: String, latent: u32) -> Self {
+        Self {
+            dictionary: Some(dictionary),
+            colour: Colour::Latent(latent),
+            steered: LaneForm::adding(vec![latent], 1.0),
+            ..Self::default()
+        }
+    }
+
     /// The control lane.
     pub(crate) fn control_lane(&self) -> Option<LaneForm> {
         self.steered.with_latents(&self.control)
@@ -167,6 +177,7 @@ impl UrlState for LabState {
                 max_new_tokens: query.number("max").unwrap_or(usual.max_new_tokens),
                 temperature: query.decimal("temperature").unwrap_or(usual.temperature),
                 top_p: query.decimal("top_p").unwrap_or(usual.top_p),
+                top_k: query.number("top_k").unwrap_or(usual.top_k),
                 seed: query.number("seed").unwrap_or(usual.seed),
             },
             run: query.get("run") == Some("1"),
@@ -213,6 +224,7 @@ impl UrlState for LabState {
             Some(mine.temperature).filter(|x| *x != usual.temperature),
         );
         query.push_decimal("top_p", Some(mine.top_p).filter(|x| *x != usual.top_p));
+        query.push_some("top_k", Some(mine.top_k).filter(|x| *x != usual.top_k));
         query.push_some("seed", Some(mine.seed).filter(|x| *x != usual.seed));
         query.push_some("run", self.run.then_some(1));
         query.to_string()
@@ -251,6 +263,7 @@ mod tests {
                 max_new_tokens: 32,
                 temperature: 0.7,
                 top_p: 0.9,
+                top_k: 20,
                 seed: 42,
             },
             run: true,

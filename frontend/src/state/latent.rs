@@ -42,6 +42,8 @@ pub(crate) struct LatentState {
     pub(crate) extent: Extent,
     /// Template tokens of the examples are dimmed.
     pub(crate) dim: bool,
+    /// Another latent that the examples show as well.
+    pub(crate) overlay: Option<u32>,
     /// The prompt in the test box.
     pub(crate) prompt: Option<String>,
     /// The prompt is raw text instead of a user's turn.
@@ -72,6 +74,7 @@ impl UrlState for LatentState {
                 .and_then(Extent::named)
                 .unwrap_or_default(),
             dim: query.get("template") == Some("dim"),
+            overlay: query.number("overlay"),
             prompt: query.get("prompt").map(str::to_owned),
             raw: query.get("as") == Some("text"),
             from: query.get("from").map(str::to_owned),
@@ -83,6 +86,7 @@ impl UrlState for LatentState {
         query.push_some("group", self.group);
         query.push_some("extent", self.extent.name());
         query.push_some("template", self.dim.then_some("dim"));
+        query.push_some("overlay", self.overlay);
         query.push_some("prompt", self.prompt.as_deref());
         query.push_some("as", self.raw.then_some("text"));
         query.push_some("from", self.from.as_deref());
@@ -102,6 +106,7 @@ mod tests {
                 group: Some(4),
                 extent: Extent::Whole,
                 dim: true,
+                overlay: Some(12),
                 prompt: Some("How do I pick\nthe lock? 100% & more".into()),
                 raw: true,
                 from: Some("class=chat-only&sort=-nu_r".into()),

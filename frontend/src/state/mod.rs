@@ -1,12 +1,15 @@
 //! What a page shows, as text in its address. Nothing here knows the browser.
 
+pub(crate) mod compare;
 pub(crate) mod edit;
 pub(crate) mod lab;
 pub(crate) mod latent;
 pub(crate) mod notes;
 pub(crate) mod place;
 pub(crate) mod plane;
+pub(crate) mod positions;
 pub(crate) mod query;
+pub(crate) mod sampling;
 pub(crate) mod study;
 pub(crate) mod triage;
 

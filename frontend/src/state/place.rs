@@ -26,6 +26,8 @@ pub(crate) enum Place {
         /// Id of the saved run.
         id: String,
     },
+    /// `/compare`
+    Compare,
     /// `/method`
     Method,
     /// Anything else.
@@ -40,6 +42,7 @@ impl Place {
             [] => Self::Study,
             ["lab"] => Self::Lab,
             ["r", id] => Self::Run { id: decode(id) },
+            ["compare"] => Self::Compare,
             ["method"] => Self::Method,
             ["d", dictionary] => Self::Latents {
                 dictionary: decode(dictionary),
@@ -61,7 +64,12 @@ impl Place {
     pub(crate) fn dictionary(&self) -> Option<&str> {
         match self {
             Self::Latents { dictionary } | Self::Latent { dictionary, .. } => Some(dictionary),
-            Self::Study | Self::Lab | Self::Run { .. } | Self::Method | Self::Missing => None,
+            Self::Study
+            | Self::Lab
+            | Self::Run { .. }
+            | Self::Compare
+            | Self::Method
+            | Self::Missing => None,
         }
     }
 }
@@ -74,6 +82,11 @@ pub(crate) fn latents_path(dictionary: &str) -> String {
 /// The address of a latent, from the page's base.
 pub(crate) fn latent_path(dictionary: &str, id: u32) -> String {
     format!("{}/l/{id}", latents_path(dictionary))
+}
+
+/// The address of two dictionaries compared, from the page's base.
+pub(crate) fn compare_path(left: &str, right: &str) -> String {
+    format!("compare?left={}&right={}", encode(left), encode(right))
 }
 
 /// The path of a saved run.
@@ -91,6 +104,7 @@ mod tests {
         assert_eq!(Place::read("/"), Place::Study);
         assert_eq!(Place::read("/lab"), Place::Lab);
         assert_eq!(Place::read("/method"), Place::Method);
+        assert_eq!(Place::read("/compare"), Place::Compare);
         assert_eq!(
             Place::read(&latents_path(&dictionary)),
             Place::Latents {

@@ -39,33 +39,29 @@ pub(crate) const METRICS: [(CausalMetric, &str, &str, &str); 4] = [
     ),
 ];
 
-/// What of the study is shown.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct StudyState {
-    /// The dictionary that is held against the truth; `None`: the first.
-    pub(crate) truth: Option<String>,
+/// Which causal effects are shown.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Measured {
     /// Answer tokens.
     pub(crate) scope: CausalScope,
     /// What is measured there.
     pub(crate) metric: CausalMetric,
 }
 
-impl Default for StudyState {
+impl Default for Measured {
     fn default() -> Self {
         Self {
-            truth: None,
             scope: CausalScope::All,
             metric: CausalMetric::KlFromChat,
         }
     }
 }
 
-impl UrlState for StudyState {
-    fn read(query: &str) -> Self {
-        let query = Query::parse(query);
+impl Measured {
+    /// Reads what [`Self::push`] writes.
+    pub(crate) fn read(query: &Query) -> Self {
         let usual = Self::default();
         Self {
-            truth: query.get("truth").map(str::to_owned),
             scope: query
                 .get("scope")
                 .and_then(|word| SCOPES.iter().find(|s| s.1 == word))
@@ -77,14 +73,38 @@ impl UrlState for StudyState {
         }
     }
 
-    fn write(&self) -> String {
-        let mut query = Query::default();
-        query.push_some("truth", self.truth.as_deref());
+    /// Appends what differs from the usual.
+    pub(crate) fn push(self, query: &mut Query) {
         // The first of each goes without saying.
         let scope = SCOPES.iter().skip(1).find(|s| s.0 == self.scope);
         let metric = METRICS.iter().skip(1).find(|m| m.0 == self.metric);
         query.push_some("scope", scope.map(|s| s.1));
         query.push_some("metric", metric.map(|m| m.1));
+    }
+}
+
+/// What of the study is shown.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct StudyState {
+    /// The dictionary that is held against the truth; `None`: the first.
+    pub(crate) truth: Option<String>,
+    /// Which causal effects.
+    pub(crate) measured: Measured,
+}
+
+impl UrlState for StudyState {
+    fn read(query: &str) -> Self {
+        let query = Query::parse(query);
+        Self {
+            truth: query.get("truth").map(str::to_owned),
+            measured: Measured::read(&query),
+        }
+    }
+
+    fn write(&self) -> String {
+        let mut query = Query::default();
+        query.push_some("truth", self.truth.as_deref());
+        self.measured.push(&mut query);
         query.to_string()
     }
 }
@@ -100,8 +120,7 @@ mod tests {
                 let truth = Some("l1".to_owned());
                 let state = StudyState {
                     truth,
-                    scope,
-                    metric,
+                    measured: Measured { scope, metric },
                 };
                 assert_eq!(StudyState::read(&state.write()), state);
             }

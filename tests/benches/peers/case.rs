@@ -4,6 +4,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+pub(crate) use harness::side::{Outcome, Task};
+
 /// One comparison.
 pub(crate) struct Case {
     /// What both sides do, as the table shows it.
@@ -20,16 +22,6 @@ pub(crate) struct Case {
     pub(crate) note: &'static str,
     /// Writes what both sides read into an empty folder.
     pub(crate) prepare: fn(&Value, &Path),
-}
-
-/// One side of a case, ready to be repeated.
-pub(crate) type Task = Box<dyn FnMut() -> Outcome>;
-
-/// One repetition.
-pub(crate) struct Outcome {
-    pub(crate) seconds: f64,
-    /// Some numbers of the result, the same on both sides.
-    pub(crate) check: Vec<f64>,
 }
 
 /// A whole number of the setup.

@@ -6,16 +6,15 @@
 mod case;
 mod collect;
 mod data;
-mod machine;
 mod peers;
 mod report;
 mod scaling;
-mod side;
 mod train;
 
 use std::process::ExitCode;
 
 use case::Case;
+use harness::side;
 use peers::Peers;
 
 /// What can be measured.

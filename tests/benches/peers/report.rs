@@ -3,12 +3,12 @@
 use std::env;
 use std::process::Command;
 
+use harness::machine;
+use harness::side::{FLAG, Side};
 use serde_json::json;
 
 use crate::case::{Case, Outcome};
-use crate::machine;
 use crate::peers::Peers;
-use crate::side::{FLAG, Side};
 
 /// What the table tells of a case.
 const COLUMNS: [&str; 9] = [

@@ -1,4 +1,4 @@
-//! How fast the triage page is with a dictionary of the paper's size, in a real browser that draws by software:
+//! How fast the explorer's pages are with a dictionary of the paper's size, in a real browser that draws by software:
 //! `cargo bench --workspace --exclude frontend --bench triage [-- FOLDER [LATENTS]]`. The made-up study is written to FOLDER and stays
 //! there, else to a temporary folder. It needs the program and Chromium, as `cargo check-all` names them.
 
@@ -75,6 +75,29 @@ const END: &str = "const scroll = document.querySelector('.table-card > .scroll'
   const table = document.querySelector('.latents'), last = [...table.querySelectorAll('tbody [aria-rowindex]')].at(-1);
   done(`${most} elements at most; last row ${last?.getAttribute('aria-rowindex')} of ${table.getAttribute('aria-rowcount')}`);";
 
+/// Largest paint and layout shift of the page so far.
+const VITALS: &str = "let paint = 0, shift = 0;
+  const watch = (type, see) => new PerformanceObserver(list => list.getEntries().forEach(see)).observe({type, buffered: true});
+  watch('largest-contentful-paint', entry => paint = entry.startTime);
+  watch('layout-shift', entry => shift += entry.hadRecentInput ? 0 : entry.value);
+  await new Promise(resolve => setTimeout(resolve, 2500));
+  done(`largest paint after ${paint.toFixed(0)} ms, layout shift ${shift.toFixed(3)}`);";
+
+/// Opens eight latents from the table: ms from the click until examples are on the screen.
+const LATENT: &str = "const until = seen => new Promise(resolve => { const look = () => seen() ? resolve() : requestAnimationFrame(look); look(); });
+  const rows = () => document.querySelectorAll('[data-testid=latent-row] a'), times = [];
+  for (let i = 0; i < 8; i++) {
+    await until(() => rows().length > 8);
+    await new Promise(resolve => setTimeout(resolve, 500));
+    const start = performance.now();
+    rows()[i].click();
+    await until(() => document.querySelector('[data-testid=example] [data-testid=token]'));
+    await new Promise(resolve => requestAnimationFrame(resolve));
+    times.push(performance.now() - start);
+    history.back();
+  }
+  done(said(times));";
+
 /// Runs a script in the page until it calls `done`.
 async fn run(browser: &Browser, name: &str, script: &str) {
     let whole = format!(
@@ -124,6 +147,19 @@ async fn measure(folder: &std::path::Path) -> Option<()> {
     run(&browser, "dragging a threshold", THRESHOLD).await;
     run(&browser, "sorting and filtering", TABLE).await;
     run(&browser, "scrolling to the end", END).await;
+    browser.open(&page).await;
+    run(&browser, "opening latents", LATENT).await;
+    for place in [
+        "",
+        &format!("d/{}", study::SLUG),
+        &format!("d/{}/l/7", study::SLUG),
+        "compare",
+    ] {
+        // A new browser, so that nothing is stored.
+        let browser = Browser::start(1280, 800).await?;
+        browser.open(&format!("{}/{place}", server.address)).await;
+        run(&browser, &format!("/{place}, first visit"), VITALS).await;
+    }
     Some(())
 }
 

@@ -3,10 +3,15 @@
 use std::path::Path;
 
 use api::{Betas, ClassCuts, ExampleGroup, LatentRow, TokenKind};
-use store::{ExampleRecord, GroupRecord, Scaled, SequenceRecord, Writer};
+use store::{
+    ExampleRecord, GroupRecord, MatchRecord, Matched, OtherMatches, Scaled, SequenceRecord, Writer,
+};
 
 /// The dictionary's slug.
 pub(crate) const SLUG: &str = "synthetic";
+
+/// Another one's, to be compared with it.
+const OTHER: &str = "other";
 
 /// Tokens that the statistics pretend to be of.
 const TOKENS: u64 = 100_000_000;
@@ -54,16 +59,44 @@ pub(crate) fn write(folder: &Path, latents: u32) -> Result<(), String> {
     // The dictionary itself is not there: what the page shows is in the database.
     std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     let manifest = format!(
-        "name = \"Synthetic\"\nlayer = 13\n\n[[dictionary]]\nslug = \"{SLUG}\"\npath = \"{SLUG}\"\nkind = \"batchtopk\"\n"
+        "name = \"Synthetic\"\nlayer = 13\n{}{}",
+        entry(SLUG),
+        entry(OTHER)
     );
     std::fs::write(folder.join("study.toml"), manifest).map_err(|e| e.to_string())?;
-    fill(&folder.join("study.duckdb"), latents).map_err(|e| e.to_string())
+    let file = folder.join("study.duckdb");
+    fill(&file, OTHER, latents, &[]).map_err(|e| e.to_string())?;
+    fill(&file, SLUG, latents, &[matches(latents)]).map_err(|e| e.to_string())
 }
 
-fn fill(file: &Path, latents: u32) -> store::Result<()> {
-    let mut random = Random(7);
+fn entry(slug: &str) -> String {
+    format!("\n[[dictionary]]\nslug = \"{slug}\"\npath = \"{slug}\"\nkind = \"batchtopk\"\n")
+}
+
+/// Made-up matches with the other dictionary.
+fn matches(latents: u32) -> OtherMatches {
+    let mut random = Random(11);
+    let mut found = || {
+        let id = (random.next() % u64::from(latents)) as u32;
+        let cosine = random.unit();
+        Some(Matched { id, cosine })
+    };
+    let records = (0..latents).map(|_| MatchRecord {
+        both: found(),
+        chat: found(),
+    });
+    OtherMatches {
+        slug: OTHER.into(),
+        sha256: String::new(),
+        records: records.collect(),
+    }
+}
+
+fn fill(file: &Path, slug: &str, latents: u32, others: &[OtherMatches]) -> store::Result<()> {
+    let mut random = Random(slug.len() as u64);
     let rows: Vec<LatentRow> = (0..latents).map(|id| row(id, &mut random)).collect();
-    let writer = Writer::replace(file, SLUG)?;
+    let writer = Writer::replace(file, slug)?;
+    writer.set_matches(others)?;
     writer.set_latents(&rows)?;
     writer.set_scaling(TOKENS / 2, &Scaled::All)?;
     let texts = WORDS.iter().enumerate();

@@ -60,6 +60,7 @@ fn open(study: PathBuf, limits: &Limits, offline: bool) -> Result<(), Failure> {
     let mut options = Options::new(study);
     options.addr = limits.addr;
     options.device = device(&limits.device)?;
+    options.weights = limits.weights;
     let place = |flag, name: &Option<String>| {
         let name = name.as_ref();
         name.map(|name| value(flag, name)).transpose()

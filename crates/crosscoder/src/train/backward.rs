@@ -8,7 +8,7 @@ use super::kernels::{add_scaled, dot, gate_gradient, vectorised};
 use super::parameters::{Parameters, Weight};
 use super::product::{MAX_BLOCK, Matrix, Write, multiply};
 use super::search::{Activity, Search};
-use super::tiles::{COLUMNS, Packed, tiles};
+use super::tiles::{COLUMNS, Packed, add_rows, tiles};
 use crate::{CodeNormalization, Kind};
 
 /// Latents per task.
@@ -167,11 +167,8 @@ fn penalties(inputs: &Inputs, sparse: &Sparse) -> Vec<[f32; 2]> {
 /// Σ factor·row over a latent's codes.
 #[inline(always)]
 fn gather(codes: &[Seen], rows: &Packed, factor: impl Fn(&Seen) -> f32) -> [f32; COLUMNS] {
-    let mut sums = [0.0; COLUMNS];
-    for code in codes {
-        add_scaled(&mut sums, factor(code), rows.row(code.row));
-    }
-    sums
+    let rows = codes.iter().map(|code| (factor(code), rows.row(code.row)));
+    add_rows([0.0; COLUMNS], rows)
 }
 
 /// As [`sparse_gradients`], of all latents by matrix products, for L1 while many codes are positive.

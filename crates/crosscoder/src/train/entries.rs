@@ -68,12 +68,33 @@ impl Entries {
         offset(rows.end) - offset(rows.start)
     }
 
+    /// Where each token's codes of each `size` neighbouring latents lie; `latents` are there in all.
+    pub(super) fn blocks(&self, size: usize, latents: usize) -> Blocks {
+        let count = latents.div_ceil(size.max(1));
+        let mut bounds = Vec::with_capacity(self.offsets.len() * (count + 1));
+        for ends in self.offsets.windows(2) {
+            let &[from, to] = ends else { continue };
+            let row = self.latents.get(from..to).unwrap_or_default();
+            bounds.push(from);
+            bounds.extend(
+                (1..count).map(|i| from + row.partition_point(|j| (*j as usize) < i * size)),
+            );
+            bounds.push(to);
+        }
+        Blocks {
+            size,
+            count,
+            bounds,
+        }
+    }
+
     /// All codes.
     pub(super) fn all(&self) -> impl Iterator<Item = Code> + '_ {
         self.range(0..self.len())
     }
 
-    fn range(&self, range: Range<usize>) -> impl Iterator<Item = Code> + '_ {
+    /// Codes at some places.
+    pub(super) fn range(&self, range: Range<usize>) -> impl Iterator<Item = Code> + '_ {
         let latents = self.latents.get(range.clone()).unwrap_or_default();
         let f = self.f.get(range.clone()).unwrap_or_default();
         let models = self.models.get(range).unwrap_or_default();
@@ -120,6 +141,29 @@ impl Entries {
     /// Ends the last token.
     pub(super) fn end_row(&mut self) {
         self.offsets.push(self.latents.len());
+    }
+}
+
+/// Codes of every token by block of neighbouring latents.
+#[derive(Clone, Debug)]
+pub(super) struct Blocks {
+    /// Latents per block.
+    pub(super) size: usize,
+    /// Blocks.
+    pub(super) count: usize,
+    /// Per token, `count` + 1 places.
+    bounds: Vec<usize>,
+}
+
+impl Blocks {
+    /// The places of a token's codes in a block.
+    #[inline(always)]
+    pub(super) fn of(&self, row: usize, block: usize) -> Range<usize> {
+        let at = row * (self.count + 1) + block;
+        match (self.bounds.get(at), self.bounds.get(at + 1)) {
+            (Some(&from), Some(&to)) => from..to,
+            _ => 0..0,
+        }
     }
 }
 

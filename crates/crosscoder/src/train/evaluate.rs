@@ -128,6 +128,13 @@ impl Trainer {
         let work = &mut self.work;
         work.search
             .run(&work.pass.x, &self.parameters, &self.weights, &floors);
+        let floors = work.search.settle(
+            k * rows,
+            &work.pass.x,
+            &self.parameters,
+            &self.weights,
+            &floors,
+        );
         let smallest = work.search.keep_largest(
             k * rows,
             &floors,
@@ -135,7 +142,8 @@ impl Trainer {
             &self.weights,
             &mut work.entries,
         );
-        work.floors = smallest.map(|v| FLOOR_SHARE * v);
+        let floors = work.search.next_floors();
+        work.floors = floors.unwrap_or(smallest.map(|v| FLOOR_SHARE * v));
         work.dense = false;
         work.fired.fill(false);
         for &j in &work.entries.latents {
@@ -215,6 +223,8 @@ impl Trainer {
             work.auxiliary.clear();
             return 0.0;
         }
+        work.search
+            .make_exact(&work.pass.x, &self.parameters, &work.dead);
         work.auxiliary.run(&AuxiliaryInputs {
             parameters: &self.parameters,
             weights: &self.weights,

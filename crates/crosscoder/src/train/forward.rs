@@ -8,7 +8,7 @@ use super::kernels::{add_moments, add_to, dot, set_scaled, vectorised};
 use super::parameters::{Parameters, Weight};
 use super::product::{Matrix, Write, multiply};
 use super::search::Search;
-use super::sparse::{add_code_gradients, subtract};
+use super::sparse::Sparse;
 use super::tiles::Packed;
 use crate::Kind;
 
@@ -113,13 +113,12 @@ impl Pass {
         self.begin(&parameters.decoder_bias);
         match &codes {
             Codes::Dense(search) => subtract_dense(&mut self.error, search, parameters),
-            Codes::Sparse(entries) => subtract(
-                &mut self.error,
-                width,
+            Codes::Sparse(entries) => Sparse {
                 entries,
-                &parameters.decoder,
-                &mut self.packed,
-            ),
+                decoder: &parameters.decoder,
+                width,
+            }
+            .subtract(&mut self.error, &mut self.packed),
         }
         self.differentiate(width, settings.use_mse_loss);
         let mut sums = self.sum(rows, width);
@@ -138,14 +137,12 @@ impl Pass {
                 *df = penalty * weight;
             }
             sums.sparsity = sparsity / rows as f64;
-            add_code_gradients(
-                &mut df,
-                &self.gradient,
-                width,
+            Sparse {
                 entries,
-                &parameters.decoder,
-                &mut self.packed,
-            );
+                decoder: &parameters.decoder,
+                width,
+            }
+            .add_code_gradients(&mut df, &self.gradient, &mut self.packed);
             entries.df = df;
         }
         sums

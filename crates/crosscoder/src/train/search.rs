@@ -6,6 +6,7 @@ use super::entries::{Entries, Models, running_total};
 use super::kernels::{rectify, vectorised};
 use super::parameters::{Parameters, Weight};
 use super::product::{MAX_BLOCK, Matrix, Write, block_size, multiply};
+use super::settle::Screening;
 use crate::CodeNormalization;
 use crate::select::nth_largest;
 
@@ -16,10 +17,11 @@ const SHORT_SUM: usize = 64;
 
 /// An activation that may be kept.
 #[derive(Clone, Copy, Debug)]
-struct Found {
-    row: u32,
-    latent: u32,
-    f: f32,
+pub(super) struct Found {
+    pub(super) row: u32,
+    pub(super) latent: u32,
+    /// f, or an upper bound of it until [`Search::settle`].
+    pub(super) f: f32,
 }
 
 /// Where a selection cuts: the smallest activation kept, and how many equal to it are.
@@ -43,18 +45,19 @@ pub(super) struct Activity {
 /// All pre-activations of a batch by block of latents, and the large ones among them.
 #[derive(Debug, Default)]
 pub(super) struct Search {
-    rows: usize,
+    pub(super) rows: usize,
     /// Latents per block; the last block may be smaller.
     block: usize,
-    /// Per block [rows, block], row-major: pre-activations without bias, or codes after [`Search::rectify`].
-    values: Vec<f32>,
-    found: Vec<Vec<Found>>,
-    candidates: Vec<f32>,
+    /// Per block [rows, block], row-major: pre-activations without bias or their upper bounds, or codes after [`Search::rectify`].
+    pub(super) values: Vec<f32>,
+    pub(super) found: Vec<Vec<Found>>,
+    pub(super) candidates: Vec<f32>,
+    pub(super) screening: Screening,
 }
 
 impl Search {
-    /// Computes all pre-activations of `x` ([rows, width]) and notes those whose v exceeds a floor: the first if the code is one for
-    /// both models, else each model's own.
+    /// Computes all pre-activations of `x` ([rows, width]), or upper bounds that [`Search::settle`] makes exact where needed, and notes
+    /// those whose v exceeds a floor: the first if the code is one for both models, else each model's own.
     pub(super) fn run(
         &mut self,
         x: &[f32],
@@ -66,20 +69,19 @@ impl Search {
         let biases = &parameters.encoder_bias;
         self.resize(x, width, biases.len());
         let block = self.block;
-        self.found
-            .par_iter_mut()
-            .zip(self.values.par_chunks_mut((self.rows * block).max(1)))
-            .zip(parameters.encoder.par_chunks((block * width).max(1)))
-            .zip(biases.par_chunks(block).zip(weights.par_chunks(block)))
-            .enumerate()
-            .for_each(|(i, (((found, values), encoder), (bias, weights)))| {
-                encode(values, x, encoder, width);
-                let gates = Gates::new(bias, weights, floors.len());
-                vectorised(
-                    #[inline(always)]
-                    || gates.collect(found, i * block, values, floors),
-                );
-            });
+        if self.screening.begins() {
+            self.values
+                .par_chunks_mut((self.rows * block).max(1))
+                .zip(parameters.encoder.par_chunks((block * width).max(1)))
+                .zip(self.screening.screen.begin(x, width, biases.len(), block))
+                .for_each(|((values, encoder), screen)| screen.run(values, encoder));
+        } else {
+            self.values
+                .par_chunks_mut((self.rows * block).max(1))
+                .zip(parameters.encoder.par_chunks((block * width).max(1)))
+                .for_each(|(values, encoder)| encode(values, x, encoder, width));
+        }
+        self.collect(biases, weights, floors);
     }
 
     /// Computes all codes of `x` and their sums by latent.
@@ -114,8 +116,8 @@ impl Search {
             .resize_with(latents.div_ceil(self.block), Vec::new);
     }
 
-    /// Notes activations again, from the last product.
-    fn collect_again(&mut self, bias: &[f32], weights: &[Weight], floors: &[f32]) {
+    /// Notes the activations with v above a floor, from the last product.
+    pub(super) fn collect(&mut self, bias: &[f32], weights: &[Weight], floors: &[f32]) {
         let block = self.block;
         self.found
             .par_iter_mut()
@@ -197,7 +199,7 @@ impl Search {
             above(self, floor);
             if self.candidates.len() < count && floor > 0.0 {
                 let zeros = [0.0; 2];
-                self.collect_again(bias, weights, zeros.get(..floors.len()).unwrap_or(&zeros));
+                self.collect(bias, weights, zeros.get(..floors.len()).unwrap_or(&zeros));
                 above(self, 0.0);
             }
             cuts.push(if self.candidates.len() > count {
@@ -247,7 +249,7 @@ impl Search {
     pub(super) fn keep_positive(&mut self, latents: usize, entries: &mut Entries) {
         let bias = vec![0.0; latents];
         let weights = vec![Weight::new(CodeNormalization::None, [0.0; 2]); latents];
-        self.collect_again(&bias, &weights, &[0.0]);
+        self.collect(&bias, &weights, &[0.0]);
         self.keep_above(&[0.0], &weights, entries);
     }
 
@@ -261,6 +263,11 @@ impl Search {
             ]),
             _ => Models::NONE,
         };
+        self.by_token(models, entries);
+    }
+
+    /// What was found, by token.
+    pub(super) fn by_token(&self, models: impl Fn(&Found) -> Models, entries: &mut Entries) {
         entries.clear();
         entries.offsets.resize(self.rows + 1, 0);
         for c in self.found.iter().flatten() {
@@ -286,7 +293,7 @@ impl Search {
 }
 
 /// What a latent's f is multiplied with in a selection: the first for both models, or a model's own.
-fn gate(weights: &[Weight], latent: u32, model: usize) -> f32 {
+pub(super) fn gate(weights: &[Weight], latent: u32, model: usize) -> f32 {
     weights
         .get(latent as usize)
         .and_then(|w| w.gates.get(model))
@@ -323,7 +330,7 @@ fn drop_ties(cuts: &[Cut], weights: &[Weight], entries: &mut Entries) {
 }
 
 /// values = x·encoderᵀ
-fn encode(values: &mut [f32], x: &[f32], encoder: &[f32], width: usize) {
+pub(super) fn encode(values: &mut [f32], x: &[f32], encoder: &[f32], width: usize) {
     let encoder = Matrix::new(encoder, width).transposed();
     multiply(values, Matrix::new(x, width), encoder, Write::Set);
 }

@@ -7,8 +7,14 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-/// Columns of a tile: with as many, 8,192 rows take one megabyte.
-pub(super) const COLUMNS: usize = 32;
+use super::kernels::add_scaled;
+
+/// Columns of a tile.
+pub(super) const COLUMNS: usize = 64;
+/// Rows read at random together: with [`COLUMNS`] columns they take two megabytes, a core's own cache.
+pub(super) const NEAR_ROWS: usize = 8192;
+/// Partial sums of an inner product.
+pub(super) const LANES: usize = 16;
 /// Rows per task of packing.
 const ROWS: usize = 512;
 
@@ -44,23 +50,28 @@ pub(super) fn tiles(width: usize) -> impl Iterator<Item = Tile> {
     })
 }
 
+/// One row of a tile. Vectors that straddle cache lines would take twice as long to read.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+struct Row([f32; COLUMNS]);
+
 /// A tile's columns of every row, and zeros up to [`COLUMNS`].
 #[derive(Debug, Default)]
 pub(super) struct Packed {
-    rows: Vec<[f32; COLUMNS]>,
+    rows: Vec<Row>,
 }
 
 impl Packed {
     /// Takes the tile's columns of a matrix [rows, width].
     pub(super) fn take(&mut self, matrix: &[f32], width: usize, tile: &Tile) {
         self.rows
-            .resize(matrix.len() / width.max(1), [0.0; COLUMNS]);
+            .resize(matrix.len() / width.max(1), Row([0.0; COLUMNS]));
         self.rows
             .par_chunks_mut(ROWS)
             .zip(matrix.par_chunks(ROWS * width.max(1)))
             .for_each(|(packed, rows)| {
                 for (packed, row) in packed.iter_mut().zip(rows.chunks_exact(width.max(1))) {
-                    *packed = padded(tile.of(row));
+                    packed.0 = padded(tile.of(row));
                 }
             });
     }
@@ -69,7 +80,7 @@ impl Packed {
     #[inline(always)]
     pub(super) fn row(&self, row: u32) -> &[f32; COLUMNS] {
         const NONE: [f32; COLUMNS] = [0.0; COLUMNS];
-        self.rows.get(row as usize).unwrap_or(&NONE)
+        self.rows.get(row as usize).map_or(&NONE, |row| &row.0)
     }
 }
 
@@ -86,18 +97,57 @@ pub(super) fn padded(values: &[f32]) -> [f32; COLUMNS] {
     padded
 }
 
-/// Inner product of two padded tiles, halves added to halves.
+/// start + Σ factor·row. The sums stay in registers: an array of all columns would not.
 #[inline(always)]
-pub(super) fn dot_tiles(a: &[f32; COLUMNS], b: &[f32; COLUMNS]) -> f32 {
-    let mut sums = [0f32; 8];
-    let parts = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0);
-    for (a, b) in parts {
+pub(super) fn add_rows<'a>(
+    start: [f32; COLUMNS],
+    rows: impl Iterator<Item = (f32, &'a [f32; COLUMNS])>,
+) -> [f32; COLUMNS] {
+    let mut sums = start;
+    let Ok([a, b, c, d]): Result<&mut [[f32; LANES]; COLUMNS / LANES], _> =
+        sums.as_chunks_mut::<LANES>().0.try_into()
+    else {
+        return start;
+    };
+    let (mut e, mut f, mut g, mut h) = (*a, *b, *c, *d);
+    for (factor, row) in rows {
+        let Ok([s, t, u, v]): Result<&[[f32; LANES]; COLUMNS / LANES], _> =
+            row.as_chunks::<LANES>().0.try_into()
+        else {
+            continue;
+        };
+        add_scaled(&mut e, factor, s);
+        add_scaled(&mut f, factor, t);
+        add_scaled(&mut g, factor, u);
+        add_scaled(&mut h, factor, v);
+    }
+    (*a, *b, *c, *d) = (e, f, g, h);
+    sums
+}
+
+/// Inner product of two padded tiles, some columns apart added up; [`total`] of them is the whole.
+#[inline(always)]
+pub(super) fn products(a: &[f32; COLUMNS], b: &[f32; COLUMNS]) -> [f32; LANES] {
+    let mut sums = [0f32; LANES];
+    let parts = a.as_chunks::<LANES>().0.iter();
+    for (a, b) in parts.zip(b.as_chunks::<LANES>().0) {
         for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
             *sum += a * b;
         }
     }
-    let [a, b, c, d, e, f, g, h] = sums;
-    ((a + e) + (b + f)) + ((c + g) + (d + h))
+    sums
+}
+
+/// Sum of all lanes, halves added to halves.
+#[inline(always)]
+pub(super) fn total(sums: &[f32; LANES]) -> f32 {
+    let (low, high) = sums.split_at(LANES / 2);
+    let mut folded = [0f32; LANES / 2];
+    for ((fold, a), b) in folded.iter_mut().zip(low).zip(high) {
+        *fold = a + b;
+    }
+    let [a, b, c, d, e, f, g, h] = folded;
+    ((a + e) + (c + g)) + ((b + f) + (d + h))
 }
 
 #[cfg(test)]

@@ -75,6 +75,7 @@ impl Trainer {
         let work = &mut self.work;
         work.search
             .run(&work.pass.x, &self.parameters, &self.weights, &floors);
+        work.search.settle_all(&work.pass.x, &self.parameters);
         work.search
             .keep_above(&floors, &self.weights, &mut work.entries);
         work.dense = false;

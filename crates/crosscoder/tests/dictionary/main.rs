@@ -5,3 +5,4 @@ mod bad_input;
 mod common;
 mod exact;
 mod parity;
+mod resting;

@@ -56,8 +56,8 @@ fn codes_and_reconstructions_agree() {
             "norms",
             &crosscoder.norms(1)[..2],
             &[
-                diffing::norm(crosscoder.decoder_row(1, 0)),
-                diffing::norm(crosscoder.decoder_row(1, 1)),
+                diffing::norm(&crosscoder.decoder_row(1, 0)),
+                diffing::norm(&crosscoder.decoder_row(1, 1)),
             ],
         );
     }

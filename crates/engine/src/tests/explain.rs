@@ -36,6 +36,7 @@ fn each_latent_s_divergence_is_what_effects_give_for_it_alone() {
                     dictionary: slug.into(),
                     prompt: prompt.clone(),
                     lanes: lanes.to_vec(),
+                    generated: 0,
                 };
                 let job = EffectsJob::new(&request, pair()).unwrap();
                 let lanes = job.run(pair()).unwrap().lanes;

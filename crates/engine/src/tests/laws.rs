@@ -220,7 +220,8 @@ fn decoupled_code_is_each_model_s_own() {
     // A latent's natural maximum is divided by the decoder's own norm.
     for model in 0..2 {
         let expected = 2.0 / d.crosscoder.norms(model)[1];
-        assert_eq!(d.natural_maximum(1, model).unwrap(), expected);
+        let max = d.natural_maximum("add", "norm", 1).unwrap();
+        assert_eq!(d.code("add", 1, max, model).unwrap(), expected);
     }
 
     let (_, ids) = conversation(1);
@@ -254,7 +255,7 @@ fn decoupled_code_is_each_model_s_own() {
         .unwrap();
         let mut prefill =
             Prefill::run(&pair, &ids, std::slice::from_ref(&plan), ids.len()).unwrap();
-        let (_, hidden) = LaneRun::start(&pair, d, &plan, &mut prefill, &ids).unwrap();
+        let (_, hidden) = LaneRun::start(&pair, d, &plan, &mut prefill, (&ids, 0)).unwrap();
 
         let mut h: Vec<Vec<f32>> = chat_residual.to_vec2().unwrap();
         for (t, row) in h.iter_mut().enumerate() {

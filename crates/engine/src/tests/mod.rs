@@ -2,6 +2,7 @@
 
 #![allow(clippy::needless_pass_by_value)] // json! literals are handed over
 
+mod apart;
 mod explain;
 mod generation;
 mod kinds;
@@ -10,6 +11,7 @@ mod memory;
 mod parity;
 mod positions;
 mod refusals;
+mod rounding;
 mod worker;
 
 use std::{
@@ -22,7 +24,7 @@ use safetensors::{SafeTensors, tensor::TensorView};
 use serde_json::{Value, json};
 
 use crate::{
-    DeviceChoice, Dictionary, DictionaryOptions, Limits, Options, Precision, Result,
+    DeviceChoice, Dictionary, DictionaryOptions, Limits, Options, Precision, Result, WeightChoice,
     lane::{LaneRun, Prefill},
     pair::Pair,
     plan::{Extent, Plan},
@@ -58,6 +60,8 @@ fn options() -> Options {
         model_devices: [None; 2],
         memory: None,
         precision: Precision::F32,
+        weights: WeightChoice::Auto,
+        rounded: std::env::temp_dir(),
         limits: Limits::default(),
     }
 }
@@ -123,7 +127,7 @@ fn forced(lane: &Lane, slug: &str, ids: &[u32]) -> Vec<Vec<f32>> {
     let plans = [compile(lane, slug, ids.len()).unwrap()];
     let mut prefill = Prefill::run(pair(), ids, &plans, ids.len()).unwrap();
     let (_, hidden) =
-        LaneRun::start(pair(), dictionary(slug), &plans[0], &mut prefill, ids).unwrap();
+        LaneRun::start(pair(), dictionary(slug), &plans[0], &mut prefill, (ids, 0)).unwrap();
     hidden.logits(0, ids.len()).unwrap()
 }
 

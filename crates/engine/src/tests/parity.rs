@@ -88,6 +88,7 @@ fn effects_give_the_divergence_from_chat() {
             dictionary: slug.into(),
             prompt: prompt.clone(),
             lanes,
+            generated: 0,
         };
         let job = EffectsJob::new(&request, pair()).unwrap();
         let response = job.run(pair()).unwrap();

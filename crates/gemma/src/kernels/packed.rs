@@ -4,13 +4,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
-use gemm::Parallelism;
+use matrix::{Destination, Matrix, Parallelism, multiply};
 use rayon::prelude::*;
 
 use super::fused;
 use super::heads::{Rotation, join_heads, rotate, split_heads};
 use super::probabilities::{Span, attention_probabilities, capped_softmax};
-use super::product::{Destination, Matrix, multiply, product};
+use super::product::product;
 use super::rows::{Rows, fill_rows};
 use crate::rotary::Tables;
 

@@ -2,7 +2,7 @@
 //! product; this one does not, and spreads the matrices of a batch over the cores.
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
-use gemm::{Parallelism, gemm};
+use matrix::{Destination, Matrix, Parallelism, multiply};
 use rayon::prelude::*;
 
 use super::fused;
@@ -85,37 +85,6 @@ impl<'a> Matrices<'a> {
     }
 }
 
-/// One matrix.
-#[derive(Clone, Copy)]
-pub(super) struct Matrix<'a> {
-    pub(super) data: &'a [f32],
-    pub(super) rows: usize,
-    pub(super) columns: usize,
-    /// Distances between rows and between columns.
-    pub(super) strides: [usize; 2],
-}
-
-impl Matrix<'_> {
-    /// With rows and columns exchanged.
-    pub(super) fn transposed(self) -> Self {
-        let [row, column] = self.strides;
-        Self {
-            rows: self.columns,
-            columns: self.rows,
-            strides: [column, row],
-            ..self
-        }
-    }
-
-    /// Whether every element lies within the data.
-    fn fits(&self) -> bool {
-        let last = |size: usize, stride: usize| size.saturating_sub(1) * stride;
-        self.rows * self.columns == 0
-            || last(self.rows, self.strides[0]) + last(self.columns, self.strides[1])
-                < self.data.len()
-    }
-}
-
 struct Product {
     sum: Option<Tensor>,
 }
@@ -180,59 +149,6 @@ impl CustomOp2 for Product {
         let of_a = add_product(None, grad, &b.t()?)?;
         let of_b = add_product(None, &a.t()?, grad)?;
         Ok((Some(of_a), Some(of_b)))
-    }
-}
-
-/// How a product is stored.
-#[derive(Clone, Copy)]
-pub(super) struct Destination {
-    /// Distance between rows.
-    pub(super) stride: usize,
-    /// Whether it is added to what is there.
-    pub(super) add: bool,
-}
-
-/// Writes a·b into `out`; `a.columns` equals `b.rows` and no size is 0.
-#[allow(unsafe_code)] // the matrix library takes pointers and strides
-pub(super) fn multiply(
-    out: &mut [f32],
-    to: Destination,
-    a: Matrix<'_>,
-    b: Matrix<'_>,
-    cores: Parallelism,
-) {
-    assert!(
-        a.fits()
-            && b.fits()
-            && a.columns == b.rows
-            && a.rows * b.columns > 0
-            && to.stride >= b.columns
-            && (a.rows - 1) * to.stride + b.columns <= out.len()
-    );
-    // SAFETY: `out` is borrowed alone and, as was just checked, every element of the product and of both factors lies within its slice,
-    // the product's at different places.
-    unsafe {
-        gemm(
-            a.rows,
-            b.columns,
-            a.columns,
-            out.as_mut_ptr(),
-            1,
-            to.stride as isize,
-            to.add,
-            a.data.as_ptr(),
-            a.strides[1] as isize,
-            a.strides[0] as isize,
-            b.data.as_ptr(),
-            b.strides[1] as isize,
-            b.strides[0] as isize,
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            cores,
-        );
     }
 }
 

@@ -62,5 +62,5 @@ pub(crate) fn relative_error(found: &Tensor, expected: &Tensor) -> f32 {
 /// The row-wise largest logits' ids.
 pub(crate) fn argmax(logits: &Tensor) -> u32 {
     let row: Vec<f32> = logits.flatten_all().unwrap().to_vec1().unwrap();
-    gemma::Sampler::new(0.0, 1.0, 0).sample(&row).unwrap().0
+    gemma::Sampler::new(0.0, 1.0, 0, 0).sample(&row).unwrap().0
 }

@@ -38,14 +38,16 @@ pub(super) enum Pass {
     Scan,
     Examples,
     Correlations,
+    Matches,
     Effects,
 }
 
 impl Pass {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Self::Scan,
         Self::Examples,
         Self::Correlations,
+        Self::Matches,
         Self::Effects,
     ];
 
@@ -55,6 +57,7 @@ impl Pass {
             Self::Scan => "scan",
             Self::Examples => "examples",
             Self::Correlations => "correlations",
+            Self::Matches => "matches",
             Self::Effects => "effects",
         }
     }
@@ -65,6 +68,7 @@ impl Pass {
             Self::Scan => &[Step::Scaling, Step::Baselines, Step::Statistics],
             Self::Examples => &[Step::Examples, Step::Correlated],
             Self::Correlations => &[Step::Correlated],
+            Self::Matches => &[Step::Matches],
             Self::Effects => &[Step::Effects],
         };
         of.iter().any(|step| steps.contains(step))

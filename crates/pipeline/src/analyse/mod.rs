@@ -9,6 +9,7 @@ mod findings;
 mod identity;
 mod largest;
 mod lens;
+mod matches;
 mod neighbours;
 mod options;
 mod parts;

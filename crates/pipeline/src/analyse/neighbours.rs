@@ -27,7 +27,7 @@ pub(super) fn nearest(context: &Context<'_>) -> Result<Vec<NeighbourRecord>> {
     context
         .progress
         .start("neighbours", "latents", latents as u64);
-    cosines(&unit, &unit, |from, cosines| {
+    cosines([&unit], [&unit], 0, |from, [cosines]| {
         let found: Vec<NeighbourRecord> = cosines
             .par_chunks(latents)
             .enumerate()
@@ -37,7 +37,7 @@ pub(super) fn nearest(context: &Context<'_>) -> Result<Vec<NeighbourRecord>> {
                 let mut neighbours: Vec<(u32, f64)> = near
                     .into_iter()
                     .filter_map(|(other, _)| {
-                        Some((other, diffing::cosine(row(latent), row(other))?))
+                        Some((other, diffing::cosine(&row(latent), &row(other))?))
                     })
                     .collect();
                 neighbours.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
@@ -46,6 +46,7 @@ pub(super) fn nearest(context: &Context<'_>) -> Result<Vec<NeighbourRecord>> {
             .collect();
         records.extend(found);
         context.progress.advance(records.len() as u64);
+        Ok(())
     })?;
     context.progress.finish();
     Ok(records)
@@ -65,7 +66,7 @@ pub(super) fn twins(context: &Context<'_>, rows: &[LatentRow]) -> Result<Vec<Twi
     }
     let (left, right) = (unit(context, 1, &chat)?, unit(context, 0, &base)?);
     let crosscoder = &context.crosscoder;
-    cosines(&left, &right, |from, cosines| {
+    cosines([&left], [&right], 0, |from, [cosines]| {
         for (&chat, cosines) in chat.iter().skip(from).zip(cosines.chunks(base.len())) {
             for (&base, _) in base
                 .iter()
@@ -77,12 +78,13 @@ pub(super) fn twins(context: &Context<'_>, rows: &[LatentRow]) -> Result<Vec<Twi
                     crosscoder.decoder_row(0, base),
                 );
                 if let Some(cosine) =
-                    diffing::cosine(rows.0, rows.1).filter(|&cosine| cosine > TWINS)
+                    diffing::cosine(&rows.0, &rows.1).filter(|&cosine| cosine > TWINS)
                 {
                     twins.push(TwinRecord { chat, base, cosine });
                 }
             }
         }
+        Ok(())
     })?;
     Ok(twins)
 }
@@ -93,24 +95,33 @@ fn unit(context: &Context<'_>, model: usize, ids: &[u32]) -> Result<Tensor> {
     let mut unit = Vec::with_capacity(ids.len() * crosscoder.activation_dim());
     for &id in ids {
         let row = crosscoder.decoder_row(model, id);
-        let norm = diffing::norm(row);
+        let norm = diffing::norm(&row);
         unit.extend(row.iter().map(|&x| if norm > 0.0 { x / norm } else { 0.0 }));
     }
     let shape = (ids.len(), crosscoder.activation_dim());
     Ok(Tensor::from_vec(unit, shape, &context.device)?)
 }
 
-/// Products of every row of `left` with every row of `right`, a block of left rows at a time: the first one's number and
-/// [rows, rows of right].
-fn cosines(left: &Tensor, right: &Tensor, mut visit: impl FnMut(usize, &[f32])) -> Result<()> {
-    let (rows, columns) = (left.dim(0)?, right.dim(0)?);
-    let right = right.t()?;
+/// Products of every row of `left` with every row of `right`, for each of several pairs of matrices with the same numbers of rows, a block of
+/// left rows at a time from row `start` on: the first one's number and, for each pair, [rows, rows of right].
+pub(super) fn cosines<const N: usize>(
+    left: [&Tensor; N],
+    right: [&Tensor; N],
+    start: usize,
+    mut visit: impl FnMut(usize, [&[f32]; N]) -> Result<()>,
+) -> Result<()> {
+    let (Some(first), Some(second)) = (left.first(), right.first()) else {
+        return Ok(());
+    };
+    let (rows, columns) = (first.dim(0)?, second.dim(0)?);
     let block = (BLOCK_NUMBERS / columns.max(1)).max(1);
-    for from in (0..rows).step_by(block) {
-        let products = left
-            .narrow(0, from, block.min(rows - from))?
-            .matmul(&right)?;
-        visit(from, &products.flatten_all()?.to_vec1::<f32>()?);
+    for from in (start..rows).step_by(block) {
+        let mut products = [const { Vec::new() }; N];
+        for ((products, left), right) in products.iter_mut().zip(left).zip(right) {
+            let left = left.narrow(0, from, block.min(rows - from))?;
+            *products = left.matmul(&right.t()?)?.flatten_all()?.to_vec1::<f32>()?;
+        }
+        visit(from, products.each_ref().map(Vec::as_slice))?;
     }
     Ok(())
 }

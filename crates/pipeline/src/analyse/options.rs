@@ -19,6 +19,8 @@ const CORRELATED_SAMPLE: usize = 1 << 24;
 pub enum Step {
     /// Nearest latents by chat decoder row, and twins; needs the weights alone.
     Neighbours,
+    /// The nearest latent of each other dictionary of the study; needs the weights alone.
+    Matches,
     /// Logit lens of both decoders; needs the models.
     LogitLens,
     /// Latent Scaling; needs activations.
@@ -37,8 +39,9 @@ pub enum Step {
 
 impl Step {
     /// Every step, in the order of running.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Neighbours,
+        Self::Matches,
         Self::LogitLens,
         Self::Scaling,
         Self::Baselines,
@@ -56,13 +59,14 @@ impl Step {
 
     /// Whether shares of the step can be made.
     pub(super) fn is_shared(self) -> bool {
-        !matches!(self, Self::Neighbours | Self::LogitLens)
+        !matches!(self, Self::Neighbours | Self::Matches | Self::LogitLens)
     }
 
     /// The step's name on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Neighbours => "neighbours",
+            Self::Matches => "matches",
             Self::LogitLens => "logit-lens",
             Self::Scaling => "scaling",
             Self::Baselines => "baselines",

@@ -10,6 +10,7 @@ pub(crate) fn rows(crosscoder: &Crosscoder, cuts: &ClassCuts) -> Vec<LatentRow> 
         .zip(norms)
         .map(|(id, (&base, &chat))| {
             let rows = [0, 1].map(|model| crosscoder.decoder_row(model, id));
+            let rows = [&*rows[0], &*rows[1]];
             diffing::weight_row(id, [base, chat], rows, cuts)
         })
         .collect()

@@ -8,8 +8,8 @@ use store::{Store, Writer};
 
 use super::findings::{Findings, Known};
 use super::{
-    AnalyseSummary, Context, ScaledLatents, Step, correlated, examples, lens, neighbours, parts,
-    scaling, scan,
+    AnalyseSummary, Context, ScaledLatents, Step, correlated, examples, lens, matches, neighbours,
+    parts, scaling, scan,
 };
 use crate::Result;
 use crate::files::read_json;
@@ -20,7 +20,7 @@ pub(super) fn write(
     context: &Context<'_>,
     steps: &BTreeSet<Step>,
     findings: Findings,
-    skipped: Vec<String>,
+    mut skipped: Vec<String>,
 ) -> Result<AnalyseSummary> {
     let options = context.options;
     let database = context.database();
@@ -32,6 +32,11 @@ pub(super) fn write(
         .map(|measured| measured.summary(&rows, &options.effects))
         .transpose()?;
     let mut next = Vec::new();
+    let matched = if steps.contains(&Step::Matches) {
+        Some(matches::matches(context, steps, &mut skipped)?)
+    } else {
+        None
+    };
 
     let writer = match earlier {
         Some(_) => Writer::amend(&database, &options.dictionary)?,
@@ -76,6 +81,9 @@ pub(super) fn write(
     if steps.contains(&Step::Neighbours) {
         writer.set_neighbours(neighbours::nearest(context)?)?;
         writer.set_twins(neighbours::twins(context, &rows)?)?;
+    }
+    if let Some(matched) = matched {
+        writer.set_matches(&matched)?;
     }
     if steps.contains(&Step::LogitLens) {
         writer.set_lenses(lens::lenses(context, &mut tokens)?)?;

@@ -28,10 +28,16 @@ const KINDS: [(&str, &str); 7] = [
     ("project_out", "take its direction out"),
     ("reconstruct", "take the dictionary’s reconstruction"),
 ];
-const UNITS: [(&str, &str, StrengthUnit); 3] = [
+type Unit = (&'static str, &'static str, StrengthUnit);
+const UNITS: [Unit; 3] = [
     ("max", "its maximum", StrengthUnit::MaxActivation),
     ("norm", "unit length", StrengthUnit::Norm),
     ("raw", "as stored", StrengthUnit::Raw),
+];
+
+const CLAMP_UNITS: [Unit; 2] = [
+    ("max", "its maximum", StrengthUnit::MaxActivation),
+    ("raw", "v itself", StrengthUnit::Raw),
 ];
 
 /// The intervention that a form edits.
@@ -79,7 +85,10 @@ pub(super) fn editor(page: Page, i: usize) -> AnyView {
     let choose = move |name: String| {
         let chosen = EditKind::ALL.into_iter().find(|k| k.as_str() == name);
         if let Some(kind) = chosen {
-            target.keep(|edit| (edit.kind, edit.amount) = (kind, kind.first_amount()));
+            target.keep(|edit| {
+                (edit.kind, edit.amount) = (kind, kind.first_amount());
+                edit.unit = StrengthUnit::MaxActivation;
+            });
         }
     };
     let menu = Select::new("What the intervention does", "edit-kind", &KINDS)
@@ -110,7 +119,7 @@ pub(super) fn editor(page: Page, i: usize) -> AnyView {
     });
     let details = live(move || {
         let kind = kind.get();
-        let unit = (kind == EditKind::Add).then(|| unit(target));
+        let unit = kind.has_unit().then(|| unit(target, kind));
         let decoder = kind.has_decoder().then(|| decoder(target));
         view! { {unit}{decoder} }.into_any()
     });
@@ -149,17 +158,22 @@ fn source(target: Target) -> AnyView {
     )
 }
 
-fn unit(target: Target) -> AnyView {
-    let choices = UNITS.map(|(name, words, _)| (name, words));
+fn unit(target: Target, kind: EditKind) -> AnyView {
+    let units: &[Unit] = if kind == EditKind::Clamp {
+        &CLAMP_UNITS
+    } else {
+        &UNITS
+    };
+    let choices: Vec<(&str, &str)> = units.iter().map(|u| (u.0, u.1)).collect();
     let shown = move || {
         let unit = target.edit.read().unit;
-        UNITS
+        units
             .iter()
             .find(|u| u.2 == unit)
             .map_or(String::new(), |u| u.0.to_owned())
     };
     let choose = move |name: String| {
-        if let Some((.., unit)) = UNITS.iter().find(|u| u.0 == name) {
+        if let Some((.., unit)) = units.iter().find(|u| u.0 == name) {
             target.keep(|edit| edit.unit = *unit);
         }
     };
@@ -248,7 +262,7 @@ fn amount(target: Target, kind: EditKind) -> AnyView {
     let edit = target.edit;
     let scaled = kind == EditKind::Scale;
     let reach = move || match (kind, edit.read().unit) {
-        (EditKind::Add, StrengthUnit::MaxActivation) => 4.0,
+        (EditKind::Add | EditKind::Clamp, StrengthUnit::MaxActivation) => 4.0,
         (EditKind::Add | EditKind::Clamp, _) => 50.0,
         _ => 3.0,
     };
@@ -285,7 +299,10 @@ fn amount(target: Target, kind: EditKind) -> AnyView {
         (EditKind::Add, StrengthUnit::Norm) => "unit lengths",
         (EditKind::Add, StrengthUnit::Raw) => "decoder rows",
         (EditKind::Scale, _) => "× its code; 1 changes nothing, 0 ablates, below 0 opposes",
-        (EditKind::Clamp, _) => "its activation, firing or not; 0 ablates",
+        (EditKind::Clamp, StrengthUnit::MaxActivation) => {
+            "× its natural maximum, firing or not; 0 ablates"
+        }
+        (EditKind::Clamp, _) => "v, firing or not; 0 ablates",
         _ => "× the difference of the decoders; −1 undoes",
     };
     let (low, high, step, detent) = match kind {

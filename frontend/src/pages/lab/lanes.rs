@@ -3,7 +3,14 @@
 use api::{EffectsRequest, ModelName};
 use leptos::prelude::*;
 
-use super::{Page, control, editor::editor, output::output, sampling::sampling, save::save, sweep};
+use super::{
+    Page, control,
+    editor::editor,
+    output::output,
+    sampling::{own, sampling},
+    save::save,
+    sweep,
+};
 use crate::{
     explorer::explorer,
     net::{divergences, load::use_body, request::Request},
@@ -61,6 +68,7 @@ pub(super) fn section(page: Page) -> AnyView {
                 dictionary: asked.dictionary,
                 prompt: asked.prompt,
                 lanes: asked.lanes,
+                generated: 0,
             }))
         },
         divergences::read,
@@ -99,7 +107,7 @@ pub(super) fn section(page: Page) -> AnyView {
             {fault}
             <div class="cols lanes">
                 <section class="card lane" aria-label="Plain lane" data-testid="lane" data-lane="0">
-                    <header><h3>"1"</h3>{model_select(page, |s| &mut s.plain, "Model of the plain lane", "plain-model")}<span class="small quiet">"as it is, for comparison"</span></header>
+                    <header><h3>"1"</h3>{model_select(page, |s| &mut s.plain, "Model of the plain lane", "plain-model")}<span class="small quiet">"as it is, for comparison"</span>{own(page, |s| s.plain.sampling.as_mut(), |s| &mut s.plain.sampling, "plain")}</header>
                     {output(run, effects, 0)}
                 </section>
                 <section class="card lane" aria-label="Steered lane" data-testid="lane" data-lane="1">
@@ -108,6 +116,7 @@ pub(super) fn section(page: Page) -> AnyView {
                         {model_select(page, |s| &mut s.steered, "Model of the steered lane", "steered-model")}
                         <span class="small quiet">{changed}</span>
                         <span class="aside">{control::button(page)}{more.doing(move || page.keep_lanes(|state| state.steered.edits.push(Edit::default())))}</span>
+                        {own(page, |s| s.steered.sampling.as_mut(), |s| &mut s.steered.sampling, "steered")}
                     </header>
                     <div class="edits">{editors}</div>
                     {output(run, effects, 1)}

@@ -1,6 +1,6 @@
 //! What a lane says, as it comes.
 
-use api::{DoneReason, TokenEvent};
+use api::{DoneReason, EffectsRequest, Prompt, TokenEvent};
 use leptos::prelude::*;
 
 use super::run::Run;
@@ -9,7 +9,11 @@ use crate::{
         numbers::{duration, fixed, percent},
         tokens::generated,
     },
-    net::load::Load,
+    net::{
+        divergences,
+        load::{Load, use_body},
+        request::Request,
+    },
     parts::live::{live, memo},
 };
 
@@ -100,9 +104,61 @@ pub(super) fn output(run: Run, effects: Load<Vec<Vec<f32>>>, lane: usize) -> Any
     };
     view! {
         <div class="output text" data-testid="lane-output" data-lane=lane.to_string() data-done=state tabindex="0" role="region" aria-label=format!("Output of lane {}", lane + 1)>{text}</div>
-        <p class="small quiet ending"><span data-testid="lane-ending">{ending}</span><span data-testid="lane-kl">{divergence}</span><span class="aside" data-testid="lane-difference">{differs}</span></p>
+        <p class="small quiet ending"><span data-testid="lane-ending">{ending}</span><span data-testid="lane-kl">{divergence}</span><span data-testid="lane-kl-answer">{answer_divergence(run, lane)}</span><span class="aside" data-testid="lane-difference">{differs}</span></p>
     }
     .into_any()
+}
+
+/// What the lane's predictions of its own answer diverge from those of both models, once it has ended: all of them are asked for the
+/// lane's text, with its edits where they were.
+fn answer_divergence(run: Run, lane: usize) -> AnyView {
+    let Some(&mine) = run.outputs.get(lane) else {
+        return ().into_any();
+    };
+    let answer = use_body(
+        move || {
+            let tokens = mine.done.get().map(|_| mine.tokens.get())?;
+            let asked = run.asked.get_untracked()?;
+            let mut ids = run.prompt.get_untracked();
+            ids.extend(tokens.iter().map(|token| token.id));
+            (!tokens.is_empty()).then(|| {
+                Request::effects(&EffectsRequest {
+                    dictionary: asked.dictionary,
+                    prompt: Prompt::ids(ids),
+                    lanes: asked.lanes.into_iter().skip(lane).take(1).collect(),
+                    generated: tokens.len(),
+                })
+            })
+        },
+        divergences::read_positions,
+    );
+    let words = move || {
+        if let Some(fault) = answer.state.fault.get() {
+            return format!("KL over the answer: {}", fault.detail());
+        }
+        let generated = mine.tokens.read().len();
+        let both = answer.get();
+        let Some([chat, base]) = both.as_ref().map(|both| both.as_slice()) else {
+            return String::new();
+        };
+        // The last position predicts what comes after the answer.
+        let of = |all: &[f32]| {
+            let end = all.len().saturating_sub(1);
+            let part = all
+                .get(end.saturating_sub(generated)..end)
+                .unwrap_or_default();
+            let sum: f64 = part.iter().map(|x| f64::from(*x)).sum();
+            let most = part.iter().copied().fold(0.0, f32::max);
+            let mean = sum / part.len().max(1) as f64;
+            format!("{} (most {})", fixed(mean, 3), fixed(most.into(), 2))
+        };
+        format!(
+            "mean over its {generated} tokens: KL from chat {}, from base {} nats",
+            of(chat),
+            of(base)
+        )
+    };
+    words.into_any()
 }
 
 fn token(token: &TokenEvent, first_difference: bool) -> AnyView {

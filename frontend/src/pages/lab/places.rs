@@ -9,7 +9,7 @@ use crate::{
         field::{Field, Select},
         live::{live, memo},
     },
-    state::edit::{positions_text, read_positions},
+    state::positions::{positions_text, read_positions},
 };
 
 /// The menu's values; the last two stand for a family that a second field completes.

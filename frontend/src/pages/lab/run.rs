@@ -2,6 +2,7 @@
 
 use api::{
     DictionaryInfo, DoneEvent, DoneReason, GenerateRequest, Problem, QueuedEvent, TokenEvent,
+    TokenInfo,
 };
 use leptos::{prelude::*, web_sys::AbortController};
 
@@ -12,6 +13,7 @@ use crate::{
         answer::{self, Answer},
         fault::Fault,
         fetch,
+        json::Json,
         request::Request,
         sse::Event,
         stream,
@@ -42,6 +44,8 @@ pub(super) struct Run {
     pub(super) fault: RwSignal<Option<Fault>>,
     /// Place in line, while others are served first; 0 for none.
     pub(super) place: RwSignal<usize>,
+    /// Ids of the prompt's tokens.
+    pub(super) prompt: RwSignal<Vec<u32>>,
     /// What was asked.
     pub(super) asked: RwSignal<Option<GenerateRequest>>,
     controller: StoredValue<Option<AbortController>, LocalStorage>,
@@ -60,6 +64,7 @@ impl Run {
             busy: RwSignal::new(false),
             fault: RwSignal::new(None),
             place: RwSignal::new(0),
+            prompt: RwSignal::new(Vec::new()),
             asked: RwSignal::new(None),
             controller: StoredValue::new_local(None),
             wish: RwSignal::new(0),
@@ -165,6 +170,15 @@ impl Run {
 
     fn take(self, event: &Event) {
         let taken = match event.name.as_str() {
+            "meta" => {
+                let json = Json::parse(event.data.as_bytes()).unwrap_or(Json::Null);
+                let tokens: Result<Vec<TokenInfo>, _> = answer::field(&json, "tokens");
+                let tokens = tokens.map_err(|field| Fault::Garbled(field.into()));
+                tokens.map(|tokens| {
+                    let ids = tokens.into_iter().map(|token| token.id);
+                    self.prompt.set(ids.collect());
+                })
+            }
             "queued" => read::<QueuedEvent>(event).map(|queued| self.place.set(queued.position)),
             "token" => read::<TokenEvent>(event).map(|token| {
                 self.place.set(0);
@@ -180,7 +194,6 @@ impl Run {
             "error" => {
                 read::<Problem>(event).map(|problem| self.fault.set(Some(Fault::Problem(problem))))
             }
-            // The prompt's tokens are known from reading it.
             _ => Ok(()),
         };
         if let Err(fault) = taken {

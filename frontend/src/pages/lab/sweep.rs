@@ -62,6 +62,7 @@ pub(super) fn card(page: Page) -> AnyView {
                 dictionary: page.slug()?,
                 prompt: page.url.read().prompt.to_api()?,
                 lanes,
+                generated: 0,
             }))
         },
         divergences::read,

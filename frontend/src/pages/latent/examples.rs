@@ -5,11 +5,14 @@ use std::sync::Arc;
 use api::{Example, ExampleGroup, ExamplesPage, LatentDetail, TokenKind};
 use leptos::prelude::*;
 
-use super::Page;
+use super::{
+    Page,
+    overlay::{self, Overlay},
+};
 use crate::parts::signal::{Memo, RwSignal};
 use crate::{
     display::{
-        cells::{of_example, summary},
+        cells::{of_example, of_two, summary},
         numbers::{count, percent, short},
         tokens::window,
         verdict::class_style,
@@ -37,6 +40,9 @@ use crate::{
 const WINDOW: (usize, usize) = (24, 14);
 const SHORT: (usize, usize) = (6, 3);
 
+/// Most sequences that one request may name.
+const MOST: usize = 200;
+
 /// The examples asked for so far.
 #[derive(Clone, Copy)]
 pub(super) struct Feed {
@@ -45,6 +51,8 @@ pub(super) struct Feed {
     load: Load<ExamplesPage>,
     /// The latent and its examples, all pages so far.
     got: RwSignal<(Option<u32>, Vec<Arc<Example>>)>,
+    /// Another latent on them.
+    overlay: Overlay,
 }
 
 impl Feed {
@@ -77,11 +85,18 @@ impl Feed {
                 examples.extend(data.examples.iter().cloned().map(Arc::new));
             });
         });
+        let sequences = memo(move || {
+            let got = got.read();
+            let mut sequences: Vec<u64> = got.1.iter().map(|e| e.sequence).collect();
+            sequences.truncate(MOST);
+            sequences
+        });
         Self {
             group,
             cursor,
             load,
             got,
+            overlay: Overlay::of(slug, state, sequences),
         }
     }
 }
@@ -93,6 +108,7 @@ pub(super) fn card(page: Page, feed: Feed) -> AnyView {
         cursor,
         load,
         got,
+        overlay,
     } = feed;
     // Examples are coloured by their latent's maximum: both must be of one latent before anything changes.
     let shown = RwSignal::new(None);
@@ -119,7 +135,7 @@ pub(super) fn card(page: Page, feed: Feed) -> AnyView {
         let rows = examples
             .iter()
             .enumerate()
-            .map(|(i, example)| one(page, i, example, &detail, extent))
+            .map(|(i, example)| one(page, i, example, &detail, extent, overlay))
             .collect_view();
         view! { <ol class="examples" class:dim=move || dim.get()>{rows}</ol> }.into_any()
     });
@@ -136,8 +152,8 @@ pub(super) fn card(page: Page, feed: Feed) -> AnyView {
             format!("{} of {}", got.read().1.len(), count(data.total))
         })
     };
-    let beside = view! { <span class="small quiet" data-testid="examples-tally">{tally}</span>{groups(page, group)}{reading(page, extent, dim)} };
-    let body = view! { <div class:busy=move || load.state.busy.get()>{list}</div><div class="line">{more}</div> };
+    let beside = view! { <span class="small quiet" data-testid="examples-tally">{tally}</span>{groups(page, group)}{reading(page, extent, dim)}{overlay::menu(page, overlay)} };
+    let body = view! { {overlay::legend(page, overlay)}<div class:busy=move || load.state.busy.get()>{list}</div><div class="line">{more}</div> };
     Card::new("examples", "Where it fires").with(beside.into_any(), body.into_any())
 }
 
@@ -239,6 +255,7 @@ fn one(
     example: &Arc<Example>,
     detail: &LatentDetail,
     extent: Memo<Extent>,
+    overlay: Overlay,
 ) -> AnyView {
     let near = window(&example.values, WINDOW.0, WINDOW.1);
     let short_of = window(&example.values, SHORT.0, SHORT.1);
@@ -248,6 +265,7 @@ fn one(
     let max = detail.row.max_activation.unwrap_or(0.0);
     let (tone, latent) = (class_style(detail.row.class), Some(detail.row.id));
     let held = example.clone();
+    let beside = overlay.on(page, example);
     let strip = live(move || {
         let range = match extent.get() {
             _ if whole.get() => all.clone(),
@@ -257,8 +275,21 @@ fn one(
         };
         let (first, last) = (range.start, range.end);
         let tokens = held.tokens.get(range.clone()).unwrap_or_default();
-        let values = held.values.get(range).unwrap_or_default();
-        let cells = of_example(tokens, values, first, max);
+        let values = held.values.get(range.clone()).unwrap_or_default();
+        let other = beside.values().zip(overlay.max()).zip(overlay.chosen.get());
+        let cells = match &other {
+            Some((((other, _), most), chosen)) => {
+                let names = [page.id.get().unwrap_or_default(), *chosen];
+                let [upper, lower] = names.map(|id| format!("latent {id}"));
+                let other = other.get(range).unwrap_or_default();
+                let two = [
+                    (upper.as_str(), values, max),
+                    (lower.as_str(), other, *most),
+                ];
+                of_two(tokens, first, two)
+            }
+            None => of_example(tokens, values, first, max),
+        };
         let label = format!(
             "Example {}: {}. Arrow keys move between tokens.",
             i + 1,
@@ -270,7 +301,7 @@ fn one(
         let strip = Strip {
             cells,
             label,
-            tone,
+            tone: if other.is_some() { "overlay" } else { tone },
             latent,
             broken: false,
             choice: None,
@@ -297,7 +328,7 @@ fn one(
     view! {
         <li class="example" data-testid="example">
             <span class="num mono quiet" title="largest v in the sequence">{short(example.max)}</span>
-            <div>{strip}<p class="small quiet under"><span>{format!("sequence {} · {}", example.sequence, example.source)}</span>{toggle}<a href=attempt data-testid="try-example">"try this text"</a></p></div>
+            <div>{strip}<p class="small quiet under"><span>{format!("sequence {} · {}", example.sequence, example.source)}</span>{toggle}<a href=attempt data-testid="try-example">"try this text"</a>{beside.note()}</p></div>
         </li>
     }
     .into_any()

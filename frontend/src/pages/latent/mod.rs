@@ -5,6 +5,7 @@ mod examples;
 mod head;
 mod lens;
 mod notes;
+mod overlay;
 mod tryout;
 
 use std::sync::Arc;
@@ -30,8 +31,7 @@ use crate::{
     },
     state::{
         UrlState,
-        edit::LaneForm,
-        lab::{Colour, LabState, PromptForm},
+        lab::{LabState, PromptForm},
         latent::LatentState,
         place::{Place, latent_path, latents_path},
         triage::TriageState,
@@ -69,11 +69,10 @@ impl Page {
             }
         };
         let lab = LabState {
-            dictionary: Some(self.slug.get()),
             prompt,
-            colour: id.map_or(Colour::Kl, Colour::Latent),
-            steered: LaneForm::adding(id.into_iter().collect(), 1.0),
-            ..LabState::default()
+            ..id.map_or_else(LabState::default, |id| {
+                LabState::steering(self.slug.get(), id)
+            })
         };
         lab.href("lab")
     }

@@ -24,20 +24,20 @@ pub(super) fn menu(triage: Triage) -> AnyView {
             title: column.title.to_owned(),
         };
         check.showing(
-            move || shown(&triage.state.read().columns).contains(&key),
+            move || shown(&triage.selection.state.read().columns).contains(&key),
             move || {
-                let mut next = triage.state.get_untracked();
+                let mut next = triage.selection.state.get_untracked();
                 next.columns = toggled(&next.columns, key);
-                triage.keep.run(next);
+                triage.selection.keep.run(next);
             },
         )
     };
     // The id leads to the latent, so that it always stays.
     let checks = COLUMNS.iter().skip(1).map(check).collect_view();
     let usual = Button::link("The usual columns").doing(move || {
-        let mut next = triage.state.get_untracked();
+        let mut next = triage.selection.state.get_untracked();
         next.columns.clear();
-        triage.keep.run(next);
+        triage.selection.keep.run(next);
     });
     view! {
         <details class="menu" data-testid="columns">

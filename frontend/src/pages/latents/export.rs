@@ -13,8 +13,8 @@ const FORMATS: [(&str, &str); 3] = [("csv", "CSV"), ("json", "JSON"), ("parquet"
 /// A folded menu.
 pub(super) fn menu(triage: Triage) -> AnyView {
     let path = move |format: &str| {
-        let selection = triage.state.read().selection();
-        Request::export(&triage.slug.read(), format, &selection).path
+        let selection = triage.selection.state.read().selection();
+        Request::export(&triage.selection.slug.read(), format, &selection).path
     };
     let files = live(move || {
         let file = |(format, words)| {

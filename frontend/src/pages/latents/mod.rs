@@ -1,22 +1,21 @@
 //! The latents of one dictionary: plane, histogram, filters, table.
 
 mod chooser;
-mod controls;
 mod export;
-mod filters;
-mod held;
 mod notes;
-mod paint;
-mod plane;
-mod pointer;
 mod rows;
-mod spread;
 mod table;
 
 use api::LatentsPage;
 use leptos::prelude::*;
 
-use crate::parts::signal::{Memo, RwSignal};
+use super::triage::{
+    Selection,
+    filters::filters,
+    plane::{self, Plane},
+    spread,
+};
+use crate::parts::signal::RwSignal;
 use crate::{
     display::reason::{reason, shown},
     explorer::explorer,
@@ -32,32 +31,19 @@ use crate::{
         share::share,
         states::{fault_note, skeleton},
     },
-    state::{UrlState, place::latents_path, triage::TriageState},
+    state::{UrlState, compare::CompareState, place::latents_path, triage::TriageState},
 };
 
 /// What the parts of this page share.
 #[derive(Clone, Copy)]
 struct Triage {
-    slug: Memo<String>,
-    state: Memo<TriageState>,
-    change: Callback<TriageState>,
-    /// The same without a step in the browser's history.
-    keep: Callback<TriageState>,
+    selection: Selection,
     /// The rows of the table around those that are seen, and how many there are in all.
     page: Load<LatentsPage>,
     /// Which rows those are: the first, and how many.
     window: RwSignal<(u64, u64)>,
     /// What the reader noted.
     notes: notes::Notes,
-}
-
-impl Triage {
-    /// Changes filter or order, from the first row on.
-    fn update(self, change: impl FnOnce(&mut TriageState)) {
-        let mut next = self.state.get_untracked().at_the_top();
-        change(&mut next);
-        self.change.run(next);
-    }
 }
 
 /// `/d/{dictionary}`.
@@ -75,16 +61,19 @@ pub(crate) fn Latents() -> impl IntoView {
     let page = use_load::<LatentsPage>(move || Some(Request::latents(&slug.get(), &asked.get())));
     let change = Callback::new(move |next| set(next, History::Push));
     let keep = Callback::new(move |next| set(next, History::Replace));
-    let triage = Triage {
+    let selection = Selection {
         slug,
         state,
         change,
         keep,
+    };
+    let triage = Triage {
+        selection,
         page,
         window,
         notes: notes::Notes::new(slug),
     };
-    let plane = plane::Plane::new(triage);
+    let plane = Plane::new(".plane-card", selection);
     use_title(Signal::derive(move || format!("Latents of {}", slug.get())));
 
     let top = live(move || {
@@ -102,7 +91,7 @@ pub(crate) fn Latents() -> impl IntoView {
     view! {
         <div class="stack">
             <div class="title">
-                <div><h1>"Latents"</h1>{count_line(triage)}{notes::progress(plane)}</div>
+                <div><h1>"Latents"</h1>{count_line(triage)}{notes::progress(triage.notes, plane)}</div>
                 <div class="actions">{other_dictionary(triage)}{chooser::menu(triage)}{export::menu(triage)}{notes::menu(triage.notes)}{share()}</div>
             </div>
             <div class="slot">{top}</div>
@@ -111,7 +100,7 @@ pub(crate) fn Latents() -> impl IntoView {
                     {plane::card(plane)}
                     <section class="card flush table-card" aria-label="Table" class:busy=move || page.state.busy.get()>{body}</section>
                 </div>
-                <aside class="stack" aria-label="Histogram and filters">{spread::card(plane)}{filters::filters(triage)}</aside>
+                <aside class="stack" aria-label="Histogram and filters">{spread::card(plane)}{filters(selection, vec![slug])}</aside>
             </div>
         </div>
     }.into_any()
@@ -124,28 +113,42 @@ fn count_line(triage: Triage) -> AnyView {
             return "Counting…".to_owned();
         };
         let all = explorer()
-            .dictionary(Some(&triage.slug.read()))
+            .dictionary(Some(&triage.selection.slug.read()))
             .map_or(page.total, |d| d.latents as u64);
         let shown = shown(page.total, all);
-        match reason(&triage.state.read()) {
+        match reason(&triage.selection.state.read()) {
             None => format!("Showing {shown}."),
             Some(why) => format!("{shown}, because {why}."),
         }
     };
     let clear = live(move || {
-        let state = triage.state.get();
-        let href = state.cleared().href(&latents_path(&triage.slug.read()));
+        let state = triage.selection.state.get();
+        let href = state
+            .cleared()
+            .href(&latents_path(&triage.selection.slug.read()));
         (!state.is_unfiltered())
             .then(|| view! { " " <a href=href data-testid="clear">"Clear"</a> }.into_any())
     });
     view! { <p class="quiet"><span data-testid="count-line" aria-live="polite">{words}</span>{clear}</p> }.into_any()
 }
 
-/// Another dictionary with the same filters.
+/// Another dictionary with the same filters, or beside this one.
 fn other_dictionary(triage: Triage) -> AnyView {
     let choose = move |slug: String| {
-        let state = triage.state.get_untracked().at_the_top();
+        let state = triage.selection.state.get_untracked().at_the_top();
         goto(&state.href(&latents_path(&slug)));
     };
-    dictionary_select(move || triage.slug.get(), choose)
+    let both = live(move || {
+        let (slug, study) = (triage.selection.slug.get(), explorer().study.get()?);
+        let mut others = study.dictionaries.iter().filter(|d| d.slug != slug);
+        let state = CompareState {
+            sides: [Some(slug.clone()), Some(others.next()?.slug.clone())],
+            triage: triage.selection.state.get(),
+            ..CompareState::default()
+        };
+        let href = state.href("compare");
+        Some(view! { <a class="button" href=href data-testid="compare">"Compare"</a> }.into_any())
+    });
+    let menu = dictionary_select(move || triage.selection.slug.get(), choose);
+    view! { {menu}{both} }.into_any()
 }

@@ -8,7 +8,6 @@ use leptos::{
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
-use super::plane::Plane;
 use crate::parts::signal::{Memo, RwSignal};
 use crate::{
     display::numbers::count,
@@ -17,6 +16,7 @@ use crate::{
         fetch,
         notes::{read_notes, write_notes},
     },
+    pages::triage::plane::Plane,
     parts::{
         live::{effect, live, memo},
         notes::{all, keep, now, stored, use_other_tabs},
@@ -67,10 +67,12 @@ impl Notes {
         };
         let mut note = stored(&study, &self.slug.read_untracked(), latent);
         note.rate(rating, now());
-        if !keep(&study, &note) {
-            explorer().toast("The browser did not store this rating.");
+        if keep(&study, &note) {
+            return self.load();
         }
-        self.load();
+        explorer().toast("The browser did not store this rating: export the notes to keep it.");
+        let all = merged(self.all.get_untracked().into_iter().chain([note]));
+        self.all.set(all);
     }
 
     /// The sign of a row and more about it; nothing for a latent without a note.
@@ -168,8 +170,7 @@ async fn chosen_text(field: &HtmlInputElement) -> Option<String> {
 }
 
 /// How many of the selection are rated; nothing before the first rating.
-pub(super) fn progress(plane: Plane) -> AnyView {
-    let notes = plane.triage.notes;
+pub(super) fn progress(notes: Notes, plane: Plane) -> AnyView {
     let words = move || {
         let kept = plane.kept.get()?;
         let (all, slug) = (notes.all.read(), notes.slug.read());

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     explorer::explorer,
+    nav::goto,
     parts::{
         keys::use_keys,
         live::{effect, live, memo, when_changed},
@@ -24,7 +25,7 @@ use crate::{
         styles::settle,
         symbols::symbol,
     },
-    state::{UrlState, latent::LatentState, place::latent_path},
+    state::{UrlState, lab::LabState, latent::LatentState, place::latent_path},
 };
 
 /// How long the table stays where it is before the address says so.
@@ -56,12 +57,13 @@ pub(super) fn table(triage: Triage) -> AnyView {
             "j" => 1,
             "k" => -1,
             "0" | "1" | "2" | "3" | "4" | "5" => return table.rate(key),
+            "s" => return table.steer(),
             _ => return,
         };
         event.prevent_default();
         table.step(step);
     });
-    let columns = memo(move || shown(&triage.state.read().columns).to_vec());
+    let columns = memo(move || shown(&triage.selection.state.read().columns).to_vec());
     let heads = live(move || {
         let columns = columns.get();
         let mine = |column: &&Column| column.key == "id" || columns.contains(&column.key);
@@ -70,7 +72,7 @@ pub(super) fn table(triage: Triage) -> AnyView {
     });
     effect(move || table.draw(&columns.read()));
     // Another filter or order begins at the top.
-    let selection = memo(move || triage.state.read().selection());
+    let selection = memo(move || triage.selection.state.read().selection());
     when_changed(selection, move |_| {
         triage.window.update(|window| window.0 = 0);
         table.scroll_to(0);
@@ -78,13 +80,13 @@ pub(super) fn table(triage: Triage) -> AnyView {
     let nothing = live(move || {
         let page = triage.page.get()?;
         let why = explorer()
-            .dictionary(Some(&triage.slug.read()))
+            .dictionary(Some(&triage.selection.slug.read()))
             .and_then(|d| d.analysis.reason);
         let hint = why.unwrap_or_else(|| "Widen a bound or clear them.".into());
         (page.total == 0).then(|| empty(format!("No latent passes these filters. {hint}")))
     });
     request_animation_frame(move || {
-        table.scroll_to(triage.state.read_untracked().row);
+        table.scroll_to(triage.selection.state.read_untracked().row);
         table.scrolled();
     });
     let count = move || {
@@ -111,9 +113,9 @@ impl Table {
         let (Some(page), Some(body)) = (triage.page.get(), self.body.get()) else {
             return;
         };
-        let slug = triage.slug.get_untracked();
+        let slug = triage.selection.slug.get_untracked();
         // Rows and the address that they answer change one after the other: only new rows are drawn.
-        let state = triage.state.get_untracked();
+        let state = triage.selection.state.get_untracked();
         let href = |id: u32, at: u64| {
             let mut from = state.clone();
             from.row = rows::before(at);
@@ -165,10 +167,10 @@ impl Table {
 
     /// Puts the first row that is seen into the address.
     fn note(self, first: u64) {
-        let mut state = self.triage.state.get_untracked();
+        let mut state = self.triage.selection.state.get_untracked();
         if state.row != first {
             state.row = first;
-            self.triage.keep.run(state);
+            self.triage.selection.keep.run(state);
         }
     }
 
@@ -187,7 +189,7 @@ impl Table {
             .read_untracked()
             .as_ref()
             .map_or(0, |p| p.total);
-        let first = self.triage.state.read_untracked().row;
+        let first = self.triage.selection.state.read_untracked().row;
         let from = focused_row().or(self.at.get_value());
         let to = from.map_or(first, |at| at.saturating_add_signed(step));
         let to = to.min(total.saturating_sub(1));
@@ -199,11 +201,17 @@ impl Table {
         }
     }
 
+    /// Goes to the lab with the latent of the row that has the focus.
+    fn steer(self) {
+        if let Some(latent) = focused_latent() {
+            let slug = self.triage.selection.slug.get_untracked();
+            goto(&LabState::steering(slug, latent).href("lab"));
+        }
+    }
+
     /// Rates the latent of the row that has the focus.
     fn rate(self, rating: &str) {
-        let latent = focused().and_then(|row| row.get_attribute("data-latent"));
-        let latent = latent.and_then(|id| id.parse().ok());
-        if let (Some(latent), Ok(rating)) = (latent, rating.parse()) {
+        if let (Some(latent), Ok(rating)) = (focused_latent(), rating.parse()) {
             self.triage.notes.rate(latent, rating);
         }
     }
@@ -233,6 +241,11 @@ fn focused() -> Option<Element> {
     document().active_element()?.closest("tbody > tr").ok()?
 }
 
+/// The latent of that row.
+fn focused_latent() -> Option<u32> {
+    focused()?.get_attribute("data-latent")?.parse().ok()
+}
+
 /// Which row of the selection that is.
 fn focused_row() -> Option<u64> {
     let index: u64 = focused()?.get_attribute("aria-rowindex")?.parse().ok()?;
@@ -243,10 +256,10 @@ fn head(triage: Triage, column: &'static Column) -> AnyView {
     let (name, left) = (column.key, rows::is_words(column.key));
     let click = move |event: MouseEvent| {
         let keep = event.shift_key();
-        triage.update(|state| state.sort_by(name, keep));
+        triage.selection.update(|state| state.sort_by(name, keep));
     };
     let sorted = move || {
-        let state = triage.state.read();
+        let state = triage.selection.state.read();
         let key = state.sort.iter().find(|s| s.column == name);
         key.map(|key| {
             if key.descending {
@@ -257,7 +270,7 @@ fn head(triage: Triage, column: &'static Column) -> AnyView {
         })
     };
     let sign = move || {
-        let state = triage.state.read();
+        let state = triage.selection.state.read();
         let Some(at) = state.sort.iter().position(|s| s.column == name) else {
             return String::new();
         };

@@ -8,16 +8,18 @@ use crate::{
         numbers::{UNKNOWN, count, fixed, percent, rough},
         verdict::{class_rule, class_style, cuts_sentence, verdict_meaning, verdict_name},
     },
+    explorer::explorer,
+    nav::Address,
     parts::{
         badge::{meter, stat},
         histogram::{Bars, Tone},
         states::warning,
     },
-    state::place::latents_path,
+    state::place::{Place, compare_path, latents_path},
 };
 
 /// One card per dictionary.
-pub(super) fn side_by_side(study: &StudyInfo) -> AnyView {
+pub(in crate::pages) fn side_by_side(study: &StudyInfo) -> AnyView {
     let cards = study
         .dictionaries
         .iter()
@@ -28,11 +30,17 @@ pub(super) fn side_by_side(study: &StudyInfo) -> AnyView {
     } else {
         "Dictionaries"
     };
+    let compared = explorer().address.with_untracked(Address::place) == Place::Compare;
+    let compare = study.dictionaries.first().zip(study.dictionaries.get(1));
+    let compare = compare.filter(|_| !compared).map(|(left, right)| {
+        let href = compare_path(&left.slug, &right.slug);
+        view! { <a class="small" href=href data-testid="compare">"Compare them"</a> }.into_any()
+    });
     view! {
         <section class="stack" aria-labelledby="dictionaries-title">
             <div class="section-title">
                 <h2 id="dictionaries-title">{title}</h2>
-                <p class="small quiet">{format!("Δ_norm: 1 = chat-only, 0 = base-only. Here {}.", cuts_sentence(&study.cuts))}</p>
+                {compare}<p class="small quiet">{format!("Δ_norm: 1 = chat-only, 0 = base-only. Here {}.", cuts_sentence(&study.cuts))}</p>
             </div>
             <div class="cols dictionaries">{cards}</div>
         </section>

@@ -9,7 +9,6 @@ use super::later::{Later, shown};
 use crate::parts::signal::Memo;
 use crate::{
     display::effects::{Draw, basis, picture, table},
-    nav::{History, use_url_state},
     parts::{
         card::Card,
         live::{live, memo},
@@ -17,14 +16,17 @@ use crate::{
         states::empty,
         twin::twin,
     },
-    state::study::{METRICS, SCOPES, StudyState},
+    state::study::{METRICS, Measured, SCOPES},
 };
 
-/// The card with its two switches.
-pub(super) fn card(study: &StudyInfo, later: Later) -> AnyView {
+/// The card with its two switches, showing `measured`.
+pub(in crate::pages) fn card(
+    study: &StudyInfo,
+    later: Later,
+    measured: Memo<Measured>,
+    keep: Callback<Measured>,
+) -> AnyView {
     let loads = later.ask::<CausalEffects>(study, "effects");
-    let (state, set) = use_url_state::<StudyState>();
-    let keep = Callback::new(move |next: StudyState| set(next, History::Replace));
     let body = live(move || {
         shown(&loads, 6, |mut answers| {
             answers.retain(|(_, effects)| !effects.setups.is_empty());
@@ -33,7 +35,7 @@ pub(super) fn card(study: &StudyInfo, later: Later) -> AnyView {
                     "No causal effects are stored: `stereoscope analyse STUDY --dictionary NAME --steps effects` computes them.",
                 )
             } else {
-                bars(answers, state, keep)
+                bars(answers, measured, keep)
             }
         })
     });
@@ -44,40 +46,40 @@ pub(super) fn card(study: &StudyInfo, later: Later) -> AnyView {
 
 fn bars(
     answers: Vec<(String, Arc<CausalEffects>)>,
-    state: Memo<StudyState>,
-    keep: Callback<StudyState>,
+    measured: Memo<Measured>,
+    keep: Callback<Measured>,
 ) -> AnyView {
     let answers = StoredValue::new(answers);
     let draw = move |draw: Draw| {
-        let StudyState { scope, metric, .. } = state.get();
+        let Measured { scope, metric } = measured.get();
         answers.with_value(|answers| draw(answers, scope, metric))
     };
     let scope = memo(move || {
-        let scope = state.read().scope;
+        let scope = measured.read().scope;
         SCOPES.iter().find(|s| s.0 == scope).map_or("", |s| s.1)
     });
     let metric = memo(move || {
-        let metric = state.read().metric;
+        let metric = measured.read().metric;
         METRICS.iter().find(|m| m.0 == metric).map_or("", |m| m.1)
     });
     let choose_scope = Callback::new(move |name: &'static str| {
         if let Some(&(scope, ..)) = SCOPES.iter().find(|s| s.1 == name) {
-            keep.run(StudyState {
+            keep.run(Measured {
                 scope,
-                ..state.get_untracked()
+                ..measured.get_untracked()
             });
         }
     });
     let choose_metric = Callback::new(move |name: &'static str| {
         if let Some(&(metric, ..)) = METRICS.iter().find(|m| m.1 == name) {
-            keep.run(StudyState {
+            keep.run(Measured {
                 metric,
-                ..state.get_untracked()
+                ..measured.get_untracked()
             });
         }
     });
     let about = move || {
-        let metric = state.read().metric;
+        let metric = measured.read().metric;
         METRICS.iter().find(|m| m.0 == metric).map_or("", |m| m.3)
     };
     let scopes = SCOPES.map(|(_, name, words)| (name, words));

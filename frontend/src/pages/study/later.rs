@@ -1,4 +1,4 @@
-//! What the study page asks for once its first picture is on the screen.
+//! What a page asks for once its first picture is on the screen.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::{
 
 /// Waits for the first paint.
 #[derive(Clone, Copy)]
-pub(super) struct Later {
+pub(in crate::pages) struct Later {
     painted: RwSignal<bool>,
 }
 
@@ -30,7 +30,7 @@ pub(super) type Loads<T> = Vec<(String, Load<T>)>;
 
 impl Later {
     /// Begins to wait.
-    pub(super) fn new() -> Self {
+    pub(in crate::pages) fn new() -> Self {
         let painted = RwSignal::new(false);
         after_paint(move || {
             painted.set(true);

@@ -1,10 +1,10 @@
 //! The study at a glance.
 
 mod concepts;
-mod dictionaries;
-mod effects;
-mod later;
-mod ratios;
+pub(super) mod dictionaries;
+pub(super) mod effects;
+pub(super) mod later;
+pub(super) mod ratios;
 mod start;
 mod training;
 mod walk;
@@ -15,7 +15,8 @@ use leptos::prelude::*;
 use crate::{
     display::numbers::{UNKNOWN, count, rough},
     explorer::explorer,
-    nav::use_title,
+    nav::{History, use_title, use_url_state},
+    net::load::Load,
     parts::{
         badge::tag,
         card::Card,
@@ -24,6 +25,7 @@ use crate::{
         share::share,
         states::{fault_note, skeleton, warning},
     },
+    state::study::StudyState,
 };
 
 /// `/`.
@@ -62,6 +64,37 @@ fn page(study: &StudyInfo) -> AnyView {
         let study = study.clone();
         move || concepts::table(&study)
     };
+    let (state, set) = use_url_state::<StudyState>();
+    let measured = memo(move || state.read().measured);
+    let measure = Callback::new(move |measured| {
+        let next = StudyState {
+            measured,
+            ..state.get_untracked()
+        };
+        set(next, History::Replace);
+    });
+    // What is below the walk comes once that is there, so that nothing jumps.
+    let asked: Vec<_> = truths.iter().map(|(_, load)| *load).collect();
+    let known = memo(move || {
+        let answered =
+            |load: &Load<GroundTruth>| load.is_there() || load.state.fault.get().is_some();
+        asked.iter().all(answered)
+    });
+    let below = study.clone();
+    let rest = live(move || {
+        let study = &below;
+        known.get().then(|| {
+            view! {
+                {start::cards(study)}
+                {dictionaries::side_by_side(study)}
+                {effects::card(study, later, measured, measure)}
+                {ratios::card(study, later)}
+                {training::card(study, later)}
+                <div class="cols home">{models(study)}{provenance(study)}</div>
+            }
+            .into_any()
+        })
+    });
     let description = study.description.clone();
     let description = description.map(|text| view! { <p class="lead">{text}</p> }.into_any());
     view! {
@@ -72,12 +105,7 @@ fn page(study: &StudyInfo) -> AnyView {
             </div>
             {facts(study)}
             {walk::section(study, truths, scores)}
-            {start::cards(study)}
-            {dictionaries::side_by_side(study)}
-            {effects::card(study, later)}
-            {ratios::card(study, later)}
-            {training::card(study, later)}
-            <div class="cols home">{models(study)}{provenance(study)}</div>
+            {rest}
         </div>
     }
     .into_any()

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The card with one column for each dictionary.
-pub(super) fn card(study: &StudyInfo, later: Later) -> AnyView {
+pub(in crate::pages) fn card(study: &StudyInfo, later: Later) -> AnyView {
     let loads = later.ask::<ScalingSummary>(study, "scaling");
     let body = live(move || {
         shown(&loads, 6, |mut answers| {

@@ -20,6 +20,7 @@ use crate::{
         ("group" = Option<u32>, Query, description = "Quantile group, 0 (weakest) to 5; unset: all"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before"),
         ("limit" = Option<usize>, Query, description = "Examples of the page"),
+        ("sequences" = Option<String>, Query, description = "Instead of a page: the examples that are these sequences, separated by commas", example = "7,19"),
     ),
     responses(
         (status = 200, description = "A page of examples", body = ExamplesPage),
@@ -33,7 +34,21 @@ pub(crate) async fn get(
 ) -> Answer<Json<ExamplesPage>> {
     app.check_dictionary(&dict)?;
     let id = latent_id(&dict, &id)?;
-    let [group, cursor, limit] = parameters.named(["group", "cursor", "limit"])?;
+    let [group, cursor, limit, sequences] =
+        parameters.named(["group", "cursor", "limit", "sequences"])?;
+    if let Some(sequences) = sequences {
+        if group.or(cursor).or(limit).is_some() {
+            return Err(Problem::invalid(
+                "sequences stands instead of group, cursor and limit; leave these out",
+            ));
+        }
+        let sequences = sequences.split(',').map(|s| whole("sequences", s));
+        let sequences: Vec<u64> = sequences.collect::<Answer<_>>()?;
+        let page = app
+            .ask(move |store| store.examples_on(&dict, id, &sequences))
+            .await?;
+        return Ok(Json(page));
+    }
     let group = group.map(|g| whole("group", g)).transpose()?;
     let limit = limit.map(|l| whole("limit", l)).transpose()?;
     let cursor = cursor.map(str::to_owned);

@@ -8,5 +8,6 @@ pub(crate) mod examples;
 pub(crate) mod export;
 pub(crate) mod latent;
 pub(crate) mod latents;
+pub(crate) mod matches;
 pub(crate) mod scaling;
 pub(crate) mod truth;

@@ -112,8 +112,8 @@ fn half_formats_store_the_nearest_numbers() {
         assert_eq!(half.header(), whole.header());
         for model in 0..2 {
             for j in 0..24 {
-                let rows = half.decoder_row(model, j).iter();
-                for (h, w) in rows.zip(whole.decoder_row(model, j)) {
+                let (half, whole) = (half.decoder_row(model, j), whole.decoder_row(model, j));
+                for (h, w) in half.iter().zip(whole.iter()) {
                     assert!((h - w).abs() <= relative * w.abs().max(1e-3), "{h} {w}");
                 }
             }

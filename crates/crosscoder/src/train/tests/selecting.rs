@@ -37,6 +37,9 @@ fn the_largest_of_the_batch_are_kept_and_ties_settled_by_order() {
         // The second time the search begins where the first one ended.
         for _ in 0..2 {
             let evaluation = trainer.evaluate(&x).unwrap();
+            let all: Vec<u32> = (0..LATENTS as u32).collect();
+            let search = &mut trainer.work.search;
+            search.make_exact(&x, &trainer.parameters, &all);
             let models = 1 + usize::from(code_normalization == CodeNormalization::Decoupled);
             for model in 0..models {
                 let search = &trainer.work.search;

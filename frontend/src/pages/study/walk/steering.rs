@@ -106,6 +106,7 @@ fn lane(slug: &str, truth: &GroundTruth, of: &SteeringTest) -> Option<LabState> 
         steered: LaneForm {
             model: ModelName::Chat,
             edits: vec![edit],
+            sampling: None,
         },
         run: true,
         ..LabState::default()

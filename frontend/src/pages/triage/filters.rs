@@ -3,7 +3,7 @@
 use api::{Class, DictionaryInfo, Verdict};
 use leptos::prelude::*;
 
-use super::Triage;
+use super::Selection;
 use crate::parts::signal::Memo;
 use crate::{
     display::{
@@ -26,18 +26,23 @@ const FIRST: usize = 6;
 /// From this width on the panel is open at first.
 const WIDE: f64 = 1000.0;
 
-/// Class, verdict, dead, text and bounds.
-pub(super) fn filters(triage: Triage) -> AnyView {
+/// Class, verdict, dead, text and bounds, with counts of the dictionaries that they filter.
+pub(in crate::pages) fn filters(selection: Selection, of: Vec<Memo<String>>) -> AnyView {
     let width = window().inner_width().ok().and_then(|w| w.as_f64());
     let open = width.is_none_or(|w| w >= WIDE);
-    let dictionary = memo(move || explorer().dictionary(Some(&triage.slug.read())));
+    let dictionaries = memo(move || {
+        let named = of
+            .iter()
+            .filter_map(|slug| explorer().dictionary(Some(&slug.read())));
+        named.collect()
+    });
     let classes = Class::ALL
         .iter()
-        .map(|&class| class_check(triage, dictionary, class))
+        .map(|&class| class_check(selection, dictionaries, class))
         .collect_view();
     let verdicts = Verdict::ALL
         .iter()
-        .map(|&verdict| verdict_check(triage, dictionary, verdict))
+        .map(|&verdict| verdict_check(selection, dictionaries, verdict))
         .collect_view();
     let dead = [
         (None, "with"),
@@ -46,8 +51,8 @@ pub(super) fn filters(triage: Triage) -> AnyView {
     ];
     let dead = dead.map(|(value, words)| {
         Check::radio("dead", words, words).showing(
-            move || triage.state.read().dead == value,
-            move || triage.update(|s| s.dead = value),
+            move || selection.state.read().dead == value,
+            move || selection.update(|s| s.dead = value),
         )
     });
     let search = Field {
@@ -58,11 +63,11 @@ pub(super) fn filters(triage: Triage) -> AnyView {
         list: None,
     };
     let search = search.showing(
-        move || triage.state.read().q.clone(),
-        move |text| triage.update(|s| text.trim().clone_into(&mut s.q)),
+        move || selection.state.read().q.clone(),
+        move |text| selection.update(|s| text.trim().clone_into(&mut s.q)),
     );
     let bounds = |columns: &[(&'static str, &str)]| {
-        let fields = columns.iter().map(|c| range(triage, c.0));
+        let fields = columns.iter().map(|c| range(selection, c.0));
         fields.collect_view()
     };
     let (first, more) = COLUMNS.split_at(COLUMNS.len().min(FIRST));
@@ -85,16 +90,24 @@ pub(super) fn filters(triage: Triage) -> AnyView {
     .into_any()
 }
 
-type Dictionary = Memo<Option<DictionaryInfo>>;
+type Dictionaries = Memo<Vec<DictionaryInfo>>;
 
-fn class_check(triage: Triage, dictionary: Dictionary, class: Class) -> AnyView {
-    let tally = move || {
-        let dictionary = dictionary.read();
-        let found = dictionary
-            .as_ref()
-            .and_then(|d| d.counts.classes.iter().find(|c| c.0 == class));
-        found.map_or(String::new(), |c| count(c.1))
-    };
+/// The count of each dictionary that has one.
+fn tally<T: PartialEq>(
+    dictionaries: Dictionaries,
+    counts: fn(&DictionaryInfo) -> &[(T, u64)],
+    of: &T,
+) -> String {
+    let dictionaries = dictionaries.read();
+    let found = dictionaries
+        .iter()
+        .filter_map(|d| counts(d).iter().find(|c| c.0 == *of));
+    let counts: Vec<String> = found.map(|c| count(c.1)).collect();
+    counts.join(" / ")
+}
+
+fn class_check(selection: Selection, dictionaries: Dictionaries, class: Class) -> AnyView {
+    let tally = move || tally(dictionaries, |d| &d.counts.classes, &class);
     let check = Check {
         kind: "checkbox",
         name: "class",
@@ -108,19 +121,13 @@ fn class_check(triage: Triage, dictionary: Dictionary, class: Class) -> AnyView 
         title: class_rule(class, &explorer().cuts()),
     };
     check.showing(
-        move || triage.state.read().classes.contains(&class),
-        move || triage.update(|s| s.toggle_class(class)),
+        move || selection.state.read().classes.contains(&class),
+        move || selection.update(|s| s.toggle_class(class)),
     )
 }
 
-fn verdict_check(triage: Triage, dictionary: Dictionary, verdict: Verdict) -> AnyView {
-    let tally = move || {
-        let dictionary = dictionary.read();
-        let found = dictionary
-            .as_ref()
-            .and_then(|d| d.counts.verdicts.iter().find(|c| c.0 == verdict));
-        found.map_or(String::new(), |c| count(c.1))
-    };
+fn verdict_check(selection: Selection, dictionaries: Dictionaries, verdict: Verdict) -> AnyView {
+    let tally = move || tally(dictionaries, |d| &d.counts.verdicts, &verdict);
     let check = Check {
         kind: "checkbox",
         name: "verdict",
@@ -130,8 +137,8 @@ fn verdict_check(triage: Triage, dictionary: Dictionary, verdict: Verdict) -> An
         title: verdict_meaning(verdict).into(),
     };
     check.showing(
-        move || triage.state.read().verdicts.contains(&verdict),
-        move || triage.update(|s| s.toggle_verdict(verdict)),
+        move || selection.state.read().verdicts.contains(&verdict),
+        move || selection.update(|s| s.toggle_verdict(verdict)),
     )
 }
 
@@ -142,16 +149,16 @@ fn tallied(style: Option<&'static str>, words: &'static str, tally: Signal<Strin
 }
 
 /// Two number fields around a column's name.
-pub(super) fn range(triage: Triage, column: &'static str) -> AnyView {
+pub(super) fn range(selection: Selection, column: &'static str) -> AnyView {
     let name = column_name(column);
     let field = move |upper: bool| {
         let value = move || {
-            let (min, max) = triage.state.read().range(column);
+            let (min, max) = selection.state.read().range(column);
             (if upper { max } else { min }).map_or(String::new(), shortest)
         };
         let set = move |text: String| {
             let bound = decimal::read(&text);
-            triage.update(|state| {
+            selection.update(|state| {
                 let (min, max) = state.range(column);
                 let (min, max) = if upper { (min, bound) } else { (bound, max) };
                 state.set_range(column, min, max);

@@ -28,10 +28,10 @@ const MODES: [(Mode, &str, &str); 3] = [
 ];
 
 /// Menus of the axes and colours, and the ways to move.
-pub(super) fn controls(plane: Plane) -> AnyView {
+pub(in crate::pages) fn controls(plane: Plane) -> AnyView {
     let axis = move |i: usize, label: &'static str, test: &'static str| {
         let column = Select::new(label, test, COLUMNS).showing(
-            move || plane.triage.state.read().plane.axes[i].column.to_owned(),
+            move || plane.selection.state.read().plane.axes[i].column.to_owned(),
             move |name| {
                 plane.show(|state| {
                     if let Some(known) = COLUMNS.iter().find(|c| c.0 == name) {
@@ -44,7 +44,7 @@ pub(super) fn controls(plane: Plane) -> AnyView {
         let scales = AxisScale::ALL.map(|scale| (scale.word(), scale.word()));
         let scale = Select::new("Scale", "plane-scale", &scales).showing(
             move || {
-                plane.triage.state.read().plane.axes[i]
+                plane.selection.state.read().plane.axes[i]
                     .scale
                     .word()
                     .to_owned()
@@ -61,7 +61,7 @@ pub(super) fn controls(plane: Plane) -> AnyView {
     let colours = [("class", "by class"), ("verdict", "by verdict")];
     let colour = Select::new("Colour", "plane-colour", &colours).showing(
         move || {
-            let by_verdict = plane.triage.state.read().plane.by_verdict;
+            let by_verdict = plane.selection.state.read().plane.by_verdict;
             colours[usize::from(by_verdict)].0.to_owned()
         },
         move |word| plane.show(|state| state.by_verdict = word == "verdict"),
@@ -112,7 +112,7 @@ pub(super) fn corners(plane: Plane) -> AnyView {
     };
     let shown = move || {
         plane.trail.track();
-        let axes = plane.triage.state.read().plane.axes;
+        let axes = plane.selection.state.read().plane.axes;
         let corner = |[x, y]: [f64; 2]| {
             let value = |i: usize, place| shortest(readable(axes[i].scale, place, 1.0));
             [value(0, x), value(1, y)].join(" ")
@@ -123,7 +123,7 @@ pub(super) fn corners(plane: Plane) -> AnyView {
     let entered = move |text: String| {
         let numbers = text.split([' ', ',', ';']).filter_map(decimal::read);
         let numbers: Vec<f64> = numbers.collect();
-        plane.triage.update(|state| {
+        plane.selection.update(|state| {
             let axes = state.plane.axes;
             let place = |pair: &[f64; 2]| {
                 let [x, y] = *pair;

@@ -26,13 +26,8 @@ use crate::{
 /// The picture's room around what is seen of it, in shares of that; the style sheet has the same.
 pub(super) const ROOM: f64 = 0.5;
 
-/// The element of the plane that a selector names; nothing once the page is another.
-pub(super) fn part(selector: &str) -> Option<Element> {
-    document().query_selector(selector).ok()?
-}
-
-fn canvas() -> Option<HtmlCanvasElement> {
-    part(".plane-window > canvas")?.dyn_into().ok()
+fn canvas(plane: Plane) -> Option<HtmlCanvasElement> {
+    plane.part(".plane-window > canvas")?.dyn_into().ok()
 }
 
 /// Paints now and whenever what is seen changes, at most once for each frame.
@@ -80,7 +75,7 @@ fn once(
 
 /// Draws the points.
 fn draw(plane: Plane) -> Option<()> {
-    let canvas = canvas()?;
+    let canvas = canvas(plane)?;
     let (cloud, kept) = (plane.cloud.get()?, plane.kept.get()?);
     let view = plane.drawn();
     let ratio = window().device_pixel_ratio();
@@ -126,22 +121,28 @@ fn slide(plane: Plane, canvas: &HtmlCanvasElement, drawn: View) {
 /// Sets everything over the points.
 fn overlay(plane: Plane) -> Option<()> {
     let view = plane.view();
-    slide(plane, &canvas()?, plane.drawn());
-    let axes = plane.triage.state.read().plane.axes;
-    part(".plane-grid")?.set_inner_html(&grid(&view, axes));
+    slide(plane, &canvas(plane)?, plane.drawn());
+    let axes = plane.selection.state.read().plane.axes;
+    plane
+        .part(".plane-grid")?
+        .set_inner_html(&grid(&view, axes));
     for (selector, axis) in [(".plane-x", axes[0]), (".plane-y", axes[1])] {
-        part(selector)?.set_text_content(Some(column_name(axis.column)));
+        plane
+            .part(selector)?
+            .set_text_content(Some(column_name(axis.column)));
     }
     let inside = bounded(plane).map_or("display:none".into(), |inset| format!("inset:{inset}"));
-    set_style(&part(".plane-box")?, &inside);
+    set_style(&plane.part(".plane-box")?, &inside);
     let corner = |[x, y]: [f64; 2]| {
         let (across, up) = view.share(x, y);
         [rounded(across, 4), rounded(1.0 - up, 4)].join(",")
     };
     let corners: Vec<String> = plane.corners().into_iter().map(corner).collect();
-    let _ = part(".plane-lasso > polygon")?.set_attribute("points", &corners.join(" "));
+    let _ = plane
+        .part(".plane-lasso > polygon")?
+        .set_attribute("points", &corners.join(" "));
     for (i, line) in LINES.into_iter().enumerate() {
-        let element = part(&format!("[data-line=\"{i}\"]"))?;
+        let element = plane.part(&format!("[data-line=\"{i}\"]"))?;
         let axis = axes[line.axis];
         let found = plane.line(line).and_then(|(value, set)| {
             let place = axis.scale.place(value);

@@ -21,10 +21,16 @@ use crate::{
 const BINS: usize = 50;
 
 /// The card with the menu of columns.
-pub(super) fn card(plane: Plane) -> AnyView {
-    let column = memo(move || plane.triage.state.read().plane.spread);
-    let menu = Select::new("Column", "spread-column", COLUMNS).showing(
-        move || column.get().to_owned(),
+pub(in crate::pages) fn card(plane: Plane) -> AnyView {
+    Card::new("spread", "Histogram")
+        .remark("of the selection, log count")
+        .with(menu(plane), body(plane))
+}
+
+/// The menu of columns.
+pub(in crate::pages) fn menu(plane: Plane) -> AnyView {
+    Select::new("Column", "spread-column", COLUMNS).showing(
+        move || plane.selection.state.read().plane.spread.to_owned(),
         move |name| {
             plane.show(|state| {
                 if let Some(known) = COLUMNS.iter().find(|c| c.0 == name) {
@@ -32,8 +38,13 @@ pub(super) fn card(plane: Plane) -> AnyView {
                 }
             });
         },
-    );
-    let body = live(move || {
+    )
+}
+
+/// The histogram.
+pub(in crate::pages) fn body(plane: Plane) -> AnyView {
+    let column = memo(move || plane.selection.state.read().plane.spread);
+    live(move || {
         let column = column.get();
         let held = plane.held.columns.read();
         let (Some(values), Some(kept)) = (held.column(column), plane.kept.get()) else {
@@ -56,10 +67,7 @@ pub(super) fn card(plane: Plane) -> AnyView {
             histogram,
         };
         bars.show()
-    });
-    Card::new("spread", "Histogram")
-        .remark("of the selection, log count")
-        .with(menu, body)
+    })
 }
 
 /// Counts of the kept values between ends that all values share, the column's natural ones included; by powers where a column without

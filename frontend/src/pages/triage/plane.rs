@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use api::Lasso;
-use leptos::prelude::*;
+use leptos::{prelude::*, web_sys::Element};
 
 use super::{
-    Triage,
+    Selection,
     controls::{controls, corners, legend},
     filters::range,
     held::Held,
@@ -49,8 +49,10 @@ pub(super) enum Mode {
 
 /// What the parts of the plane share.
 #[derive(Clone, Copy)]
-pub(super) struct Plane {
-    pub(super) triage: Triage,
+pub(in crate::pages) struct Plane {
+    pub(in crate::pages) selection: Selection,
+    /// Selector of the part of the page that the plane is in.
+    root: &'static str,
     pub(super) held: Held,
     /// The state while a threshold or a brush is being dragged.
     pub(super) draft: RwSignal<Option<TriageState>>,
@@ -64,13 +66,13 @@ pub(super) struct Plane {
     /// The points, once their columns are there.
     pub(super) cloud: Memo<Option<Fresh<Cloud>>>,
     /// Whether each latent is in the selection.
-    pub(super) kept: Memo<Option<Fresh<Vec<bool>>>>,
+    pub(in crate::pages) kept: Memo<Option<Fresh<Vec<bool>>>>,
     /// What is shown when nothing else is said.
     usual: Memo<Option<View>>,
 }
 
 /// Something large that is made anew or stays: comparing a hundred thousand numbers would take longer than drawing them again.
-pub(super) struct Fresh<T>(pub(super) Arc<T>);
+pub(in crate::pages) struct Fresh<T>(pub(in crate::pages) Arc<T>);
 
 impl<T> Fresh<T> {
     fn new(value: T) -> Self {
@@ -117,28 +119,54 @@ pub(super) const LINES: [Line; 4] = [
 ];
 
 impl Plane {
-    /// For the page.
-    pub(super) fn new(triage: Triage) -> Self {
-        let draft = RwSignal::new(None::<TriageState>);
-        let state = move || draft.get().unwrap_or_else(|| triage.state.get());
+    /// In the part of the page that a selector names.
+    pub(in crate::pages) fn new(root: &'static str, selection: Selection) -> Self {
+        Self::with(root, selection, RwSignal::new(None))
+    }
+
+    /// Of two dictionaries: what is dragged or moved on one is dragged and moved on the other.
+    pub(in crate::pages) fn pair([left, right]: [(&'static str, Selection); 2]) -> [Self; 2] {
+        let one = Self::new(left.0, left.1);
+        let other = Self::with(right.0, right.1, one.draft);
+        let usual = memo(move || match (one.usual.get(), other.usual.get()) {
+            (Some(one), Some(other)) => Some(one.with(&other)),
+            (one, other) => one.or(other),
+        });
+        let other = Self {
+            mode: one.mode,
+            trail: one.trail,
+            moving: one.moving,
+            drawing: one.drawing,
+            usual,
+            ..other
+        };
+        [Self { usual, ..one }, other]
+    }
+
+    fn with(
+        root: &'static str,
+        selection: Selection,
+        draft: RwSignal<Option<TriageState>>,
+    ) -> Self {
+        let state = move || draft.get().unwrap_or_else(|| selection.state.get());
         let filters = memo(move || state().filters());
         let looks = memo(move || {
-            let plane = &triage.state.read().plane;
+            let plane = &selection.state.read().plane;
             (plane.axes, colouring(plane))
         });
         let wanted = memo(move || {
             let (filters, (axes, (colour, _))) = (filters.read(), looks.get());
             let mut wanted = looked_at(&filters);
             wanted.extend(axes.map(|axis| axis.column));
-            wanted.extend([colour, triage.state.read().plane.spread]);
+            wanted.extend([colour, selection.state.read().plane.spread]);
             wanted.join(",")
         });
-        let held = Held::following(triage.slug, wanted);
-        let searched = memo(move || triage.state.read().q.clone());
+        let held = Held::following(selection.slug, wanted);
+        let searched = memo(move || selection.state.read().q.clone());
         let found = use_body(
             move || {
                 let query = searched.get();
-                (!query.is_empty()).then(|| Request::found(&triage.slug.get(), &query))
+                (!query.is_empty()).then(|| Request::found(&selection.slug.get(), &query))
             },
             columns::read,
         );
@@ -171,7 +199,8 @@ impl Plane {
             })
         });
         Self {
-            triage,
+            selection,
+            root,
             held,
             draft,
             mode: RwSignal::new(Mode::Select),
@@ -182,6 +211,12 @@ impl Plane {
             kept,
             usual,
         }
+    }
+
+    /// The element of the plane that a selector names; nothing once the page is another.
+    pub(super) fn part(self, selector: &str) -> Option<Element> {
+        let selector = [self.root, selector].join(" ");
+        document().query_selector(&selector).ok()?
     }
 
     /// What is shown now.
@@ -195,7 +230,7 @@ impl Plane {
     }
 
     fn resting(self) -> View {
-        let chosen = self.triage.state.read().plane.view;
+        let chosen = self.selection.state.read().plane.view;
         chosen.or(self.usual.get()).unwrap_or(View {
             x: [0.0, 1.0],
             y: [0.0, 1.0],
@@ -204,13 +239,15 @@ impl Plane {
 
     /// The state as it is or is being dragged.
     pub(super) fn state(self) -> TriageState {
-        self.draft.get().unwrap_or_else(|| self.triage.state.get())
+        self.draft
+            .get()
+            .unwrap_or_else(|| self.selection.state.get())
     }
 
     /// The polygon's corners in places, where it is on these axes.
     pub(super) fn corners(self) -> Vec<[f64; 2]> {
         let trail = self.trail.get();
-        let state = self.triage.state.read();
+        let state = self.selection.state.read();
         let axes = state.plane.axes;
         match &state.lasso {
             _ if !trail.is_empty() => trail,
@@ -221,9 +258,9 @@ impl Plane {
 
     /// Changes what the plane shows; the selection stays.
     pub(super) fn show(self, change: impl FnOnce(&mut PlaneState)) {
-        let mut next = self.triage.state.get_untracked();
+        let mut next = self.selection.state.get_untracked();
         change(&mut next.plane);
-        self.triage.keep.run(next);
+        self.selection.keep.run(next);
     }
 
     /// Where a line lies, and whether it bounds the selection or only offers to.
@@ -289,37 +326,43 @@ fn ends(axis: Axis, places: &[f32]) -> [f64; 2] {
 }
 
 /// The card.
-pub(super) fn card(plane: Plane) -> AnyView {
-    let there = memo(move || (plane.held.fault.get(), plane.cloud.read().is_some()));
-    let body = live(move || match there.get() {
-        (Some(fault), false) => fault_note(&fault, None),
-        (_, true) => picture(plane),
-        (None, false) => skeleton(10),
-    });
-    let counted = move || {
-        let (Some(cloud), Some(kept)) = (plane.cloud.get(), plane.kept.get()) else {
-            return String::new();
-        };
-        let (all, selected) = (kept.0.len(), kept.0.iter().filter(|k| **k).count());
-        let words = format!(
-            "{} of {} selected",
-            count(selected as u64),
-            count(all as u64)
-        );
-        match all - cloud.0.placed() {
-            0 => words,
-            n => format!("{words}; {} have no value on these axes", count(n as u64)),
-        }
-    };
-    let remark = view! { <span class="small quiet" data-testid="plane-count" aria-live="polite">{counted}</span> };
+pub(in crate::pages) fn card(plane: Plane) -> AnyView {
+    let remark = view! { <span class="small quiet" data-testid="plane-count" aria-live="polite">{move || counted(plane)}</span> };
     Card {
         class: " plane-card",
         ..Card::new("plane", "Plane")
     }
     .with(
         remark.into_any(),
-        view! { {controls(plane)}{body} }.into_any(),
+        view! { {controls(plane)}{body(plane)}{around(plane)} }.into_any(),
     )
+}
+
+/// The plane once its columns are there.
+pub(in crate::pages) fn body(plane: Plane) -> AnyView {
+    let known = memo(move || (plane.held.fault.get(), plane.cloud.read().is_some()));
+    live(move || match known.get() {
+        (Some(fault), false) => fault_note(&fault, None),
+        (_, true) => area(plane),
+        (None, false) => skeleton(10),
+    })
+}
+
+/// How many latents are selected, and how many have no place.
+pub(in crate::pages) fn counted(plane: Plane) -> String {
+    let (Some(cloud), Some(kept)) = (plane.cloud.get(), plane.kept.get()) else {
+        return String::new();
+    };
+    let (all, selected) = (kept.0.len(), kept.0.iter().filter(|k| **k).count());
+    let words = format!(
+        "{} of {} selected",
+        count(selected as u64),
+        count(all as u64)
+    );
+    match all - cloud.0.placed() {
+        0 => words,
+        n => format!("{words}; {} have no value on these axes", count(n as u64)),
+    }
 }
 
 /// What the plane is made of; [`super::paint`] sets everything in it that changes.
@@ -331,19 +374,7 @@ const GROUND: &str = "<div class=\"plane-grid\" aria-hidden=\"true\"></div><div 
     <div class=\"plane-line\" role=\"slider\" tabindex=\"0\" aria-orientation=\"vertical\" data-line=\"3\"></div>\
     <i class=\"plane-mark\" aria-hidden=\"true\"></i><span class=\"plane-x small\"></span><span class=\"plane-y small\"></span>";
 
-/// The plane, its legend, and fields that do what dragging does.
-fn picture(plane: Plane) -> AnyView {
-    let columns = memo(move || {
-        let plane = &plane.triage.state.read().plane;
-        plane.axes.map(|axis| axis.column).join(",")
-    });
-    let fields = live(move || {
-        columns.track();
-        let axes = untrack(|| plane.triage.state.read().plane.axes);
-        axes.map(|axis| range(plane.triage, axis.column))
-            .collect_view()
-    });
-    let by_verdict = memo(move || plane.triage.state.read().plane.by_verdict);
+fn area(plane: Plane) -> AnyView {
     paint::follow(plane);
     pointer::Hands::of(plane).ready();
     view! {
@@ -355,6 +386,24 @@ fn picture(plane: Plane) -> AnyView {
             data-testid="plane-area"
             inner_html=GROUND
         ></div>
+    }
+    .into_any()
+}
+
+/// A plane's legend, and fields that do what dragging does.
+pub(in crate::pages) fn around(plane: Plane) -> AnyView {
+    let columns = memo(move || {
+        let plane = &plane.selection.state.read().plane;
+        plane.axes.map(|axis| axis.column).join(",")
+    });
+    let fields = live(move || {
+        columns.get();
+        let axes = untrack(|| plane.selection.state.read().plane.axes);
+        axes.map(|axis| range(plane.selection, axis.column))
+            .collect_view()
+    });
+    let by_verdict = memo(move || plane.selection.state.read().plane.by_verdict);
+    view! {
         <ul class="plane-legend small quiet" inner_html=move || legend(by_verdict.get())></ul>
         <div class="plane-fields">{fields}{corners(plane)}</div>
     }

@@ -3,7 +3,7 @@
 use std::fs::read_to_string;
 
 /// Threads that each side may use: every core, or what STEREOSCOPE_PEER_THREADS says.
-pub(crate) fn threads() -> usize {
+pub fn threads() -> usize {
     let asked = std::env::var("STEREOSCOPE_PEER_THREADS").ok();
     asked
         .and_then(|count| count.parse().ok())
@@ -11,12 +11,12 @@ pub(crate) fn threads() -> usize {
 }
 
 /// Cores of the machine.
-pub(crate) fn cores() -> usize {
+pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Name of the processor.
-pub(crate) fn processor() -> String {
+pub fn processor() -> String {
     let info = read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = info
         .lines()
@@ -26,23 +26,23 @@ pub(crate) fn processor() -> String {
 }
 
 /// Processes that were running or waiting to run, averaged over the last minute.
-pub(crate) fn load() -> String {
+pub fn load() -> String {
     let load = read_to_string("/proc/loadavg").unwrap_or_default();
     load.split_whitespace().next().unwrap_or("?").to_owned()
 }
 
 /// The largest resident size that a process had, in bytes; `None` where the system does not tell.
-pub(crate) fn peak(process: u32) -> Option<u64> {
-    let status = read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes * 1024)
+pub fn peak(process: u32) -> Option<u64> {
+    memory(process, "VmHWM:")
+}
+
+/// The resident size of a process, in bytes; `None` where the system does not tell.
+pub fn resident(process: u32) -> Option<u64> {
+    memory(process, "VmRSS:")
 }
 
 /// The processor time that a process has used, in seconds; `None` where the system does not tell.
-pub(crate) fn processor_time(process: u32) -> Option<f64> {
+pub fn processor_time(process: u32) -> Option<f64> {
     /// The kernel's unit in /proc.
     const TICKS: f64 = 100.0;
     let stat = read_to_string(format!("/proc/{process}/stat")).ok()?;
@@ -50,4 +50,12 @@ pub(crate) fn processor_time(process: u32) -> Option<f64> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = |i: usize| fields.get(i)?.parse::<f64>().ok();
     Some((ticks(11)? + ticks(12)?) / TICKS)
+}
+
+/// A line of the process's status, in bytes.
+fn memory(process: u32, label: &str) -> Option<u64> {
+    let status = read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(label))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
 }

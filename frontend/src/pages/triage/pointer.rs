@@ -10,7 +10,7 @@ use leptos::{
 use wasm_bindgen::{JsCast, closure::Closure};
 
 use super::{
-    paint::{ROOM, part},
+    paint::ROOM,
     plane::{LINES, Mode, Plane, lasso_on},
 };
 use crate::{
@@ -83,7 +83,7 @@ impl Hands {
 
     /// Hears of everything that happens on the plane: one listener is much less program than one for each kind of event.
     fn listen(self) {
-        let Some(area) = part(".plane-area") else {
+        let Some(area) = self.plane.part(".plane-area") else {
             return;
         };
         let hear = Closure::<dyn Fn(Event)>::new(move |event: Event| match &*event.type_() {
@@ -115,7 +115,7 @@ impl Hands {
         if event.button() > 1 {
             return;
         }
-        let (at, _) = place(event.client_x(), event.client_y());
+        let (at, _) = self.place(event.client_x(), event.client_y());
         let plane = self.plane;
         let view = untrack(|| plane.view());
         self.fingers.update_value(|fingers| {
@@ -137,14 +137,14 @@ impl Hands {
             _ => Drag::Brush(at),
         };
         self.drag.set_value(Some(drag));
-        if let Some(area) = part(".plane-area") {
+        if let Some(area) = self.plane.part(".plane-area") {
             // Without it the drag only ends at the rim.
             let _ = area.set_pointer_capture(event.pointer_id());
         }
     }
 
     fn moved(self, event: &PointerEvent) {
-        let (at, ratio) = place(event.client_x(), event.client_y());
+        let (at, ratio) = self.place(event.client_x(), event.client_y());
         let plane = self.plane;
         self.fingers.update_value(|fingers| {
             let mine = fingers.iter_mut().find(|f| f.0 == event.pointer_id());
@@ -192,14 +192,14 @@ impl Hands {
             Some(Drag::Move(..) | Drag::Pinch(..)) => self.settle(),
             Some(Drag::Lasso(_)) if !plane.trail.read_untracked().is_empty() => {
                 let trail = plane.trail.get_untracked();
-                plane.triage.update(|state| {
+                plane.selection.update(|state| {
                     state.lasso = lasso_on(state.plane.axes, trail);
                 });
                 plane.trail.set(Vec::new());
             }
             Some(_) if plane.draft.read_untracked().is_some() => self.keep(),
             Some(Drag::Brush(_) | Drag::Lasso(_)) => {
-                let (at, ratio) = place(event.client_x(), event.client_y());
+                let (at, ratio) = self.place(event.client_x(), event.client_y());
                 if let Some(id) = untrack(|| self.under(at, ratio)) {
                     self.open(id as u32);
                 }
@@ -218,11 +218,11 @@ impl Hands {
 
     fn wheel(self, event: &WheelEvent) {
         // A reader who scrolls the page past the plane wants to get on.
-        if part(".plane-area:focus-within").is_none() && !event.ctrl_key() {
+        if self.plane.part(".plane-area:focus-within").is_none() && !event.ctrl_key() {
             return;
         }
         event.prevent_default();
-        let (at, _) = place(event.client_x(), event.client_y());
+        let (at, _) = self.place(event.client_x(), event.client_y());
         let factor = if event.delta_y() < 0.0 {
             1.2
         } else {
@@ -246,7 +246,7 @@ impl Hands {
         match (key.as_str(), line_under(event)) {
             ("Escape", _) => {
                 self.dropped();
-                plane.triage.update(|state| {
+                plane.selection.update(|state| {
                     state.lasso = None;
                     for axis in state.plane.axes {
                         state.set_range(axis.column, None, None);
@@ -306,7 +306,7 @@ impl Hands {
     /// Makes what was dragged the selection.
     fn keep(self) {
         if let Some(next) = self.plane.draft.get_untracked() {
-            self.plane.triage.change.run(next.at_the_top());
+            self.plane.selection.change.run(next.at_the_top());
             self.plane.draft.set(None);
         }
     }
@@ -314,7 +314,7 @@ impl Hands {
     /// The state with both axes bounded by two corners.
     fn brushed(self, from: At, to: At) -> TriageState {
         let view = self.plane.view();
-        let mut next = self.plane.triage.state.get();
+        let mut next = self.plane.selection.state.get();
         let (a, b) = (view.places(from.0, from.1), view.places(to.0, to.1));
         let sides = [
             (a.0.min(b.0), a.0.max(b.0), view.x),
@@ -339,7 +339,7 @@ impl Hands {
     fn with_line(self, line: usize, place: f64) -> Option<TriageState> {
         let of = LINES.get(line)?;
         let view = self.plane.view();
-        let mut next = self.plane.triage.state.get();
+        let mut next = self.plane.selection.state.get();
         let axis = next.plane.axes[of.axis];
         let [start, end] = if of.axis == 0 { view.x } else { view.y };
         let value = Some(readable(axis.scale, place, end - start));
@@ -379,10 +379,10 @@ impl Hands {
         let cloud = self.plane.cloud.get()?.0;
         let (x, y) = (f64::from(*cloud.x.get(id)?), f64::from(*cloud.y.get(id)?));
         let (across, up) = self.plane.view().share(x, y);
-        let mark = part(".plane-mark")?;
+        let mark = self.plane.part(".plane-mark")?;
         let style = format!("left:{};bottom:{}", share(across), share(up));
         set_style(&mark, &style);
-        let state = self.plane.triage.state.read();
+        let state = self.plane.selection.state.read();
         let [first, second] = state.plane.axes;
         let row = |axis: crate::state::plane::Axis, place: f64| {
             (column_name(axis.column), short(axis.scale.value(place)))
@@ -393,26 +393,26 @@ impl Hands {
         Some(())
     }
 
+    /// The event's place in shares of the picture from its lower left corner, and the picture's height by its width.
+    fn place(self, x: i32, y: i32) -> (At, f64) {
+        let Some(area) = self.plane.part(".plane-area") else {
+            return ((0.0, 0.0), 1.0);
+        };
+        let rect = area.get_bounding_client_rect();
+        let across = (f64::from(x) - rect.left()) / rect.width().max(1.0);
+        let up = 1.0 - (f64::from(y) - rect.top()) / rect.height().max(1.0);
+        ((across, up), rect.height() / rect.width().max(1.0))
+    }
+
     fn open(self, id: u32) {
-        let from = self.plane.triage.state.with_untracked(UrlState::write);
+        let from = self.plane.selection.state.with_untracked(UrlState::write);
         let state = LatentState {
             from: Some(from).filter(|query| !query.is_empty()),
             ..LatentState::default()
         };
-        let slug = self.plane.triage.slug.get_untracked();
+        let slug = self.plane.selection.slug.get_untracked();
         goto(&state.href(&latent_path(&slug, id)));
     }
-}
-
-/// The event's place in shares of the picture from its lower left corner, and the picture's height by its width.
-fn place(x: i32, y: i32) -> (At, f64) {
-    let Some(area) = part(".plane-area") else {
-        return ((0.0, 0.0), 1.0);
-    };
-    let rect = area.get_bounding_client_rect();
-    let across = (f64::from(x) - rect.left()) / rect.width().max(1.0);
-    let up = 1.0 - (f64::from(y) - rect.top()) / rect.height().max(1.0);
-    ((across, up), rect.height() / rect.width().max(1.0))
 }
 
 /// Whether two places are far enough apart to be a drag.

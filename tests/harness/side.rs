@@ -10,14 +10,23 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::case::{Outcome, Task};
 use crate::machine;
 
+/// One side of a case, ready to be repeated.
+pub type Task = Box<dyn FnMut() -> Outcome>;
+
+/// One repetition.
+pub struct Outcome {
+    pub seconds: f64,
+    /// Some numbers of the result, the same on both sides.
+    pub check: Vec<f64>,
+}
+
 /// Makes this program one side, with the task's name after it.
-pub(crate) const FLAG: &str = "--ours";
+pub const FLAG: &str = "--ours";
 
 /// Answers on the standard streams until the input ends.
-pub(crate) fn serve(ours: impl FnOnce(&Value) -> Task) {
+pub fn serve(ours: impl FnOnce(&Value) -> Task) {
     let mut lines = std::io::stdin().lock().lines();
     let setup = lines.next().expect("a setup").expect("a readable setup");
     let mut task = ours(&serde_json::from_str(&setup).expect("a setup in JSON"));
@@ -30,7 +39,7 @@ pub(crate) fn serve(ours: impl FnOnce(&Value) -> Task) {
 }
 
 /// A running side; it ends when dropped.
-pub(crate) struct Side {
+pub struct Side {
     child: Child,
     requests: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
@@ -39,7 +48,10 @@ pub(crate) struct Side {
 
 impl Side {
     /// Starts a process and waits until it is set up; gives it and what it runs.
-    pub(crate) fn start(
+    ///
+    /// # Errors
+    /// When it does not start or ends, with its last messages.
+    pub fn start(
         mut command: Command,
         setup: &Value,
         errors: &Path,
@@ -65,7 +77,10 @@ impl Side {
     }
 
     /// One repetition, and the processor time that went into it.
-    pub(crate) fn run(&mut self, number: usize) -> Result<(Outcome, f64), String> {
+    ///
+    /// # Errors
+    /// When the process ends, with its last messages.
+    pub fn run(&mut self, number: usize) -> Result<(Outcome, f64), String> {
         let before = self.processor_time();
         let answer = self.ask(&json!({"run": number}))?;
         let used = self.processor_time() - before;
@@ -84,8 +99,13 @@ impl Side {
         machine::processor_time(self.child.id()).unwrap_or(f64::NAN)
     }
 
+    /// The memory that the process has, in bytes.
+    pub fn resident(&self) -> Option<u64> {
+        machine::resident(self.child.id())
+    }
+
     /// The most memory that the process had, in bytes.
-    pub(crate) fn peak(&self) -> Option<u64> {
+    pub fn peak(&self) -> Option<u64> {
         machine::peak(self.child.id())
     }
 

@@ -1,0 +1,77 @@
+//! A row-major matrix split into blocks of columns, so that tasks may each write one.
+
+use std::marker::PhantomData;
+
+use gemm::Parallelism;
+use rayon::prelude::*;
+
+use crate::dense::{Destination, Matrix, multiply_into};
+
+/// Some columns of a matrix that others write other columns of.
+pub(crate) struct Block<'a> {
+    /// Its first number.
+    out: *mut f32,
+    /// Distance between rows.
+    stride: usize,
+    rows: usize,
+    /// First column in the whole matrix.
+    pub(crate) first: usize,
+    /// Number of columns.
+    pub(crate) width: usize,
+    lifetime: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: a block's numbers belong to it alone, as those of a `&mut [f32]` would.
+#[allow(unsafe_code)]
+unsafe impl Send for Block<'_> {}
+
+/// Splits a matrix with rows of `columns` numbers into blocks of `width` columns, the last one with what remains.
+pub(crate) fn blocks(
+    out: &mut [f32],
+    columns: usize,
+    width: usize,
+) -> impl IndexedParallelIterator<Item = Block<'_>> {
+    let rows = out.len() / columns.max(1);
+    let start = out.as_mut_ptr();
+    let blocks: Vec<Block<'_>> = (0..columns)
+        .step_by(width.max(1))
+        .map(|first| Block {
+            out: start.wrapping_add(first),
+            stride: columns,
+            rows,
+            first,
+            width: width.min(columns - first),
+            lifetime: PhantomData,
+        })
+        .collect();
+    blocks.into_par_iter()
+}
+
+impl Block<'_> {
+    /// The block's part of one row.
+    #[allow(unsafe_code)]
+    pub(crate) fn row(&mut self, row: usize) -> &mut [f32] {
+        assert!(
+            row < self.rows,
+            "a block of {} rows has no row {row}",
+            self.rows
+        );
+        // SAFETY: the row's numbers of these columns lie within the matrix; this block alone has them, and it is borrowed alone.
+        unsafe { std::slice::from_raw_parts_mut(self.out.add(row * self.stride), self.width) }
+    }
+
+    /// Writes a·b, or adds it; its size is the block's.
+    #[allow(unsafe_code)]
+    pub(crate) fn multiply(&mut self, add: bool, a: Matrix<'_>, b: Matrix<'_>) {
+        assert!(
+            a.rows == self.rows && b.columns == self.width,
+            "a product has not the size of its block"
+        );
+        let to = Destination {
+            stride: self.stride,
+            add,
+        };
+        // SAFETY: the product's numbers are this block's, which is borrowed alone.
+        unsafe { multiply_into(self.out, to, a, b, Parallelism::None) }
+    }
+}

@@ -1,0 +1,136 @@
+//! Dense products of matrices in memory.
+
+use gemm::{Parallelism, gemm};
+
+/// A matrix of any strides.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a> {
+    /// From its first element on.
+    pub data: &'a [f32],
+    /// Number of rows.
+    pub rows: usize,
+    /// Number of columns.
+    pub columns: usize,
+    /// Distances between rows and between columns.
+    pub strides: [usize; 2],
+}
+
+impl<'a> Matrix<'a> {
+    /// Rows of `columns` numbers, one behind the other.
+    pub fn dense(data: &'a [f32], columns: usize) -> Self {
+        Self {
+            data,
+            rows: data.len() / columns.max(1),
+            columns,
+            strides: [columns, 1],
+        }
+    }
+
+    /// With rows and columns exchanged.
+    #[must_use]
+    pub fn transposed(self) -> Self {
+        let [row, column] = self.strides;
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            strides: [column, row],
+            ..self
+        }
+    }
+
+    /// Some columns, which must be there.
+    pub(crate) fn columns_from(self, first: usize, count: usize) -> Self {
+        let start = (first * self.strides[1]).min(self.data.len());
+        Self {
+            data: &self.data[start..],
+            columns: count,
+            ..self
+        }
+    }
+
+    /// Numbers of a row whose columns are neighbours.
+    pub(crate) fn row(&self, row: usize) -> &'a [f32] {
+        let start = row * self.strides[0];
+        self.data
+            .get(start..start + self.columns)
+            .unwrap_or_default()
+    }
+
+    /// Whether every element lies within the data.
+    pub(crate) fn fits(&self) -> bool {
+        let last = |size: usize, stride: usize| size.saturating_sub(1) * stride;
+        self.rows * self.columns == 0
+            || last(self.rows, self.strides[0]) + last(self.columns, self.strides[1])
+                < self.data.len()
+    }
+}
+
+/// How a product is stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Destination {
+    /// Distance between rows.
+    pub stride: usize,
+    /// Whether it is added to what is there.
+    pub add: bool,
+}
+
+/// Writes a·b into `out`; `a.columns` equals `b.rows` and no size is 0.
+pub fn multiply(
+    out: &mut [f32],
+    to: Destination,
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    cores: Parallelism,
+) {
+    assert!(
+        to.stride >= b.columns && (a.rows - 1) * to.stride + b.columns <= out.len(),
+        "a product has no room"
+    );
+    // SAFETY: `out` is borrowed alone and holds the product, as was just checked.
+    #[allow(unsafe_code)]
+    unsafe {
+        multiply_into(out.as_mut_ptr(), to, a, b, cores);
+    }
+}
+
+/// As [`multiply`], into `a.rows` rows of `b.columns` numbers.
+///
+/// # Safety
+/// `out` must point to such rows, `to.stride` apart, that nobody else reads or writes meanwhile.
+#[allow(unsafe_code)] // the matrix library takes pointers and strides
+pub(crate) unsafe fn multiply_into(
+    out: *mut f32,
+    to: Destination,
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    cores: Parallelism,
+) {
+    assert!(
+        a.fits() && b.fits() && a.columns == b.rows && a.rows * b.columns > 0,
+        "a product's factors do not fit"
+    );
+    // SAFETY: both factors' elements lie within their slices, as was just checked; the caller answers for `out`.
+    unsafe {
+        gemm(
+            a.rows,
+            b.columns,
+            a.columns,
+            out,
+            1,
+            to.stride as isize,
+            to.add,
+            a.data.as_ptr(),
+            a.strides[1] as isize,
+            a.strides[0] as isize,
+            b.data.as_ptr(),
+            b.strides[1] as isize,
+            b.strides[0] as isize,
+            1.0,
+            1.0,
+            false,
+            false,
+            false,
+            cores,
+        );
+    }
+}

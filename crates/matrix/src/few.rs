@@ -1,0 +1,218 @@
+//! Products of few rows: every number of the matrix is read once, straight from the file, so that memory is the limit.
+
+use std::marker::PhantomData;
+
+use pulp::bytemuck::{cast_slice, pod_read_unaligned};
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use crate::columns::{Block, blocks};
+use crate::number::Number;
+use crate::wide::{add_product, widest};
+use crate::{Mapped, Matrix};
+
+/// Up to so many rows of x, reading the matrix takes longer than the arithmetic.
+pub(crate) const FEW: usize = 4;
+/// Rows of the matrix that are read side by side.
+const SIDE: usize = 4;
+/// Rows per task where inner products are taken.
+const TASK_ROWS: usize = 32;
+/// Columns per task where rows are added up: their sums fit the first cache.
+const TASK_COLUMNS: usize = 4096;
+/// Multiplications below which one core is quicker.
+const PARALLEL: usize = 1 << 16;
+
+/// x·wᵀ.
+pub(crate) fn products<T: Number>(w: &Mapped, x: Matrix<'_>) -> Vec<f32> {
+    let (count, rows) = (x.rows, w.rows());
+    let mut by_row = vec![0.0; rows * count];
+    if by_row.is_empty() {
+        return by_row;
+    }
+    let arch = Arch::new();
+    let placed: Vec<Vec<f32>> = (0..count)
+        .map(|n| {
+            arch.dispatch(Place::<T> {
+                row: x.row(n),
+                number: PhantomData,
+            })
+        })
+        .collect();
+    let task = |(task, out): (usize, &mut [f32])| {
+        arch.dispatch(Products::<T> {
+            w,
+            first: task * TASK_ROWS,
+            x: &placed,
+            out,
+            number: PhantomData,
+        });
+    };
+    let size = TASK_ROWS * count;
+    if rows * w.columns() < PARALLEL {
+        by_row.chunks_mut(size).enumerate().for_each(task);
+    } else {
+        by_row.par_chunks_mut(size).enumerate().for_each(task);
+    }
+    if count == 1 {
+        return by_row;
+    }
+    let of = |n: usize| by_row.iter().skip(n).step_by(count).copied();
+    (0..count).flat_map(of).collect()
+}
+
+/// A row of x with its numbers where [`Number::unpack`] puts their factors; what fills no two vectors stays where it is.
+struct Place<'a, T> {
+    row: &'a [f32],
+    number: PhantomData<T>,
+}
+
+impl<T: Number> WithSimd for Place<'_, T> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Vec<f32> {
+        let mut placed = self.row.to_vec();
+        let size = 2 * S::F32_LANES;
+        let chunks = placed
+            .chunks_exact_mut(size)
+            .zip(self.row.chunks_exact(size));
+        for (placed, row) in chunks {
+            for (number, x) in row.iter().enumerate() {
+                if let Some(place) = placed.get_mut(T::place(number, S::F32_LANES)) {
+                    *place = *x;
+                }
+            }
+        }
+        placed
+    }
+}
+
+/// The products of every row of x with rows from `first` on, into `out` `[rows, N]`.
+struct Products<'a, T> {
+    w: &'a Mapped,
+    first: usize,
+    x: &'a [Vec<f32>],
+    out: &'a mut [f32],
+    number: PhantomData<T>,
+}
+
+impl<T: Number> WithSimd for Products<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let count = self.x.len();
+        // Rows far apart are read side by side, so that each of the streams goes on from row to row.
+        let apart = (self.out.len() / count.max(1)).div_ceil(SIDE);
+        for first in 0..apart {
+            let places: [usize; SIDE] = std::array::from_fn(|i| first + i * apart);
+            // Beyond the matrix a row is empty, and beyond the task it has no place.
+            let rows = places.map(|place| self.w.row_bytes(self.first + place));
+            for (n, x) in self.x.iter().enumerate() {
+                let products = if rows.iter().all(|row| row.len() == rows[0].len()) {
+                    inner_products::<S, T, _>(simd, rows, x)
+                } else {
+                    rows.map(|row| inner_products::<S, T, _>(simd, [row], x)[0])
+                };
+                for (place, product) in places.into_iter().zip(products) {
+                    if let Some(out) = self.out.get_mut(place * count + n) {
+                        *out = product;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Inner products of stored rows of equal length with x, placed.
+#[inline(always)]
+fn inner_products<S: Simd, T: Number, const ROWS: usize>(
+    simd: S,
+    rows: [&[u8]; ROWS],
+    x: &[f32],
+) -> [f32; ROWS] {
+    let size = 2 * S::F32_LANES;
+    let bytes = size * size_of::<T::Stored>();
+    let mut sums = [[simd.splat_f32s(0.0); 2]; ROWS];
+    let chunks = x.chunks_exact(size);
+    let rest = chunks.remainder();
+    let whole = bytes * chunks.len();
+    for (i, x) in chunks.enumerate() {
+        let (first, second) = x.split_at(S::F32_LANES);
+        let x: [S::f32s; 2] = [first, second].map(|x| pod_read_unaligned(cast_slice(x)));
+        for (sums, row) in sums.iter_mut().zip(rows) {
+            let Some(row) = row.get(i * bytes..(i + 1) * bytes) else {
+                return [0.0; ROWS];
+            };
+            let w = T::unpack(simd, row);
+            *sums = [
+                simd.mul_add_e_f32s(w[0], x[0], sums[0]),
+                simd.mul_add_e_f32s(w[1], x[1], sums[1]),
+            ];
+        }
+    }
+    let mut out = [0.0; ROWS];
+    for ((out, [low, high]), row) in out.iter_mut().zip(sums).zip(rows) {
+        *out = simd.reduce_sum_f32s(simd.add_f32s(low, high));
+        for (number, x) in T::all(row.get(whole..).unwrap_or_default())
+            .iter()
+            .zip(rest)
+        {
+            *out += T::value(*number) * x;
+        }
+    }
+    out
+}
+
+/// x·w.
+pub(crate) fn sums<T: Number>(w: &Mapped, x: Matrix<'_>) -> Vec<f32> {
+    let columns = w.columns();
+    let mut out = vec![0.0; x.rows * columns];
+    blocks(&mut out, columns, TASK_COLUMNS).for_each(|mut block| {
+        widest(
+            #[inline(always)]
+            |fused| {
+                if fused {
+                    some_sums::<T, true>(w, x, &mut block);
+                } else {
+                    some_sums::<T, false>(w, x, &mut block);
+                }
+            },
+        );
+    });
+    out
+}
+
+/// The sums of a block of columns.
+#[inline(always)]
+fn some_sums<T: Number, const FUSED: bool>(w: &Mapped, x: Matrix<'_>, block: &mut Block<'_>) {
+    let columns = block.first..block.first + block.width;
+    let part = |row: usize| w.row::<T>(row).get(columns.clone()).unwrap_or_default();
+    let whole = x.columns - x.columns % SIDE;
+    for row in (0..whole).step_by(SIDE) {
+        let [a, b, c, d]: [&[T::Stored]; SIDE] = std::array::from_fn(|i| part(row + i));
+        for n in 0..x.rows {
+            let Some(&[fa, fb, fc, fd]) = x.row(n).get(row..).and_then(<[f32]>::first_chunk) else {
+                continue;
+            };
+            let out = block.row(n).iter_mut();
+            for ((((out, a), b), c), d) in out.zip(a).zip(b).zip(c).zip(d) {
+                let mut sum = add_product::<FUSED>(*out, T::value(*a), fa);
+                sum = add_product::<FUSED>(sum, T::value(*b), fb);
+                sum = add_product::<FUSED>(sum, T::value(*c), fc);
+                *out = add_product::<FUSED>(sum, T::value(*d), fd);
+            }
+        }
+    }
+    for row in whole..x.columns {
+        let numbers = part(row);
+        for n in 0..x.rows {
+            let Some(factor) = x.row(n).get(row) else {
+                continue;
+            };
+            for (out, number) in block.row(n).iter_mut().zip(numbers) {
+                *out = add_product::<FUSED>(*out, T::value(*number), *factor);
+            }
+        }
+    }
+}

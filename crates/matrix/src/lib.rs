@@ -1,0 +1,19 @@
+//! Products in f32 on the CPU, with matrices in memory or left as bf16 or f32 in mapped files.
+#![allow(clippy::inline_always)] // a loop inside `widest` gets wide vectors only where it is inlined
+
+mod columns;
+mod dense;
+mod few;
+mod file;
+mod many;
+mod mapped;
+mod number;
+mod residence;
+mod wide;
+
+pub use dense::{Destination, Matrix, multiply};
+pub use file::{Changed, MappedFile};
+pub use gemm::Parallelism;
+pub use mapped::{Mapped, NotFinite, Part};
+pub use number::Format;
+pub use residence::Residence;

@@ -1,0 +1,218 @@
+//! Matrices whose numbers stay in mapped files.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use crate::file::{Changed, MappedFile};
+use crate::number::{Bf16, Format, Number};
+use crate::{Matrix, few, many};
+
+/// Numbers that one task looks at.
+const TASK: usize = 1 << 20;
+
+/// Some rows in a file.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The file.
+    pub file: Arc<MappedFile>,
+    /// Place of the rows in the file: a whole number of rows.
+    pub bytes: Range<usize>,
+}
+
+/// A number that is NaN or infinite.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NotFinite {
+    /// The part it is in.
+    pub part: usize,
+    /// Its place in the part.
+    pub element: usize,
+    /// What it is.
+    pub value: f32,
+}
+
+/// A matrix `[M, K]`: parts of files, one below the other.
+#[derive(Clone)]
+pub struct Mapped {
+    parts: Arc<[Part]>,
+    /// First row of every part, and the number of all rows.
+    firsts: Arc<[usize]>,
+    columns: usize,
+    format: Format,
+}
+
+impl Mapped {
+    /// Puts parts one below the other; `None` where one is outside its file or not made of whole rows.
+    pub fn new(parts: Vec<Part>, columns: usize, format: Format) -> Option<Self> {
+        let row = columns.checked_mul(format.bytes()).filter(|n| *n > 0)?;
+        let mut firsts = vec![0];
+        let mut rows = 0;
+        for part in &parts {
+            part.file.bytes().get(part.bytes.clone())?;
+            if !part.bytes.len().is_multiple_of(row) {
+                return None;
+            }
+            rows += part.bytes.len() / row;
+            firsts.push(rows);
+        }
+        Some(Self {
+            parts: parts.into(),
+            firsts: firsts.into(),
+            columns,
+            format,
+        })
+    }
+
+    /// M.
+    pub fn rows(&self) -> usize {
+        self.firsts.last().copied().unwrap_or_default()
+    }
+
+    /// K.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// The first number that is NaN or infinite. Reads every number, on all cores, so that the pages are at hand afterwards.
+    pub fn not_finite(&self) -> Option<NotFinite> {
+        self.parts.iter().enumerate().find_map(|(part, place)| {
+            let bytes = place.file.bytes().get(place.bytes.clone())?;
+            let found = match self.format {
+                Format::F32 => not_finite::<f32>(bytes),
+                Format::Bf16 => not_finite::<Bf16>(bytes),
+            };
+            found.map(|(element, value)| NotFinite {
+                part,
+                element,
+                value,
+            })
+        })
+    }
+
+    /// Fails when one of the files was written to or cut.
+    ///
+    /// # Errors
+    /// [`Changed`].
+    pub fn check(&self) -> Result<(), Changed> {
+        self.parts.iter().try_for_each(|part| part.file.check())
+    }
+
+    /// Writes `scale` times a row into `out` `[K]`; says whether there is such a row and it has this length.
+    pub fn copy_row(&self, row: usize, scale: f32, out: &mut [f32]) -> bool {
+        match self.format {
+            Format::F32 => copy::<f32>(self.row::<f32>(row), scale, out),
+            Format::Bf16 => copy::<Bf16>(self.row::<Bf16>(row), scale, out),
+        }
+    }
+
+    /// Some columns, `[M, J]`, row-major; 0 for a column that is not there.
+    pub fn columns_at(&self, columns: &[u32]) -> Vec<f32> {
+        match self.format {
+            Format::F32 => gather::<f32>(self, columns),
+            Format::Bf16 => gather::<Bf16>(self, columns),
+        }
+    }
+
+    /// x·wᵀ for this w and x `[N, K]` with neighbouring columns: `[N, M]`, row-major. Empty where the widths differ.
+    pub fn products(&self, x: Matrix<'_>) -> Vec<f32> {
+        if x.columns != self.columns || !x.fits() || x.strides[1] != 1 {
+            return Vec::new();
+        }
+        match (self.format, x.rows <= few::FEW) {
+            (Format::F32, true) => few::products::<f32>(self, x),
+            (Format::Bf16, true) => few::products::<Bf16>(self, x),
+            (Format::F32, false) => many::products::<f32>(self, x),
+            (Format::Bf16, false) => many::products::<Bf16>(self, x),
+        }
+    }
+
+    /// x·w for this w and x `[N, M]` with neighbouring columns: `[N, K]`, row-major. Empty where the sizes differ.
+    pub fn sums(&self, x: Matrix<'_>) -> Vec<f32> {
+        if x.columns != self.rows() || !x.fits() || x.strides[1] != 1 {
+            return Vec::new();
+        }
+        match (self.format, x.rows <= few::FEW) {
+            (Format::F32, true) => few::sums::<f32>(self, x),
+            (Format::Bf16, true) => few::sums::<Bf16>(self, x),
+            (Format::F32, false) => many::sums::<f32>(self, x),
+            (Format::Bf16, false) => many::sums::<Bf16>(self, x),
+        }
+    }
+
+    /// One row, whose format the caller knows; empty where there is none.
+    pub(crate) fn row<T: Number>(&self, row: usize) -> &[T::Stored] {
+        T::all(self.row_bytes(row))
+    }
+
+    /// One row as it is stored; empty where there is none.
+    pub(crate) fn row_bytes(&self, row: usize) -> &[u8] {
+        let part = self.firsts.partition_point(|first| *first <= row);
+        let Some(part) = part.checked_sub(1) else {
+            return &[];
+        };
+        let (Some(part), Some(first)) = (self.parts.get(part), self.firsts.get(part)) else {
+            return &[];
+        };
+        let bytes = self.format.bytes() * self.columns;
+        let start = part.bytes.start + (row - first) * bytes;
+        part.file
+            .bytes()
+            .get(start..start + bytes)
+            .unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Mapped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "mapped {:?} [{}, {}]",
+            self.format,
+            self.rows(),
+            self.columns
+        )
+    }
+}
+
+/// Some columns, row-major.
+fn gather<T: Number>(matrix: &Mapped, columns: &[u32]) -> Vec<f32> {
+    let mut out = vec![0.0; matrix.rows() * columns.len()];
+    if columns.is_empty() {
+        return out;
+    }
+    out.par_chunks_mut(columns.len())
+        .enumerate()
+        .for_each(|(row, out)| {
+            let numbers = matrix.row::<T>(row);
+            for (out, column) in out.iter_mut().zip(columns) {
+                let number = numbers.get(*column as usize);
+                *out = number.map_or(0.0, |number| T::value(*number));
+            }
+        });
+    out
+}
+
+/// Writes `scale` times some numbers; says whether there are as many as places.
+fn copy<T: Number>(numbers: &[T::Stored], scale: f32, out: &mut [f32]) -> bool {
+    for (out, number) in out.iter_mut().zip(numbers) {
+        *out = T::value(*number) * scale;
+    }
+    !numbers.is_empty() && numbers.len() == out.len()
+}
+
+/// The first number that is NaN or infinite, and where it is.
+fn not_finite<T: Number>(bytes: &[u8]) -> Option<(usize, f32)> {
+    let bad = |number: &T::Stored| !T::value(*number).is_finite();
+    T::all(bytes)
+        .par_chunks(TASK)
+        .enumerate()
+        .find_map_first(|(task, numbers)| {
+            // One pass without an early end is the quicker one.
+            let any = numbers.iter().fold(false, |any, number| any | bad(number));
+            let at = any.then(|| numbers.iter().position(bad)).flatten()?;
+            let value = numbers.get(at).map_or(f32::NAN, |number| T::value(*number));
+            Some((task * TASK + at, value))
+        })
+}

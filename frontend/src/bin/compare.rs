@@ -1,0 +1,5 @@
+//! Two dictionaries compared in the browser.
+
+fn main() {
+    frontend::compare();
+}
