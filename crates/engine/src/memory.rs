@@ -99,12 +99,12 @@ impl<'a> Sizes<'a> {
         available: &dyn Fn(Place) -> Option<u64>,
     ) -> String {
         let fits = |choice: &Choice| self.plan_of(choice, available).fits;
-        let found = self.others(choice).into_iter().find(|(_, c)| fits(c));
+        let found = Self::others(choice).into_iter().find(|(_, c)| fits(c));
         found.map_or_else(|| "--browse-only".into(), |(flags, _)| flags)
     }
 
     /// Other choices, with the flags that make them, those that give up least first.
-    fn others(&self, choice: &Choice) -> Vec<(String, Choice)> {
+    fn others(choice: &Choice) -> Vec<(String, Choice)> {
         let mut wider = vec![(Vec::new(), choice.clone())];
         if choice.models.contains(&Place::Cpu) && choice.weights != WeightChoice::Bf16 {
             let mut rounded = choice.clone();

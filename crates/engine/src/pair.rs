@@ -5,7 +5,9 @@ use candle_core::{DType, Tensor};
 use crosscoder::{Crosscoder, Residence};
 use gemma::{KvCache, Model, Tokenizer};
 
-use crate::{Dictionary, Error, Limits, Options, Result, check, devices::Devices, prompt, rounding};
+use crate::{
+    Dictionary, Error, Limits, Options, Result, check, devices::Devices, prompt, rounding,
+};
 
 /// Everything that prompts need.
 pub(crate) struct Pair {
@@ -43,11 +45,18 @@ impl Pair {
             progress((done + sizes[at] * fraction) / total);
         };
         let models = [
-            rounding::load(base, options, on_base, base_format, Some(options.layer), &mut |f| {
-                part(0, 0.0, f)
-            })?,
+            rounding::load(
+                base,
+                options,
+                on_base,
+                base_format,
+                Some(options.layer),
+                &mut |f| {
+                    part(0, 0.0, f);
+                },
+            )?,
             rounding::load(chat, options, on_chat, chat_format, None, &mut |f| {
-                part(1, sizes[0], f)
+                part(1, sizes[0], f);
             })?,
         ];
         done += sizes[0] + sizes[1];
