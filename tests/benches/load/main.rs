@@ -64,7 +64,7 @@ fn request(random: &mut Random, latents: u64) -> (&'static str, String) {
     let of_dictionary = format!("/api/v1/dictionaries/{}", study::SLUG);
     let id = random.below(latents);
     let path = match kind {
-        "page of latents" => format!("{of_dictionary}/latents?offset={}&limit=50", id),
+        "page of latents" => format!("{of_dictionary}/latents?offset={id}&limit=50"),
         "filtered and sorted latents" => {
             let sort = ["-max_activation", "nu_r", "-frequency", "delta_norm"][(id % 4) as usize];
             let least = 0.3 + 0.001 * random.below(600) as f64;
@@ -109,11 +109,10 @@ fn client(number: u32, address: &str, start: Instant, end: Instant, latents: u64
     seen
 }
 
-/// The time that a share of all stays below.
-fn quantile(times: &mut [f64], share: f64) -> f64 {
+/// The time that so many of a hundred stay below.
+fn quantile(times: &mut [f64], percent: usize) -> f64 {
     times.sort_unstable_by(f64::total_cmp);
-    let at = (share * times.len() as f64) as usize;
-    times[at.min(times.len() - 1)]
+    times[(percent * times.len() / 100).min(times.len() - 1)]
 }
 
 fn report(seen: Vec<Seen>) -> bool {
@@ -129,7 +128,7 @@ fn report(seen: Vec<Seen>) -> bool {
     by_kind.insert("all", all);
     println!("\n| request | count | median | p99 | longest |\n|---|---|---|---|---|");
     for (kind, times) in &mut by_kind {
-        let [median, p99, longest] = [0.5, 0.99, 1.0].map(|share| quantile(times, share));
+        let [median, p99, longest] = [50, 99, 100].map(|percent| quantile(times, percent));
         println!(
             "| {kind} | {} | {median:.1} ms | {p99:.1} ms | {longest:.0} ms |",
             times.len()
@@ -180,7 +179,7 @@ fn main() -> ExitCode {
             let next = Duration::from_secs((seconds / 10).max(1));
             thread::sleep(next.min(end.saturating_duration_since(Instant::now())));
         }
-        let joined = clients.into_iter().map(|client| client.join());
+        let joined = clients.into_iter().map(thread::ScopedJoinHandle::join);
         joined.map(|seen| seen.expect("a client")).collect()
     });
     if report(seen) {

@@ -96,9 +96,9 @@ impl Search {
 
     /// Where the next search is to begin, other than from the last cuts.
     pub(super) fn next_floors(&self) -> Option<[f32; 2]> {
-        let least = match self.screening.least.as_slice() {
-            &[one] => [one; 2],
-            &[base, chat] => [base, chat],
+        let least = match *self.screening.least.as_slice() {
+            [one] => [one; 2],
+            [base, chat] => [base, chat],
             _ => return None,
         };
         self.screening.on.then(|| least.map(|v| FLOOR_SHARE * v))

@@ -117,6 +117,7 @@ fn a_gpu_that_is_full_is_told_apart_from_the_host() {
         models: [gpu; 2],
         dictionaries: gpu,
         precision,
+        weights: gemma::WeightChoice::Auto,
         prompt_tokens: 256,
     };
     let both = on_gpu(Precision::F32);
@@ -159,7 +160,7 @@ fn the_bases_upper_half_is_read_when_its_predictions_are_asked_for() {
     .unwrap()];
     let mut prefill = Prefill::run(&loaded, &ids, &plans, ids.len()).unwrap();
     let dictionary = loaded.dictionary("l1").unwrap();
-    LaneRun::start(&loaded, dictionary, &plans[0], &mut prefill, &ids).unwrap();
+    LaneRun::start(&loaded, dictionary, &plans[0], &mut prefill, (&ids, 0)).unwrap();
     assert_eq!(loaded.resident()[0], [true, false]);
 
     // Several at once wait for one reading.

@@ -81,6 +81,7 @@ impl Overlay {
                 prompt: Prompt::ids(ids.clone()),
                 latents: LatentSet::Ids(vec![latent]),
                 top_k: 0,
+                kl: false,
             }))
         });
         Beside {
