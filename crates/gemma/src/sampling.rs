@@ -25,7 +25,7 @@ pub struct Sampler {
 
 impl Sampler {
     /// `temperature` 0 is greedy; `top_k` above 0 keeps so many of the most probable tokens; of these, `top_p` of 1 or more keeps every one,
-    /// less keeps the fewest most probable ones that reach it together.
+    /// less keeps the fewest most probable ones that reach it together, as a share of all tokens.
     pub fn new(temperature: f64, top_p: f64, top_k: usize, seed: u64) -> Self {
         Self {
             temperature,
@@ -58,11 +58,11 @@ impl Sampler {
     fn draw(&mut self, logits: &[f32], largest: f32) -> Result<usize> {
         let weight = |x: &f32| ((f64::from(*x) - f64::from(largest)) / self.temperature).exp();
         let mut sums: Vec<f32> = logits.iter().map(|x| weight(x) as f32).collect();
+        let all: f64 = sums.iter().map(|weight| f64::from(*weight)).sum();
         if self.top_k > 0 && self.top_k < sums.len() {
             keep_largest(&mut sums, self.top_k as f64, |_| 1.0);
         }
         if self.top_p < 1.0 {
-            let all: f64 = sums.iter().map(|weight| f64::from(*weight)).sum();
             keep_largest(&mut sums, self.top_p * all, f64::from);
         }
         let mut total = 0.0;
