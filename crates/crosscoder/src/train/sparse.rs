@@ -120,7 +120,7 @@ impl Part<'_> {
     fn add_code_gradients(&self, gradient: &[f32], row: usize, df: &mut [f32], from: usize) {
         let gradient = padded(gradient);
         let places = self.blocks.of(row, self.block);
-        let df = df.get_mut(places.start - from..places.end - from);
+        let df = df.get_mut(places.start.saturating_sub(from)..places.end.saturating_sub(from));
         // Products of some codes first, then their totals: together the compiler would take both apart, number by number.
         let mut sums = [[0f32; LANES]; CODES];
         for (df, first) in df
