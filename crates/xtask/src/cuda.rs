@@ -1,9 +1,11 @@
 //! The program for NVIDIA GPUs: a CUDA toolkit where the machine has none, and a build of its own.
 
+use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::place::Place;
+use crate::place::{self, Place};
 use crate::step::{Failure, command, output, run, skipped, step};
 use crate::{build, duckdb, tools};
 
@@ -102,7 +104,7 @@ fn toolkit(place: &Place) -> Result<Option<PathBuf>, Failure> {
     Ok(Some(home))
 }
 
-/// Gives the libraries the names that a linker looks for, with an empty stand-in for the driver's, which no wheel has.
+/// Gives the libraries the names that a linker looks for, with a stand-in for the driver's, which no wheel has.
 fn complete(place: &Place, home: &Path) -> Result<(), Failure> {
     let lib = home.join("lib");
     let failed = |e: std::io::Error| Failure(format!("{}: {e}", lib.display()));
@@ -124,11 +126,28 @@ fn complete(place: &Place, home: &Path) -> Result<(), Failure> {
     }
     link(Path::new("lib"), &home.join("lib64")).map_err(failed)?;
     let source = lib.join("driver.c");
-    std::fs::write(&source, "").map_err(failed)?;
+    let header = place::read(&home.join("include").join("cuda.h"))?;
+    std::fs::write(&source, driver(&header)).map_err(failed)?;
     run(command(place, "cc")
         .args(["-shared", "-Wl,-soname,libcuda.so.1", "-o"])
         .arg(lib.join("libcuda.so"))
         .arg(&source))
+}
+
+/// A library in C with every name of the driver's interface, to link against; where the program runs, the driver's own is loaded.
+fn driver(header: &str) -> String {
+    let names: BTreeSet<&str> = header
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| {
+            let rest = word.strip_prefix("cu").unwrap_or_default();
+            rest.starts_with(|c: char| c.is_ascii_uppercase())
+        })
+        .collect();
+    names.iter().fold(String::new(), |mut text, name| {
+        // Writing into a String cannot fail.
+        let _ = writeln!(text, "void {name}(void) {{}}");
+        text
+    })
 }
 
 fn link(target: &Path, name: &Path) -> std::io::Result<()> {
@@ -146,7 +165,7 @@ fn link(target: &Path, name: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Lets a build find the toolkit. What the driver would bring is left open until the program runs.
+/// Lets a build find the toolkit.
 fn use_toolkit(cargo: &mut Command, home: &Path) -> Result<(), Failure> {
     for name in [
         "CUDA_HOME",
@@ -169,15 +188,5 @@ fn use_toolkit(cargo: &mut Command, home: &Path) -> Result<(), Failure> {
     let path = std::env::join_paths(folders)
         .map_err(|e| Failure(format!("{} cannot stand in PATH: {e}", home.display())))?;
     cargo.env("PATH", path);
-    // These replace the flags of .cargo/config.toml, whose run path is therefore here too.
-    let flags = [
-        "-L",
-        &lib.to_string_lossy(),
-        "-C",
-        "link-arg=-Wl,--unresolved-symbols=ignore-all",
-        "-C",
-        "link-arg=-Wl,-rpath,$ORIGIN:$ORIGIN/..",
-    ];
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     Ok(())
 }

@@ -1,9 +1,11 @@
 //! `init`, `collect`, `merge` and `analyse`: a study from two checkpoints and text.
 
+use std::path::Path;
+
 use hub::Content;
 use pipeline::{
     AnalyseOptions, CollectOptions, Dictionaries, EffectOptions, InitOptions, MergeOptions,
-    ModelRef, Precision, ShardOf, Wanted, reference,
+    ModelRef, Precision, Progress, ShardOf, Wanted, reference,
 };
 
 use super::device;
@@ -50,19 +52,28 @@ fn dictionary(text: &str) -> Result<(String, ModelRef), Failure> {
     Ok((slug.to_owned(), reference(place)))
 }
 
+/// Fetches what a study's models and some of its dictionaries still lack.
+fn bring(
+    study: &Path,
+    dictionaries: Dictionaries<'_>,
+    offline: bool,
+    progress: &dyn Progress,
+) -> Result<(), Failure> {
+    let wanted = Wanted {
+        models: true,
+        dictionaries,
+    };
+    Hub { offline, progress }.study(study, wanted)
+}
+
 /// Collects paired activations.
 pub(crate) fn collect(collect: Collect, offline: bool) -> Result<(), Failure> {
     let progress = collect.printing.progress();
-    let hub = Hub {
-        offline,
-        progress: progress.as_ref(),
-    };
-    hub.study(
+    bring(
         &collect.study,
-        Wanted {
-            models: true,
-            dictionaries: Dictionaries::None,
-        },
+        Dictionaries::None,
+        offline,
+        progress.as_ref(),
     )?;
     let options = CollectOptions {
         study: collect.study,
@@ -89,17 +100,7 @@ pub(crate) fn collect(collect: Collect, offline: bool) -> Result<(), Failure> {
 /// Puts together what several workers made.
 pub(crate) fn merge(merge: Merge, offline: bool) -> Result<(), Failure> {
     let progress = merge.printing.progress();
-    let hub = Hub {
-        offline,
-        progress: progress.as_ref(),
-    };
-    hub.study(
-        &merge.study,
-        Wanted {
-            models: true,
-            dictionaries: Dictionaries::All,
-        },
-    )?;
+    bring(&merge.study, Dictionaries::All, offline, progress.as_ref())?;
     let options = MergeOptions {
         study: merge.study,
         device: device(&merge.device)?,
@@ -119,16 +120,11 @@ fn shard(given: Option<ShardOf>) -> Result<Option<ShardOf>, Failure> {
 /// Computes everything the explorer shows about a dictionary.
 pub(crate) fn analyse(analyse: Analyse, offline: bool) -> Result<(), Failure> {
     let progress = analyse.printing.progress();
-    let hub = Hub {
-        offline,
-        progress: progress.as_ref(),
-    };
-    hub.study(
+    bring(
         &analyse.study,
-        Wanted {
-            models: true,
-            dictionaries: Dictionaries::One(&analyse.dictionary),
-        },
+        Dictionaries::One(&analyse.dictionary),
+        offline,
+        progress.as_ref(),
     )?;
     let options = AnalyseOptions {
         study: analyse.study,

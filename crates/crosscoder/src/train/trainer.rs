@@ -17,7 +17,8 @@ use crate::{CodeNormalization, Kind, Normalizer};
 pub(super) const NO_THRESHOLD: f32 = -1.0;
 
 /// Trains one crosscoder on the CPU, in f32, on all threads of the current rayon pool. The same settings and batches give the same
-/// weights bit for bit, whatever the number of threads.
+/// weights bit for bit, whatever the number of threads, on processors with the same vector and matrix units: with wider ones, products and
+/// the screen of BatchTopK's selection add up in another order.
 #[derive(Debug)]
 pub struct Trainer {
     pub(super) settings: Settings,
