@@ -11,7 +11,7 @@ use crate::kernels::{
 };
 use crate::rotary::Tables;
 use crate::weights::BlockWeights;
-use crate::{Config, KvCache, Result};
+use crate::{Config, KvCache, Logits, Result};
 
 /// What every block of one call needs besides its weights.
 pub(crate) struct Pass<'a> {
@@ -22,19 +22,22 @@ pub(crate) struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Runs a block on `[T, D]`, appending its keys and values to the cache.
+    /// Runs a block on `[T, D]`, appending its keys and values to the cache; gives the wanted rows of its output.
     pub(crate) fn block(
         &self,
         block: usize,
         weights: &BlockWeights,
         x: &Tensor,
         cache: &mut KvCache,
+        wanted: Logits<'_>,
     ) -> Result<Tensor> {
-        around_attention(self.config, weights, x, |normed| {
-            self.attention(block, weights, normed, cache)
-        })
+        let normed = before_attention(self.config, weights, x)?;
+        let mixed = self.attention(block, weights, &normed, cache)?;
+        let (x, mixed) = (wanted.rows(x)?, wanted.rows(&mixed)?);
+        after_attention(self.config, weights, &x, &mixed)
     }
 
+    /// From normed rows the values that each head mixes, `[T, heads·head_dim]`.
     fn attention(
         &self,
         block: usize,
@@ -63,8 +66,7 @@ impl Pass<'_> {
         let scores = product(&queries, &keys.t()?)?;
         let probabilities = attention_probabilities(&scores, config.attn_softcap, span)?;
         let mixed = product(&probabilities, &values)?;
-        let joined = join_heads(&mixed.reshape((1, heads, tokens, head_dim))?)?;
-        Ok(weights.output.product(&joined)?)
+        Ok(join_heads(&mixed.reshape((1, heads, tokens, head_dim))?)?)
     }
 
     /// Runs a block on `[N, D]`: N alternatives for the one token after those that the cache holds, which stays as it is.
@@ -75,9 +77,9 @@ impl Pass<'_> {
         x: &Tensor,
         cache: &KvCache,
     ) -> Result<Tensor> {
-        around_attention(self.config, weights, x, |normed| {
-            self.attend_alone(block, weights, normed, cache)
-        })
+        let normed = before_attention(self.config, weights, x)?;
+        let mixed = self.attend_alone(block, weights, &normed, cache)?;
+        after_attention(self.config, weights, x, &mixed)
     }
 
     /// Attention of N tokens at one position, each of which sees the cache and itself.
@@ -131,12 +133,11 @@ impl Pass<'_> {
                 (product(&seen, &past_values)? + weighted(&probabilities.narrow(2, past, 1)?)?)?
             }
         };
-        let joined = mixed
+        Ok(mixed
             .reshape((kv_heads, count, group * head_dim))?
             .transpose(0, 1)?
             .contiguous()?
-            .reshape((count, heads * head_dim))?;
-        Ok(weights.output.product(&joined)?)
+            .reshape((count, heads * head_dim))?)
     }
 }
 
@@ -159,21 +160,25 @@ pub(crate) fn packed_block(
         cap: config.attn_softcap,
         window: config.window(block),
     };
-    around_attention(config, weights, x, |normed| {
-        let mixed = packed_attention(&weights.qkv.product(normed)?, &packed)?;
-        Ok(weights.output.product(&mixed)?)
-    })
+    let normed = before_attention(config, weights, x)?;
+    let mixed = packed_attention(&weights.qkv.product(&normed)?, &packed)?;
+    after_attention(config, weights, x, &mixed)
 }
 
-/// A block, all but its attention, which `attend` computes from normed rows.
-fn around_attention(
+/// The rows of a block's input that its attention reads.
+fn before_attention(config: &Config, weights: &BlockWeights, x: &Tensor) -> Result<Tensor> {
+    Ok(rms_norm(x, &weights.input_norm, config.rms_norm_eps)?)
+}
+
+/// The rest of a block, from rows of its input and the values that the heads mixed for them.
+fn after_attention(
     config: &Config,
     weights: &BlockWeights,
     x: &Tensor,
-    attend: impl FnOnce(&Tensor) -> Result<Tensor>,
+    mixed: &Tensor,
 ) -> Result<Tensor> {
     let eps = config.rms_norm_eps;
-    let attended = attend(&rms_norm(x, &weights.input_norm, eps)?)?;
+    let attended = weights.output.product(mixed)?;
     let x = add_rms_norm(x, &attended, &weights.post_attention_norm, eps)?;
     let normed = rms_norm(&x, &weights.pre_ffn_norm, eps)?;
     let width = config.intermediate_size;

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::memory::readable;
+
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -113,12 +115,12 @@ pub enum Error {
     #[error(transparent)]
     Changed(#[from] matrix::Changed),
     /// A copy of a checkpoint rounded to bf16 could not be written.
-    #[error("cannot write {gigabytes:.1} GB of weights rounded to bf16 to {}: {source}; make room there, or keep the weights as they are with --weights as-is", path.display())]
+    #[error("cannot write {} of weights rounded to bf16 to {}: {source}; make room there, or keep the weights as they are with --weights as-is", readable(*bytes), path.display())]
     Round {
         /// The file or folder.
         path: PathBuf,
         /// Size of the copy.
-        gigabytes: f64,
+        bytes: u64,
         /// The system's reason.
         source: std::io::Error,
     },

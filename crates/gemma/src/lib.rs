@@ -20,6 +20,7 @@ mod template;
 mod tokenizer;
 pub mod train;
 mod turns;
+mod wanted;
 mod weights;
 
 pub use cache::KvCache;
@@ -32,10 +33,11 @@ pub use memory::{
     Part, Place, Plan, Room, Size, When, available, cache_bytes, readable, scratch_bytes,
     weight_bytes,
 };
-pub use model::{Forward, Hook, Logits, Model};
+pub use model::{Forward, Hook, Model};
 pub use rounding::WeightChoice;
 pub use sampling::Sampler;
 pub use stream::StreamDecoder;
 pub use template::Message;
 pub use tokenizer::Tokenizer;
 pub use turns::{Role, Standing, TokenKind, Turns};
+pub use wanted::Logits;

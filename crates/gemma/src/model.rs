@@ -9,7 +9,7 @@ use crate::block::{Pass, packed_block};
 use crate::kernels::{rms_norm, softcap};
 use crate::rotary::Tables;
 use crate::weights::{BlockWeights, Lower, Upper};
-use crate::{Checkpoint, Config, Error, KvCache, Result};
+use crate::{Checkpoint, Config, Error, KvCache, Logits, Result};
 
 /// Tokens of sequences that run together. From about here on a product takes as long per token as it ever will.
 const PACK: usize = 2048;
@@ -45,19 +45,6 @@ pub trait Hook {
     /// # Errors
     /// Ends the forward pass.
     fn after_block(&mut self, block: usize, x: &Tensor) -> Result<Option<Tensor>>;
-}
-
-/// The positions at which logits are wanted, counted in the call's own tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Logits<'a> {
-    /// None.
-    None,
-    /// Every position.
-    All,
-    /// The last position.
-    Last,
-    /// These positions, in this order.
-    At(&'a [usize]),
 }
 
 /// What a forward pass gives.
@@ -191,7 +178,7 @@ impl Model {
     /// # Errors
     /// When the range or the shape does not fit the model, the blocks hold unequally many tokens, or there is no room for T more.
     pub fn blocks(&self, x: &Tensor, range: Range<usize>, cache: &mut KvCache) -> Result<Tensor> {
-        self.run(self.here(x)?, range, cache, None)
+        self.run(self.here(x)?, range, cache, None, Logits::All)
     }
 
     /// The last block's output `[N, D]` for N alternatives of one token's residual `x` `[N, D]` after block `layer`, at the position
@@ -242,12 +229,14 @@ impl Model {
         Ok(tokens)
     }
 
+    /// Runs blocks; of the model's last one only the wanted rows are computed, unless a hook wants to see them all.
     fn run(
         &self,
         mut x: Tensor,
         range: Range<usize>,
         cache: &mut KvCache,
         mut hook: Option<&mut dyn Hook>,
+        wanted: Logits<'_>,
     ) -> Result<Tensor> {
         if range.start > range.end || range.end > self.config.num_layers {
             return Err(Error::Argument(format!(
@@ -260,7 +249,7 @@ impl Model {
         let tokens = self.check_width(&x)?;
         self.check_files()?;
         if range.is_empty() {
-            return Ok(x);
+            return wanted.rows(&x);
         }
         let past = cache.position(range.clone(), tokens)?;
         if past + tokens > self.tables.positions() {
@@ -276,7 +265,11 @@ impl Model {
             past,
         };
         for block in range {
-            x = pass.block(block, self.block(block)?, &x, cache)?;
+            let wanted = match hook {
+                None if block + 1 == self.config.num_layers => wanted,
+                _ => Logits::All,
+            };
+            x = pass.block(block, self.block(block)?, &x, cache, wanted)?;
             if let Some(hook) = hook.as_deref_mut()
                 && let Some(replaced) = hook.after_block(block, &x)?
             {
@@ -299,23 +292,7 @@ impl Model {
     /// For a position that `x` does not have.
     pub fn logits(&self, x: &Tensor, wanted: Logits<'_>) -> Result<Tensor> {
         self.check_files()?;
-        let tokens = x.dim(0)?;
-        let rows = match wanted {
-            Logits::None => x.narrow(0, 0, 0)?,
-            Logits::All => x.clone(),
-            Logits::Last => x.narrow(0, tokens.saturating_sub(1), tokens.min(1))?,
-            Logits::At(positions) => {
-                if let Some(position) = positions.iter().find(|position| **position >= tokens) {
-                    return Err(Error::Argument(format!(
-                        "logits are wanted at position {position}, the call has positions 0 to {}",
-                        tokens.saturating_sub(1)
-                    )));
-                }
-                let positions: Vec<u32> =
-                    positions.iter().map(|position| *position as u32).collect();
-                x.index_select(&Tensor::new(positions, &self.device)?, 0)?
-            }
-        };
+        let rows = wanted.rows(x)?;
         if rows.dim(0)? == 0 {
             return Ok(Tensor::zeros(
                 (0, self.config.vocab_size),
@@ -347,11 +324,15 @@ impl Model {
             None => self.config.num_layers,
             Some(block) => self.after(block)?,
         };
-        let x = self.run(self.embed(ids)?, 0..end, cache, hook)?;
-        let logits = if end == self.config.num_layers && wanted != Logits::None {
-            Some(self.logits(&x, wanted)?)
-        } else {
-            None
+        // A hook and whoever names a last block want every row of it.
+        let all = hook.is_some() || stop_after.is_some();
+        let computed = if all { Logits::All } else { wanted.or_last() };
+        let x = self.run(self.embed(ids)?, 0..end, cache, hook, computed)?;
+        let logits = match wanted {
+            _ if end < self.config.num_layers => None,
+            Logits::None => None,
+            wanted if all => Some(self.logits(&x, wanted)?),
+            _ => Some(self.logits(&x, Logits::All)?),
         };
         Ok(Forward {
             residual: stop_after.map(|_| x),
@@ -364,7 +345,8 @@ impl Model {
     /// # Errors
     /// As [`Model::forward`].
     pub fn lower(&self, ids: &[u32], layer: usize, cache: &mut KvCache) -> Result<Tensor> {
-        self.run(self.embed(ids)?, 0..self.after(layer)?, cache, None)
+        let range = 0..self.after(layer)?;
+        self.run(self.embed(ids)?, range, cache, None, Logits::All)
     }
 
     /// The residuals `[T, D]` of whole sequences after block `layer`, each sequence from its own beginning: [`Model::lower`] for many at once.
@@ -409,6 +391,22 @@ impl Model {
         Ok(residuals)
     }
 
+    /// The last block's output `[P, D]` at the wanted positions from a residual `[T, D]` put in after block `layer`, as
+    /// [`Model::logits`] reads it. The others are not computed further than the cache needs them.
+    ///
+    /// # Errors
+    /// As [`Model::blocks`], and for a position that `h` does not have.
+    pub fn upper_states(
+        &self,
+        h: &Tensor,
+        layer: usize,
+        cache: &mut KvCache,
+        wanted: Logits<'_>,
+    ) -> Result<Tensor> {
+        let range = self.after(layer)?..self.config.num_layers;
+        self.run(self.here(h)?, range, cache, None, wanted)
+    }
+
     /// Logits `[P, V]` from a residual `[T, D]` put in after block `layer`: the model's upper half.
     ///
     /// # Errors
@@ -420,13 +418,12 @@ impl Model {
         cache: &mut KvCache,
         wanted: Logits<'_>,
     ) -> Result<Tensor> {
-        let x = self.run(
-            self.here(h)?,
-            self.after(layer)?..self.config.num_layers,
-            cache,
-            None,
-        )?;
-        self.logits(&x, wanted)
+        let states = self.upper_states(h, layer, cache, wanted.or_last())?;
+        let rows = match wanted.or_last() {
+            same if same == wanted => Logits::All,
+            _ => wanted,
+        };
+        self.logits(&states, rows)
     }
 
     /// What directions `[N, D]` of the residual stream, put straight into the final norm's scale and the head, add to each token's logit

@@ -1,7 +1,7 @@
 //! Copies of checkpoints with their matrices rounded to bf16, which is what large models rest in on the CPU.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::UNIX_EPOCH;
@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::header::Stored;
+use crate::memory::readable;
 use crate::parameters::parameters;
 use crate::{Checkpoint, Error, Result};
 
@@ -18,6 +19,8 @@ use crate::{Checkpoint, Error, Result};
 const HUGE: u64 = 1 << 30;
 /// The files of a folder that are copied as they are, where they are there.
 const COPIED: [&str; 2] = ["config.json", "generation_config.json"];
+/// Begins the name of a copy that is being written.
+const PARTIAL: &str = "partial-";
 /// The copy's weights.
 const WEIGHTS: &str = "model.safetensors";
 /// Hexadecimal digits of the source's fingerprint in the copy's name.
@@ -72,8 +75,8 @@ impl Checkpoint {
     /// the fraction written, from 0 to 1. A copy belongs to files of these names, sizes, times and samples, and appears whole or not at all.
     ///
     /// # Errors
-    /// When the checkpoint cannot be read, a weight is NaN, infinite or becomes infinite by rounding, or the copy cannot be written: then
-    /// nothing of it is left.
+    /// When the checkpoint cannot be read, a weight is NaN, infinite or becomes infinite by rounding, or the copy cannot be written, for
+    /// want of room before the first byte: then nothing of it is left. What a killed program left is removed by the next one.
     pub fn rounded(&self, cache: &Path, progress: &mut dyn FnMut(f32)) -> Result<Self> {
         let copy = cache.join(self.copy_name()?);
         if let Ok(found) = Self::open(&copy)
@@ -85,11 +88,19 @@ impl Checkpoint {
         let bytes = self.header().1;
         let failed = |path: &Path, source| Error::Round {
             path: path.to_owned(),
-            gigabytes: bytes as f64 / 1e9,
+            bytes: bytes as u64,
             source,
         };
         fs::create_dir_all(cache).map_err(|source| failed(cache, source))?;
-        let partial = Partial(cache.join(format!("partial-{}", std::process::id())));
+        remove_abandoned(cache);
+        // A file system that does not tell may still have room.
+        if let Ok(free) = fs4::available_space(cache)
+            && free < bytes as u64
+        {
+            let left = format!("only {} are free", readable(free));
+            return Err(failed(cache, io::Error::new(ErrorKind::StorageFull, left)));
+        }
+        let partial = Partial(cache.join(format!("{PARTIAL}{}", std::process::id())));
         partial.clear().map_err(|e| failed(&partial.0, e))?;
         fs::create_dir(&partial.0).map_err(|e| failed(&partial.0, e))?;
         for name in COPIED {
@@ -100,6 +111,8 @@ impl Checkpoint {
         }
         let path = partial.0.join(WEIGHTS);
         let file = File::create(&path).map_err(|e| failed(&path, e))?;
+        // As long as it is held, nobody takes the copy for an abandoned one; where there are no locks, none is removed.
+        let _ = file.try_lock();
         self.write_rounded(file, progress, &|source| failed(&path, source))?;
         // What lies there under the name is broken, or it would have been opened.
         if copy.exists() {
@@ -198,13 +211,27 @@ fn is_matrix(shape: &[usize]) -> bool {
     shape.len() > 1
 }
 
+/// Removes copies that a program began to write and that it, having been killed, will not go on with.
+fn remove_abandoned(cache: &Path) {
+    for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(PARTIAL) {
+            continue;
+        }
+        let weights = File::open(entry.path().join(WEIGHTS));
+        if weights.is_ok_and(|file| file.try_lock().is_ok()) {
+            // One that stays costs room, which is all that is lost.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// A folder that is removed unless it got another name.
 struct Partial(PathBuf);
 
 impl Partial {
     fn clear(&self) -> io::Result<()> {
         match fs::remove_dir_all(&self.0) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
             _ => Ok(()),
         }
     }

@@ -6,6 +6,7 @@ use rand::SeedableRng;
 use rand::distr::{Distribution, Uniform};
 use rand::rngs::StdRng;
 
+use crate::kernels::normaliser;
 use crate::{Error, Result};
 
 /// Temperatures below this are greedy: dividing logits by less leaves the range of f32.
@@ -42,16 +43,15 @@ impl Sampler {
     /// # Errors
     /// [`Error::Argument`] when the logits give no distribution: none at all, or NaN.
     pub fn sample(&mut self, logits: &[f32]) -> Result<(u32, f32)> {
-        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let (largest, normaliser) = normaliser(logits);
         let id = if self.temperature < COLDEST {
             logits.iter().position(|x| *x == largest).unwrap_or(0)
         } else {
             self.draw(logits, largest)?
         };
-        let shifted = |x: f32| f64::from(x) - f64::from(largest);
-        let normaliser = logits.iter().map(|x| shifted(*x).exp()).sum::<f64>().ln();
         let logit = logits.get(id).ok_or_else(no_distribution)?;
-        Ok((id as u32, (shifted(*logit) - normaliser) as f32))
+        let shifted = f64::from(*logit) - f64::from(largest);
+        Ok((id as u32, (shifted - normaliser) as f32))
     }
 
     /// A random token. The one copy of the vocabulary holds probabilities, then their running sums.

@@ -177,3 +177,48 @@ fn plain_tensor_operations_agree_with_the_kernels() {
         }
     }
 }
+
+#[test]
+fn logits_at_some_positions_are_those_of_all_and_the_cache_is_whole() {
+    for name in MODELS {
+        let model = load(name);
+        let ids = prompt(&model, 23);
+        let last = model.config().num_layers - 1;
+        let all = |mut cache: gemma::KvCache| {
+            let forward = model.forward(&ids, &mut cache, None, None, Logits::All);
+            (forward.unwrap().logits.unwrap(), cache)
+        };
+        let (expected, _) = all(model.cache(64));
+        for (wanted, rows) in [
+            (Logits::Last, vec![22u32]),
+            (Logits::At(&[5, 0, 5]), vec![5, 0, 5]),
+            (Logits::None, vec![]),
+            (Logits::At(&[]), vec![]),
+        ] {
+            for layer in [LAYER, last] {
+                let (mut cache, mut apart) = (model.cache(64), model.cache(64));
+                let found = model.forward(&ids, &mut cache, None, None, wanted);
+                let found = found.unwrap().logits;
+                let h = model.lower(&ids, layer, &mut apart).unwrap();
+                let upper = model.upper(&h, layer, &mut apart, wanted).unwrap();
+                assert_eq!(upper.dims(), [rows.len(), model.config().vocab_size]);
+                assert_eq!(found.is_none(), wanted == Logits::None);
+                for found in found.iter().chain([&upper]).filter(|_| !rows.is_empty()) {
+                    let index = Tensor::new(rows.as_slice(), &Device::Cpu).unwrap();
+                    let expected = expected.index_select(&index, 0).unwrap();
+                    assert!(relative_error(found, &expected) < 1e-5);
+                }
+                // What comes after reads the keys and values of every position.
+                let next = |mut cache| {
+                    let forward = model.forward(&[7], &mut cache, None, None, Logits::Last);
+                    forward.unwrap().logits.unwrap()
+                };
+                let expected = next(all(model.cache(64)).1);
+                assert!(relative_error(&next(cache), &expected) < 1e-5);
+                assert!(relative_error(&next(apart), &expected) < 1e-5);
+            }
+        }
+        let refused = model.forward(&ids, &mut model.cache(64), None, None, Logits::At(&[23]));
+        assert!(matches!(refused, Err(Error::Argument(_))));
+    }
+}

@@ -10,6 +10,7 @@ mod common;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use candle_core::{DType, Device, Tensor, safetensors};
@@ -169,4 +170,78 @@ fn what_cannot_be_rounded_or_written_leaves_nothing() {
         "{refused}"
     );
     assert_eq!(entries(&cache), 0);
+}
+
+/// Names the folder in which the test below, run once more by itself, finds too little room.
+const FULL: &str = "STEREOSCOPE_TEST_FULL";
+
+/// A disk that is full from the start, and one that fills in the middle: a small file system of its own, where the system grants one, and
+/// files that may not grow.
+#[test]
+#[cfg(unix)]
+fn a_full_disk_is_told_and_leaves_nothing() {
+    if let Some(dir) = std::env::var_os(FULL) {
+        let dir = PathBuf::from(dir);
+        let refused = round(&dir.join("base"), &dir.join("cache")).unwrap_err();
+        assert_eq!(entries(&dir.join("cache")), 0);
+        println!("refused: {refused}");
+        return;
+    }
+    for (program, script, reason) in [
+        (
+            "sh",
+            "trap '' XFSZ; ulimit -f 100; exec \"$@\"",
+            "model.safetensors",
+        ),
+        (
+            "unshare",
+            "mount -t tmpfs -o size=64k none \"$0\" || exit; exec \"$@\"",
+            "are free",
+        ),
+    ] {
+        let (dir, model) = source();
+        let cache = dir.path().join("cache");
+        fs::create_dir(&cache).unwrap();
+        let mut command = Command::new(program);
+        if program == "unshare" {
+            command.args(["--user", "--map-root-user", "--mount", "sh"]);
+        }
+        let test = "a_full_disk_is_told_and_leaves_nothing";
+        let run = command
+            .args(["-c", script])
+            .arg(&cache)
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture"])
+            .env(FULL, dir.path())
+            .output();
+        // Not every system has the program or grants the file system.
+        let Ok(run) = run else { continue };
+        let said = String::from_utf8_lossy(&run.stdout);
+        if program == "unshare" && !run.status.success() && !said.contains("running 1 test") {
+            println!("no small file system to be had: {}", run.status);
+            continue;
+        }
+        let refused = said.split("refused: ").nth(1).unwrap_or_default();
+        for part in [reason, "cache", "kB of weights", "--weights as-is"] {
+            assert!(refused.contains(part), "{program}: {said}");
+        }
+        // What is left does not stand in the way of another try.
+        assert_eq!(entries(&cache), 0);
+        assert!(round(&model, &cache).is_ok());
+    }
+}
+
+#[test]
+fn what_a_killed_program_left_is_removed_and_what_is_being_written_is_not() {
+    let (dir, model) = source();
+    let cache = dir.path().join("cache");
+    let [dead, alive] = ["partial-1", "partial-2"].map(|name| {
+        fs::create_dir_all(cache.join(name)).unwrap();
+        fs::File::create(cache.join(name).join("model.safetensors")).unwrap()
+    });
+    alive.lock().unwrap();
+    drop(dead);
+    round(&model, &cache).unwrap();
+    assert!(!cache.join("partial-1").exists() && cache.join("partial-2").exists());
+    assert_eq!(entries(&cache), 2);
 }

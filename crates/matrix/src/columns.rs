@@ -2,10 +2,7 @@
 
 use std::marker::PhantomData;
 
-use gemm::Parallelism;
 use rayon::prelude::*;
-
-use crate::dense::{Destination, Matrix, multiply_into};
 
 /// Some columns of a matrix that others write other columns of.
 pub(crate) struct Block<'a> {
@@ -13,7 +10,8 @@ pub(crate) struct Block<'a> {
     out: *mut f32,
     /// Distance between rows.
     stride: usize,
-    rows: usize,
+    /// Number of rows.
+    pub(crate) rows: usize,
     /// First column in the whole matrix.
     pub(crate) first: usize,
     /// Number of columns.
@@ -58,20 +56,5 @@ impl Block<'_> {
         );
         // SAFETY: the row's numbers of these columns lie within the matrix; this block alone has them, and it is borrowed alone.
         unsafe { std::slice::from_raw_parts_mut(self.out.add(row * self.stride), self.width) }
-    }
-
-    /// Writes a·b, or adds it; its size is the block's.
-    #[allow(unsafe_code)]
-    pub(crate) fn multiply(&mut self, add: bool, a: Matrix<'_>, b: Matrix<'_>) {
-        assert!(
-            a.rows == self.rows && b.columns == self.width,
-            "a product has not the size of its block"
-        );
-        let to = Destination {
-            stride: self.stride,
-            add,
-        };
-        // SAFETY: the product's numbers are this block's, which is borrowed alone.
-        unsafe { multiply_into(self.out, to, a, b, Parallelism::None) }
     }
 }

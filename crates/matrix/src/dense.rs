@@ -38,18 +38,11 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// Some columns, which must be there.
-    pub(crate) fn columns_from(self, first: usize, count: usize) -> Self {
-        let start = (first * self.strides[1]).min(self.data.len());
-        Self {
-            data: &self.data[start..],
-            columns: count,
-            ..self
-        }
-    }
-
-    /// Numbers of a row whose columns are neighbours.
+    /// Numbers of a row whose columns are neighbours; empty where there is none.
     pub(crate) fn row(&self, row: usize) -> &'a [f32] {
+        if row >= self.rows {
+            return &[];
+        }
         let start = row * self.strides[0];
         self.data
             .get(start..start + self.columns)
@@ -86,36 +79,18 @@ pub fn multiply(
         to.stride >= b.columns && (a.rows - 1) * to.stride + b.columns <= out.len(),
         "a product has no room"
     );
-    // SAFETY: `out` is borrowed alone and holds the product, as was just checked.
-    #[allow(unsafe_code)]
-    unsafe {
-        multiply_into(out.as_mut_ptr(), to, a, b, cores);
-    }
-}
-
-/// As [`multiply`], into `a.rows` rows of `b.columns` numbers.
-///
-/// # Safety
-/// `out` must point to such rows, `to.stride` apart, that nobody else reads or writes meanwhile.
-#[allow(unsafe_code)] // the matrix library takes pointers and strides
-pub(crate) unsafe fn multiply_into(
-    out: *mut f32,
-    to: Destination,
-    a: Matrix<'_>,
-    b: Matrix<'_>,
-    cores: Parallelism,
-) {
     assert!(
         a.fits() && b.fits() && a.columns == b.rows && a.rows * b.columns > 0,
         "a product's factors do not fit"
     );
-    // SAFETY: both factors' elements lie within their slices, as was just checked; the caller answers for `out`.
+    // SAFETY: `out` is borrowed alone and holds the product, and both factors' elements lie within their slices, as was just checked.
+    #[allow(unsafe_code)] // the matrix library takes pointers and strides
     unsafe {
         gemm(
             a.rows,
             b.columns,
             a.columns,
-            out,
+            out.as_mut_ptr(),
             1,
             to.stride as isize,
             to.add,

@@ -2,7 +2,6 @@
 
 use std::marker::PhantomData;
 
-use pulp::bytemuck::{cast_slice, pod_read_unaligned};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -12,7 +11,7 @@ use crate::wide::{add_product, widest};
 use crate::{Mapped, Matrix};
 
 /// Up to so many rows of x, reading the matrix takes longer than the arithmetic.
-pub(crate) const FEW: usize = 4;
+pub(crate) const FEW: usize = 8;
 /// Rows of the matrix that are read side by side.
 const SIDE: usize = 4;
 /// Rows per task where inner products are taken.
@@ -23,13 +22,12 @@ const TASK_COLUMNS: usize = 4096;
 const PARALLEL: usize = 1 << 16;
 
 /// x·wᵀ.
-pub(crate) fn products<T: Number>(w: &Mapped, x: Matrix<'_>) -> Vec<f32> {
+pub(crate) fn products<T: Number>(w: &Mapped, x: Matrix<'_>, arch: Arch) -> Vec<f32> {
     let (count, rows) = (x.rows, w.rows());
     let mut by_row = vec![0.0; rows * count];
     if by_row.is_empty() {
         return by_row;
     }
-    let arch = Arch::new();
     let placed: Vec<Vec<f32>> = (0..count)
         .map(|n| {
             arch.dispatch(Place::<T> {
@@ -100,65 +98,96 @@ impl<T: Number> WithSimd for Products<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let count = self.x.len();
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let (x, count) = (self.x, self.x.len());
+        let (twos, one) = x.as_chunks::<2>();
         // Rows far apart are read side by side, so that each of the streams goes on from row to row.
         let apart = (self.out.len() / count.max(1)).div_ceil(SIDE);
         for first in 0..apart {
             let places: [usize; SIDE] = std::array::from_fn(|i| first + i * apart);
             // Beyond the matrix a row is empty, and beyond the task it has no place.
             let rows = places.map(|place| self.w.row_bytes(self.first + place));
-            for (n, x) in self.x.iter().enumerate() {
-                let products = if rows.iter().all(|row| row.len() == rows[0].len()) {
-                    inner_products::<S, T, _>(simd, rows, x)
-                } else {
-                    rows.map(|row| inner_products::<S, T, _>(simd, [row], x)[0])
-                };
-                for (place, product) in places.into_iter().zip(products) {
-                    if let Some(out) = self.out.get_mut(place * count + n) {
-                        *out = product;
-                    }
-                }
+            let together = rows.iter().all(|row| row.len() == rows[0].len());
+            for (n, [a, b]) in twos.iter().enumerate() {
+                let x = [a, b].map(Vec::as_slice);
+                self.put(2 * n, places, several::<S, T, 2>(simd, rows, x, together));
+            }
+            for x in one {
+                let products = several::<S, T, 1>(simd, rows, [x], together);
+                self.put(count - 1, places, products);
             }
         }
     }
 }
 
-/// Inner products of stored rows of equal length with x, placed.
-#[inline(always)]
-fn inner_products<S: Simd, T: Number, const ROWS: usize>(
-    simd: S,
-    rows: [&[u8]; ROWS],
-    x: &[f32],
-) -> [f32; ROWS] {
-    let size = 2 * S::F32_LANES;
-    let bytes = size * size_of::<T::Stored>();
-    let mut sums = [[simd.splat_f32s(0.0); 2]; ROWS];
-    let chunks = x.chunks_exact(size);
-    let rest = chunks.remainder();
-    let whole = bytes * chunks.len();
-    for (i, x) in chunks.enumerate() {
-        let (first, second) = x.split_at(S::F32_LANES);
-        let x: [S::f32s; 2] = [first, second].map(|x| pod_read_unaligned(cast_slice(x)));
-        for (sums, row) in sums.iter_mut().zip(rows) {
-            let Some(row) = row.get(i * bytes..(i + 1) * bytes) else {
-                return [0.0; ROWS];
-            };
-            let w = T::unpack(simd, row);
-            *sums = [
-                simd.mul_add_e_f32s(w[0], x[0], sums[0]),
-                simd.mul_add_e_f32s(w[1], x[1], sums[1]),
-            ];
+impl<T> Products<'_, T> {
+    /// Writes the products of rows at `places` with the rows of x from the n-th on.
+    #[inline(always)]
+    fn put<const XS: usize>(
+        &mut self,
+        n: usize,
+        places: [usize; SIDE],
+        products: [[f32; XS]; SIDE],
+    ) {
+        let count = self.x.len();
+        for (place, products) in places.into_iter().zip(products) {
+            let out = self.out.get_mut(place * count + n..).unwrap_or_default();
+            out.iter_mut().zip(products).for_each(|(out, p)| *out = p);
         }
     }
-    let mut out = [0.0; ROWS];
-    for ((out, [low, high]), row) in out.iter_mut().zip(sums).zip(rows) {
-        *out = simd.reduce_sum_f32s(simd.add_f32s(low, high));
-        for (number, x) in T::all(row.get(whole..).unwrap_or_default())
-            .iter()
-            .zip(rest)
-        {
-            *out += T::value(*number) * x;
+}
+
+/// Inner products of stored rows with some of x, row by row unless they are of equal length.
+#[inline(always)]
+fn several<S: Simd, T: Number, const XS: usize>(
+    simd: S,
+    rows: [&[u8]; SIDE],
+    x: [&[f32]; XS],
+    together: bool,
+) -> [[f32; XS]; SIDE] {
+    if together {
+        inner_products::<S, T, SIDE, XS>(simd, rows, x)
+    } else {
+        rows.map(|row| inner_products::<S, T, 1, XS>(simd, [row], x)[0])
+    }
+}
+
+/// Inner products of stored rows of equal length with rows of x, placed. Every one has one vector of sums, whatever its company, so that its
+/// rounding is the same.
+#[inline(always)]
+fn inner_products<S: Simd, T: Number, const ROWS: usize, const XS: usize>(
+    simd: S,
+    rows: [&[u8]; ROWS],
+    x: [&[f32]; XS],
+) -> [[f32; XS]; ROWS] {
+    let size = 2 * S::F32_LANES;
+    let bytes = size * size_of::<T::Stored>();
+    let zero = simd.splat_f32s(0.0);
+    let mut sums = [[zero; XS]; ROWS];
+    let vectors = x.map(|x| S::as_simd_f32s(x).0.as_chunks::<2>().0);
+    let steps = vectors[0].len();
+    for step in 0..steps {
+        let x = vectors.map(|x| x.get(step).copied().unwrap_or([zero; 2]));
+        for (sums, row) in sums.iter_mut().zip(rows) {
+            let Some(row) = row.get(step * bytes..(step + 1) * bytes) else {
+                return [[0.0; XS]; ROWS];
+            };
+            let w = T::unpack(simd, row);
+            for (sum, x) in sums.iter_mut().zip(x) {
+                *sum = simd.mul_add_e_f32s(w[0], x[0], *sum);
+                *sum = simd.mul_add_e_f32s(w[1], x[1], *sum);
+            }
+        }
+    }
+    let mut out = [[0.0; XS]; ROWS];
+    for ((out, sums), row) in out.iter_mut().zip(sums).zip(rows) {
+        let rest = T::all(row.get(bytes * steps..).unwrap_or_default());
+        for ((out, sum), x) in out.iter_mut().zip(sums).zip(x) {
+            *out = simd.reduce_sum_f32s(sum);
+            let x = x.get(size * steps..).unwrap_or_default();
+            for (number, x) in rest.iter().zip(x) {
+                *out += T::value(*number) * x;
+            }
         }
     }
     out

@@ -1,6 +1,7 @@
 //! Products in f32 on the CPU, with matrices in memory or left as bf16 or f32 in mapped files.
 #![allow(clippy::inline_always)] // a loop inside `widest` gets wide vectors only where it is inlined
 
+mod ahead;
 mod columns;
 mod dense;
 mod few;
@@ -9,6 +10,7 @@ mod many;
 mod mapped;
 mod number;
 mod residence;
+mod tile;
 mod wide;
 
 pub use dense::{Destination, Matrix, multiply};
@@ -17,3 +19,4 @@ pub use gemm::Parallelism;
 pub use mapped::{Mapped, NotFinite, Part};
 pub use number::Format;
 pub use residence::Residence;
+pub use wide::widest;

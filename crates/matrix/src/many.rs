@@ -1,98 +1,258 @@
-//! Products of many rows: panels of the matrix become f32 in the cache, and dense products use them.
+//! Products of many rows: pieces of the matrix become f32 in the layout of the innermost loops, in one pass, and stay in the cache while
+//! all rows of x go by.
 
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use pulp::{Arch, Simd};
 use rayon::prelude::*;
 
-use crate::columns::blocks;
+use crate::ahead::ahead;
+use crate::columns::{Block, blocks};
 use crate::number::Number;
-use crate::wide::widest;
+use crate::tile::{
+    Grouped, Measure, Shape, UNIT, WithGroups, add_products, aligned, lay_columns, lay_spread,
+    lay_turned,
+};
 use crate::{Mapped, Matrix};
 
-/// Rows, or columns, of a panel that are outputs.
-const OUTPUTS: usize = 128;
-/// Most rows, or columns, of a panel that are summed over.
-const DEPTH: usize = 1280;
-/// Outputs of a panel are a multiple of this, so that vectors are full.
-const STEP: usize = 16;
-
-/// Outputs per panel: about `OUTPUTS`, with equally many panels for every thread.
-fn width(outputs: usize) -> usize {
-    let threads = rayon::current_num_threads().max(1);
-    let panels = outputs.div_ceil(OUTPUTS).next_multiple_of(threads);
-    outputs.div_ceil(panels.max(1)).next_multiple_of(STEP)
-}
-
-/// Equal pieces of at most `DEPTH`: first and length.
-fn pieces(depth: usize) -> impl Iterator<Item = (usize, usize)> {
-    let piece = depth.div_ceil(depth.div_ceil(DEPTH).max(1));
-    (0..depth)
-        .step_by(piece.max(1))
-        .map(move |first| (first, piece.min(depth - first)))
-}
+/// Outputs of a task, about.
+const OUTPUTS: usize = 96;
+/// Numbers of a piece of a tile: they stay in the first cache while a task's outputs go by.
+const TILE: usize = 4096;
+/// Rows of x that go by together.
+const ROWS: usize = 512;
 
 /// x·wᵀ.
-pub(crate) fn products<T: Number>(w: &Mapped, x: Matrix<'_>) -> Vec<f32> {
-    let rows = w.rows();
-    let mut out = vec![0.0; x.rows * rows];
-    blocks(&mut out, rows, width(rows)).for_each_init(Vec::new, |panel, mut block| {
-        for (first, depth) in pieces(w.columns()) {
-            widen(
-                panel,
-                block.width,
-                depth,
-                |i| {
-                    let row = w.row::<T>(block.first + i);
-                    row.get(first..first + depth).unwrap_or_default()
-                },
-                T::value,
-            );
-            let weights = Matrix::dense(panel, depth).transposed();
-            block.multiply(first > 0, x.columns_from(first, depth), weights);
-        }
-    });
+pub(crate) fn products<T: Number>(w: &Mapped, x: Matrix<'_>, arch: Arch) -> Vec<f32> {
+    let (outputs, depth) = (w.rows(), w.columns().next_multiple_of(UNIT));
+    let Shape { lanes, group } = arch.dispatch(WithGroups(Measure));
+    let mut out = vec![0.0; x.rows * outputs];
+    let mut buffer = Vec::new();
+    for (first, out) in parts(&mut out, outputs) {
+        let rows = out.len() / outputs;
+        let laid = aligned(&mut buffer, rows.next_multiple_of(lanes) * depth);
+        let tiles = laid.par_chunks_mut(2 * lanes * depth).enumerate();
+        tiles.for_each(|(tile, out)| {
+            let first = first + tile * 2 * lanes;
+            lay_turned(out, out.len() / depth, |row| x.row(first + row));
+        });
+        let x = &*laid;
+        let task = |scratch: &mut Scratch, block: Block<'_>| {
+            arch.dispatch(WithGroups(Products {
+                w,
+                x,
+                block,
+                scratch,
+                number: PhantomData::<T>,
+            }));
+        };
+        blocks(out, outputs, width(outputs, group)).for_each_init(Scratch::default, task);
+    }
     out
 }
 
 /// x·w.
-pub(crate) fn sums<T: Number>(w: &Mapped, x: Matrix<'_>) -> Vec<f32> {
-    let columns = w.columns();
-    let mut out = vec![0.0; x.rows * columns];
-    blocks(&mut out, columns, width(columns)).for_each_init(Vec::new, |panel, mut block| {
-        let (start, width) = (block.first, block.width);
-        for (first, depth) in pieces(w.rows()) {
-            widen(
-                panel,
+pub(crate) fn sums<T: Number>(w: &Mapped, x: Matrix<'_>, arch: Arch) -> Vec<f32> {
+    let (outputs, depth) = (w.columns(), w.rows().next_multiple_of(UNIT));
+    let Shape { lanes, group } = arch.dispatch(WithGroups(Measure));
+    let mut out = vec![0.0; x.rows * outputs];
+    let mut buffer = Vec::new();
+    for (first, out) in parts(&mut out, outputs) {
+        let rows = out.len() / outputs;
+        let laid = aligned(&mut buffer, rows.next_multiple_of(group) * depth);
+        let groups = laid.par_chunks_mut(group * depth).enumerate();
+        groups.for_each(|(number, out)| {
+            let first = first + number * group;
+            arch.dispatch(WithGroups(Spread {
+                x,
+                first,
                 depth,
-                width,
-                |i| {
-                    let row = w.row::<T>(first + i);
-                    row.get(start..start + width).unwrap_or_default()
-                },
-                T::value,
-            );
-            let weights = Matrix::dense(panel, width);
-            block.multiply(first > 0, x.columns_from(first, depth), weights);
-        }
-    });
+                out,
+            }));
+        });
+        let x = &*laid;
+        let task = |scratch: &mut Scratch, block: Block<'_>| {
+            arch.dispatch(WithGroups(Sums {
+                w,
+                x,
+                block,
+                scratch,
+                number: PhantomData::<T>,
+            }));
+        };
+        blocks(out, outputs, width(outputs, 2 * lanes)).for_each_init(Scratch::default, task);
+    }
     out
 }
 
-/// Fills a panel with `rows` rows of `columns` numbers.
-fn widen<'a, S: Copy + 'a>(
-    panel: &mut Vec<f32>,
-    rows: usize,
-    columns: usize,
-    row: impl Fn(usize) -> &'a [S],
-    value: impl Fn(S) -> f32,
-) {
-    panel.resize(rows * columns, 0.0);
-    widest(
-        #[inline(always)]
-        |_| {
-            for (i, out) in panel.chunks_exact_mut(columns.max(1)).enumerate() {
-                for (out, number) in out.iter_mut().zip(row(i)) {
-                    *out = value(*number);
-                }
+/// Rows of the result that are computed together, with the first one's number.
+fn parts(out: &mut [f32], outputs: usize) -> impl Iterator<Item = (usize, &mut [f32])> {
+    let parts = out.chunks_mut((ROWS * outputs).max(1)).enumerate();
+    parts.map(|(part, out)| (part * ROWS, out))
+}
+
+/// Outputs per task: about `OUTPUTS`, with equally many tasks for every thread, and a multiple of `step`.
+fn width(outputs: usize, step: usize) -> usize {
+    let threads = rayon::current_num_threads().max(1);
+    let tasks = outputs.div_ceil(OUTPUTS).next_multiple_of(threads);
+    outputs.div_ceil(tasks.max(1)).next_multiple_of(step)
+}
+
+/// Equal pieces of a depth, which is a multiple of `UNIT`.
+fn pieces(depth: usize, lanes: usize) -> impl Iterator<Item = Range<usize>> {
+    let most = (TILE / (2 * lanes)).max(UNIT);
+    let piece = depth.div_ceil(depth.div_ceil(most).max(1));
+    let piece = piece.next_multiple_of(UNIT).max(UNIT);
+    (0..depth)
+        .step_by(piece)
+        .map(move |first| first..(first + piece).min(depth))
+}
+
+/// A task's own memory, used again by the thread's next one.
+#[derive(Default)]
+struct Scratch {
+    panel: Vec<f32>,
+    sums: Vec<f32>,
+}
+
+/// A block of x·wᵀ: rows of x, laid out already, fill vectors, and rows of w are spread.
+struct Products<'a, T> {
+    w: &'a Mapped,
+    x: &'a [f32],
+    block: Block<'a>,
+    scratch: &'a mut Scratch,
+    number: PhantomData<T>,
+}
+
+impl<T: Number> Grouped for Products<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd, const R: usize>(self, simd: S) {
+        let (w, mut block) = (self.w, self.block);
+        let (first, outputs) = (block.first, block.width.next_multiple_of(R));
+        let depth = w.columns().next_multiple_of(UNIT);
+        let rows = self.x.len() / depth;
+        let tile = 2 * S::F32_LANES;
+        let steps = rows.div_ceil(tile) * outputs / R;
+        let sums = aligned(&mut self.scratch.sums, outputs * rows);
+        sums.fill(0.0);
+        let mut pieces = pieces(depth, S::F32_LANES).peekable();
+        while let Some(piece) = pieces.next() {
+            let panel = aligned(&mut self.scratch.panel, outputs * piece.len());
+            let numbers = piece.start..piece.end.min(w.columns());
+            let row = |row: usize| {
+                let here = (row < block.width).then(|| w.row::<T>(first + row));
+                let here = here.and_then(|row| row.get(numbers.clone()));
+                here.unwrap_or_default()
+            };
+            lay_spread::<T::Stored, R>(panel, piece.len(), row, T::value);
+            // What comes next: the same rows' next piece, or most probably the following rows.
+            let (rows, next) = match pieces.peek() {
+                Some(next) => (first, next.clone()),
+                None => (first + block.width, 0..piece.len()),
+            };
+            let next = next.start..next.end.min(w.columns());
+            let mut ahead = ahead(w, rows..rows + block.width, bytes::<T>(&next), steps);
+            let tiles = self.x.chunks(tile * depth);
+            for (x, sums) in tiles.zip(sums.chunks_mut(tile * outputs)) {
+                let width = x.len() / depth;
+                let x = x.get(piece.start * width..piece.end * width);
+                let groups = panel.chunks_exact(R * piece.len());
+                let vectors = (x.unwrap_or_default(), width);
+                add_products::<S, R>(simd, vectors, groups, sums, || ahead.step());
             }
-        },
-    );
+        }
+        for (number, sums) in sums.chunks(tile * outputs).enumerate() {
+            let width = sums.len() / outputs;
+            for lane in 0..width.min(block.rows.saturating_sub(number * tile)) {
+                let sums = sums.iter().skip(lane).step_by(width);
+                let out = block.row(number * tile + lane).iter_mut();
+                out.zip(sums).for_each(|(out, sum)| *out = *sum);
+            }
+        }
+    }
+}
+
+/// Rows of x in the layout of a group.
+struct Spread<'a> {
+    x: Matrix<'a>,
+    first: usize,
+    depth: usize,
+    out: &'a mut [f32],
+}
+
+impl Grouped for Spread<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd, const R: usize>(self, _: S) {
+        let row = |row| self.x.row(self.first + row);
+        lay_spread::<f32, R>(self.out, self.depth, row, |x| x);
+    }
+}
+
+/// A block of x·w: columns of w fill vectors, and rows of x, laid out already, are spread.
+struct Sums<'a, T> {
+    w: &'a Mapped,
+    x: &'a [f32],
+    block: Block<'a>,
+    scratch: &'a mut Scratch,
+    number: PhantomData<T>,
+}
+
+impl<T: Number> Grouped for Sums<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd, const R: usize>(self, simd: S) {
+        let (w, mut block) = (self.w, self.block);
+        let outputs = block.width.next_multiple_of(S::F32_LANES);
+        let columns = block.first..block.first + block.width;
+        let depth = w.rows().next_multiple_of(UNIT);
+        let rows = self.x.len() / depth;
+        let tile = 2 * S::F32_LANES;
+        let steps = outputs.div_ceil(tile) * rows / R;
+        let sums = aligned(&mut self.scratch.sums, outputs * rows);
+        sums.fill(0.0);
+        let mut pieces = pieces(depth, S::F32_LANES).peekable();
+        while let Some(piece) = pieces.next() {
+            let panel = aligned(&mut self.scratch.panel, outputs * piece.len());
+            let row = |row: usize| {
+                let row = w.row::<T>(piece.start + row);
+                row.get(columns.clone()).unwrap_or_default()
+            };
+            lay_columns::<T::Stored>(panel, [piece.len(), tile], row, T::value);
+            // What comes next: the same columns further down, or most probably the following columns.
+            let (rows_then, then) = match pieces.peek() {
+                Some(next) => (next.clone(), columns.clone()),
+                None => (0..piece.len(), columns.end..columns.end + block.width),
+            };
+            let then = then.start..then.end.min(w.columns());
+            let mut ahead = ahead(w, rows_then, bytes::<T>(&then), steps);
+            let tiles = panel.chunks(tile * piece.len());
+            for (vectors, sums) in tiles.zip(sums.chunks_mut(tile * rows)) {
+                let width = vectors.len() / piece.len();
+                let groups = self.x.chunks_exact(R * depth).map(|group| {
+                    let piece = piece.start * R..piece.end * R;
+                    group.get(piece).unwrap_or_default()
+                });
+                add_products::<S, R>(simd, (vectors, width), groups, sums, || ahead.step());
+            }
+        }
+        for (number, sums) in sums.chunks(tile * rows).enumerate() {
+            let width = sums.len() / rows;
+            for (row, sums) in sums.chunks_exact(width).take(block.rows).enumerate() {
+                let out = block.row(row).get_mut(number * tile..).unwrap_or_default();
+                out.iter_mut().zip(sums).for_each(|(out, sum)| *out = *sum);
+            }
+        }
+    }
+}
+
+/// Where some numbers of a row lie.
+fn bytes<T: Number>(numbers: &Range<usize>) -> Range<usize> {
+    let size = size_of::<T::Stored>();
+    numbers.start * size..numbers.end * size
 }

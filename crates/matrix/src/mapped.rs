@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use pulp::Arch;
 use rayon::prelude::*;
 
 use crate::file::{Changed, MappedFile};
@@ -117,27 +118,37 @@ impl Mapped {
 
     /// x·wᵀ for this w and x `[N, K]` with neighbouring columns: `[N, M]`, row-major. Empty where the widths differ.
     pub fn products(&self, x: Matrix<'_>) -> Vec<f32> {
+        self.products_on(x, Arch::new())
+    }
+
+    /// As [`Mapped::products`], with the vectors of a processor at hand.
+    fn products_on(&self, x: Matrix<'_>, arch: Arch) -> Vec<f32> {
         if x.columns != self.columns || !x.fits() || x.strides[1] != 1 {
             return Vec::new();
         }
         match (self.format, x.rows <= few::FEW) {
-            (Format::F32, true) => few::products::<f32>(self, x),
-            (Format::Bf16, true) => few::products::<Bf16>(self, x),
-            (Format::F32, false) => many::products::<f32>(self, x),
-            (Format::Bf16, false) => many::products::<Bf16>(self, x),
+            (Format::F32, true) => few::products::<f32>(self, x, arch),
+            (Format::Bf16, true) => few::products::<Bf16>(self, x, arch),
+            (Format::F32, false) => many::products::<f32>(self, x, arch),
+            (Format::Bf16, false) => many::products::<Bf16>(self, x, arch),
         }
     }
 
     /// x·w for this w and x `[N, M]` with neighbouring columns: `[N, K]`, row-major. Empty where the sizes differ.
     pub fn sums(&self, x: Matrix<'_>) -> Vec<f32> {
+        self.sums_on(x, Arch::new())
+    }
+
+    /// As [`Mapped::sums`], with the vectors of a processor at hand.
+    fn sums_on(&self, x: Matrix<'_>, arch: Arch) -> Vec<f32> {
         if x.columns != self.rows() || !x.fits() || x.strides[1] != 1 {
             return Vec::new();
         }
         match (self.format, x.rows <= few::FEW) {
             (Format::F32, true) => few::sums::<f32>(self, x),
             (Format::Bf16, true) => few::sums::<Bf16>(self, x),
-            (Format::F32, false) => many::sums::<f32>(self, x),
-            (Format::Bf16, false) => many::sums::<Bf16>(self, x),
+            (Format::F32, false) => many::sums::<f32>(self, x, arch),
+            (Format::Bf16, false) => many::sums::<Bf16>(self, x, arch),
         }
     }
 
@@ -215,4 +226,90 @@ fn not_finite<T: Number>(bytes: &[u8]) -> Option<(usize, f32)> {
             let value = numbers.get(at).map_or(f32::NAN, |number| T::value(*number));
             Some((task * TASK + at, value))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::Arc;
+
+    use pulp::Arch;
+    use rayon::ThreadPoolBuilder;
+
+    use super::{Mapped, Part};
+    use crate::{Format, MappedFile, Matrix};
+
+    /// So many numbers between −1 and 1 that bf16 holds exactly.
+    fn numbers(count: usize) -> Vec<f32> {
+        let number = |i: usize| (i * 7919 + i * i % 613) % 257;
+        (0..count)
+            .map(|i| number(i) as f32 / 128.0 - 1.0)
+            .map(|x| f32::from_bits(x.to_bits() & 0xffff_0000))
+            .collect()
+    }
+
+    fn mapped(rows: usize, columns: usize, format: Format) -> io::Result<Mapped> {
+        let mut file = tempfile::NamedTempFile::new()?;
+        for number in numbers(rows * columns) {
+            let bytes = number.to_le_bytes();
+            file.write_all(bytes.get(4 - format.bytes()..).unwrap_or_default())?;
+        }
+        file.flush()?;
+        let part = Part {
+            file: Arc::new(MappedFile::open(file.path())?),
+            bytes: 0..rows * columns * format.bytes(),
+        };
+        Mapped::new(vec![part], columns, format).ok_or(io::ErrorKind::InvalidData.into())
+    }
+
+    #[test]
+    fn a_processor_without_vectors_computes_the_same_up_to_rounding() -> io::Result<()> {
+        for format in [Format::F32, Format::Bf16] {
+            let (rows, columns) = (133, 77);
+            let w = mapped(rows, columns, format)?;
+            for count in [1, 2, 3, 7, 8, 9, 17, 31, 32, 33, 50] {
+                let x = numbers(count * rows.max(columns));
+                let x = |columns| Matrix {
+                    rows: count,
+                    ..Matrix::dense(&x, columns)
+                };
+                let pairs = [
+                    (
+                        w.products(x(columns)),
+                        w.products_on(x(columns), Arch::Scalar),
+                    ),
+                    (w.sums(x(rows)), w.sums_on(x(rows), Arch::Scalar)),
+                ];
+                for (found, expected) in pairs {
+                    assert!(!found.is_empty() && found.len() == expected.len());
+                    let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-6 * columns as f32;
+                    assert!(found.iter().zip(&expected).all(near), "{format:?} {count}");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_number_of_threads_changes_no_bit() -> io::Result<()> {
+        let (rows, columns) = (700, 300);
+        let w = mapped(rows, columns, Format::Bf16)?;
+        let x = numbers(600 * rows);
+        for count in [1, 6, 40, 600] {
+            let both = || {
+                let x = |columns| Matrix {
+                    rows: count,
+                    ..Matrix::dense(&x, columns)
+                };
+                [w.products(x(columns)), w.sums(x(rows))]
+            };
+            let with = |threads| {
+                let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+                pool.map(|pool| pool.install(both))
+                    .map_err(io::Error::other)
+            };
+            assert!(with(1)? == with(3)?, "{count}");
+        }
+        Ok(())
+    }
 }

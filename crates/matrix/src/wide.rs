@@ -1,8 +1,9 @@
 //! Loops with the widest vectors that the processor has.
 
-/// Runs a loop with the widest vectors; it hears whether the processor multiplies and adds in one step.
+/// Runs a loop with the widest vectors, where it and all that it calls are inlined; it hears whether the processor multiplies and adds in
+/// one step. Multiplications and additions stay apart, so its vectors change no bit.
 #[inline(always)]
-pub(crate) fn widest<R>(run: impl FnOnce(bool) -> R) -> R {
+pub fn widest<R>(run: impl FnOnce(bool) -> R) -> R {
     #[cfg(target_arch = "x86_64")]
     {
         if let Some(widest) = pulp::x86::V4::try_new() {

@@ -48,12 +48,17 @@ impl CustomOp2 for Geglu {
     ) -> Result<(CpuStorage, Shape)> {
         let (gate, up) = (Rows::new(s1, l1)?, Rows::new(s2, l2)?);
         let mut out = vec![0.0; gate.count * gate.width];
-        fill_rows(&mut out, gate.width, |i, out| {
-            for ((out, x), u) in out.iter_mut().zip(gate.row(i)).zip(up.row(i)) {
-                let t = tanh(ROOT * (x + CUBIC * x * x * x));
-                *out = 0.5 * x * (1.0 + t) * u;
-            }
-        });
+        fill_rows(
+            &mut out,
+            gate.width,
+            #[inline(always)]
+            |i, out| {
+                for ((out, x), u) in out.iter_mut().zip(gate.row(i)).zip(up.row(i)) {
+                    let t = tanh(ROOT * (x + CUBIC * x * x * x));
+                    *out = 0.5 * x * (1.0 + t) * u;
+                }
+            },
+        );
         Ok((CpuStorage::F32(out), l1.shape().clone()))
     }
 
@@ -89,16 +94,22 @@ impl CustomOp3 for GegluBackward {
         let (gate, up, grad) = (Rows::new(s1, l1)?, Rows::new(s2, l2)?, Rows::new(s3, l3)?);
         let mut out = vec![0.0; 2 * gate.count * gate.width];
         let (of_gate, of_up) = out.split_at_mut(gate.count * gate.width);
-        fill_two_rows(of_gate, of_up, gate.width, |i, of_gate, of_up| {
-            let inputs = gate.row(i).iter().zip(up.row(i)).zip(grad.row(i));
-            for ((of_gate, of_up), ((x, u), g)) in of_gate.iter_mut().zip(of_up).zip(inputs) {
-                let t = tanh(ROOT * (x + CUBIC * x * x * x));
-                let slope =
-                    0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * ROOT * (1.0 + 3.0 * CUBIC * x * x);
-                *of_gate = g * u * slope;
-                *of_up = g * 0.5 * x * (1.0 + t);
-            }
-        });
+        fill_two_rows(
+            of_gate,
+            of_up,
+            gate.width,
+            #[inline(always)]
+            |i, of_gate, of_up| {
+                let inputs = gate.row(i).iter().zip(up.row(i)).zip(grad.row(i));
+                for ((of_gate, of_up), ((x, u), g)) in of_gate.iter_mut().zip(of_up).zip(inputs) {
+                    let t = tanh(ROOT * (x + CUBIC * x * x * x));
+                    let slope = 0.5 * (1.0 + t)
+                        + 0.5 * x * (1.0 - t * t) * ROOT * (1.0 + 3.0 * CUBIC * x * x);
+                    *of_gate = g * u * slope;
+                    *of_up = g * 0.5 * x * (1.0 + t);
+                }
+            },
+        );
         let mut dims = vec![2];
         dims.extend(l1.dims());
         Ok((CpuStorage::F32(out), dims.into()))

@@ -117,6 +117,7 @@ impl Reorder {
     }
 
     /// Writes `scale` times the rotated `source`.
+    #[inline(always)]
     fn turn(&self, token: usize, source: &[f32], out: &mut [f32]) {
         let scale = self.scale;
         let Some(rotation) = &self.rotation else {
@@ -135,7 +136,7 @@ impl Reorder {
 }
 
 /// Writes `scale` times one head of `source`, rotated by the angles whose cosines and sines are given; with `back` −1 the other way.
-#[inline]
+#[inline(always)]
 pub(super) fn rotate(
     (cos, sin): (&[f32], &[f32]),
     back: f32,
@@ -166,13 +167,18 @@ impl CustomOp1 for Reorder {
         match self.direction {
             Direction::Split => {
                 let (tokens, head_dim) = (x.count / batch.max(1), x.width / heads.max(1));
-                fill_rows(&mut out, head_dim, |i, out| {
-                    let (sequence, head, token) =
-                        (i / (heads * tokens), i / tokens % heads, i % tokens);
-                    let source =
-                        &x.row(sequence * tokens + token)[head * head_dim..(head + 1) * head_dim];
-                    self.turn(token, source, out);
-                });
+                fill_rows(
+                    &mut out,
+                    head_dim,
+                    #[inline(always)]
+                    |i, out| {
+                        let (sequence, head, token) =
+                            (i / (heads * tokens), i / tokens % heads, i % tokens);
+                        let source = &x.row(sequence * tokens + token)
+                            [head * head_dim..(head + 1) * head_dim];
+                        self.turn(token, source, out);
+                    },
+                );
                 Ok((
                     CpuStorage::F32(out),
                     (batch, heads, tokens, head_dim).into(),
@@ -180,16 +186,21 @@ impl CustomOp1 for Reorder {
             }
             Direction::Join => {
                 let (tokens, head_dim) = (x.count / (batch * heads).max(1), x.width);
-                fill_rows(&mut out, heads * head_dim, |i, out| {
-                    let (sequence, token) = (i / tokens, i % tokens);
-                    for (head, out) in out.chunks_mut(head_dim).enumerate() {
-                        self.turn(
-                            token,
-                            x.row((sequence * heads + head) * tokens + token),
-                            out,
-                        );
-                    }
-                });
+                fill_rows(
+                    &mut out,
+                    heads * head_dim,
+                    #[inline(always)]
+                    |i, out| {
+                        let (sequence, token) = (i / tokens, i % tokens);
+                        for (head, out) in out.chunks_mut(head_dim).enumerate() {
+                            self.turn(
+                                token,
+                                x.row((sequence * heads + head) * tokens + token),
+                                out,
+                            );
+                        }
+                    },
+                );
                 Ok((
                     CpuStorage::F32(out),
                     (batch * tokens, heads * head_dim).into(),

@@ -3,7 +3,7 @@
 const LANES: usize = 8;
 
 /// Folds the lanes of `values` with `step` and then their ends with `step`.
-#[inline]
+#[inline(always)]
 fn fold(values: &[f32], start: f32, step: impl Fn(f32, f32) -> f32) -> f32 {
     let (chunks, rest) = values.as_chunks::<LANES>();
     let mut lanes = [start; LANES];
@@ -16,16 +16,19 @@ fn fold(values: &[f32], start: f32, step: impl Fn(f32, f32) -> f32) -> f32 {
 }
 
 /// Sum.
+#[inline(always)]
 pub(super) fn sum(values: &[f32]) -> f32 {
     fold(values, 0.0, |a, b| a + b)
 }
 
 /// Largest element; −∞ for none.
+#[inline(always)]
 pub(super) fn largest(values: &[f32]) -> f32 {
     fold(values, f32::NEG_INFINITY, |a, b| if b > a { b } else { a })
 }
 
 /// Σ a·b.
+#[inline(always)]
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
     let mut lanes = [0.0f32; LANES];
@@ -38,6 +41,7 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// Σ a·b·(1 + w).
+#[inline(always)]
 pub(super) fn weighted_dot(a: &[f32], b: &[f32], w: &[f32]) -> f32 {
     let ((a, a_rest), (b, b_rest), (w, w_rest)) = (
         a.as_chunks::<LANES>(),

@@ -150,25 +150,30 @@ impl CustomOp3 for CrossEntropyBackward {
         let logits = Rows::new(s1, l1)?;
         let (normalisers, grads) = (Rows::new(s2, l2)?.row(0), Rows::new(s3, l3)?.row(0));
         let mut out = vec![0.0; logits.count * logits.width];
-        fill_rows(&mut out, logits.width, |i, out| {
-            let (normaliser, grad) = (normalisers[i], grads[i]);
-            let target = self.targets[i] as usize;
-            let row = logits.row(i);
-            if let Some(cap) = self.cap {
-                let inverse = 1.0 / cap;
-                for (out, x) in out.iter_mut().zip(row) {
-                    let t = tanh(x * inverse);
-                    *out = grad * exp(cap * t - normaliser) * (1.0 - t * t);
+        fill_rows(
+            &mut out,
+            logits.width,
+            #[inline(always)]
+            |i, out| {
+                let (normaliser, grad) = (normalisers[i], grads[i]);
+                let target = self.targets[i] as usize;
+                let row = logits.row(i);
+                if let Some(cap) = self.cap {
+                    let inverse = 1.0 / cap;
+                    for (out, x) in out.iter_mut().zip(row) {
+                        let t = tanh(x * inverse);
+                        *out = grad * exp(cap * t - normaliser) * (1.0 - t * t);
+                    }
+                    let t = tanh(row[target] * inverse);
+                    out[target] -= grad * (1.0 - t * t);
+                } else {
+                    for (out, x) in out.iter_mut().zip(row) {
+                        *out = grad * exp(x - normaliser);
+                    }
+                    out[target] -= grad;
                 }
-                let t = tanh(row[target] * inverse);
-                out[target] -= grad * (1.0 - t * t);
-            } else {
-                for (out, x) in out.iter_mut().zip(row) {
-                    *out = grad * exp(x - normaliser);
-                }
-                out[target] -= grad;
-            }
-        });
+            },
+        );
         Ok((CpuStorage::F32(out), l1.shape().clone()))
     }
 }

@@ -1,7 +1,7 @@
 //! Exponential and hyperbolic tangent without branches, so that loops over them vectorise (Cephes' single-precision polynomials).
 
 /// e^x to about one unit in the last place; saturates outside ±87, keeps NaN.
-#[inline]
+#[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
     /// 1.5·2^23: adding it rounds to an integer, kept in the low bits.
     const ROUND: f32 = 12_582_912.0;
@@ -26,7 +26,7 @@ pub(super) fn exp(x: f32) -> f32 {
 }
 
 /// tanh x to about one unit in the last place.
-#[inline]
+#[inline(always)]
 pub(super) fn tanh(x: f32) -> f32 {
     let z = x * x;
     let mut p = -5.704_988_7e-3;

@@ -1,4 +1,5 @@
 //! Fused element-wise kernels with backward passes for f32 on the CPU, and the same computed with plain tensor operations elsewhere.
+#![allow(clippy::inline_always)] // a loop inside `widest` gets wide vectors only where it is inlined
 
 mod gather;
 mod geglu;
@@ -8,6 +9,7 @@ mod loss;
 mod mapped_product;
 mod math;
 mod norm;
+mod normaliser;
 mod packed;
 mod probabilities;
 mod product;
@@ -22,6 +24,7 @@ pub(crate) use heads::{Rotation, join_heads, split_heads, split_heads_backward};
 pub(crate) use loss::{cross_entropy, cross_entropy_backward, cross_entropy_with_normalisers};
 pub(crate) use mapped_product::{gather_mapped, linear_mapped};
 pub(crate) use norm::{add_rms_norm, rms_norm, rms_norm_backward};
+pub(crate) use normaliser::normaliser;
 pub(crate) use packed::{Packed, packed_attention};
 pub(crate) use probabilities::{Span, attention_probabilities, attention_probabilities_backward};
 pub(crate) use product::{add_product, linear, product};

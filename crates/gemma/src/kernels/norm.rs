@@ -37,6 +37,7 @@ fn composed(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
 }
 
 /// One over the root of the mean square.
+#[inline(always)]
 fn inverse_rms(row: &[f32], eps: f32) -> f32 {
     1.0 / (dot(row, row) / row.len() as f32 + eps).sqrt()
 }
@@ -60,13 +61,18 @@ impl CustomOp2 for Norm {
         let x = Rows::new(s1, l1)?;
         let weight = Rows::new(s2, l2)?.row(0);
         let mut out = vec![0.0; x.count * x.width];
-        fill_rows(&mut out, x.width, |i, out| {
-            let x = x.row(i);
-            let inverse = inverse_rms(x, self.eps);
-            for ((out, x), w) in out.iter_mut().zip(x).zip(weight) {
-                *out = x * inverse * (1.0 + w);
-            }
-        });
+        fill_rows(
+            &mut out,
+            x.width,
+            #[inline(always)]
+            |i, out| {
+                let x = x.row(i);
+                let inverse = inverse_rms(x, self.eps);
+                for ((out, x), w) in out.iter_mut().zip(x).zip(weight) {
+                    *out = x * inverse * (1.0 + w);
+                }
+            },
+        );
         Ok((CpuStorage::F32(out), l1.shape().clone()))
     }
 
@@ -103,13 +109,18 @@ impl CustomOp3 for AddNorm {
         let (x, residual) = (Rows::new(s1, l1)?, Rows::new(s3, l3)?);
         let weight = Rows::new(s2, l2)?.row(0);
         let mut out = vec![0.0; x.count * x.width];
-        fill_rows(&mut out, x.width, |i, out| {
-            let x = x.row(i);
-            let inverse = inverse_rms(x, self.eps);
-            for (((out, x), w), r) in out.iter_mut().zip(x).zip(weight).zip(residual.row(i)) {
-                *out = r + x * inverse * (1.0 + w);
-            }
-        });
+        fill_rows(
+            &mut out,
+            x.width,
+            #[inline(always)]
+            |i, out| {
+                let x = x.row(i);
+                let inverse = inverse_rms(x, self.eps);
+                for (((out, x), w), r) in out.iter_mut().zip(x).zip(weight).zip(residual.row(i)) {
+                    *out = r + x * inverse * (1.0 + w);
+                }
+            },
+        );
         Ok((CpuStorage::F32(out), l1.shape().clone()))
     }
 
@@ -169,15 +180,23 @@ impl CustomOp3 for NormBackward {
         let weight = Rows::new(s2, l2)?.row(0);
         let width = x.width;
         let mut out = sum_or_zeros(self.sum.as_ref(), x.count * width, width)?;
-        let sums = fill_rows_and_sum(&mut out, width, width, |i, out, sums| {
-            let (x, grad) = (x.row(i), grad.row(i));
-            let inverse = inverse_rms(x, self.eps);
-            let along = weighted_dot(x, grad, weight) * inverse * inverse / width as f32;
-            for ((((out, sum), x), g), w) in out.iter_mut().zip(sums).zip(x).zip(grad).zip(weight) {
-                *sum += g * x * inverse;
-                *out += inverse * (g * (1.0 + w) - x * along);
-            }
-        });
+        let sums = fill_rows_and_sum(
+            &mut out,
+            width,
+            width,
+            #[inline(always)]
+            |i, out, sums| {
+                let (x, grad) = (x.row(i), grad.row(i));
+                let inverse = inverse_rms(x, self.eps);
+                let along = weighted_dot(x, grad, weight) * inverse * inverse / width as f32;
+                for ((((out, sum), x), g), w) in
+                    out.iter_mut().zip(sums).zip(x).zip(grad).zip(weight)
+                {
+                    *sum += g * x * inverse;
+                    *out += inverse * (g * (1.0 + w) - x * along);
+                }
+            },
+        );
         out.extend(sums);
         let shape = Shape::from(out.len());
         Ok((CpuStorage::F32(out), shape))

@@ -82,13 +82,18 @@ impl Packed {
             }
         }
         let mut keys = vec![0.0; qkv.count * width];
-        fill_rows(&mut keys, width, |i, out| {
-            let source = &qkv.row(i)[self.heads * head_dim..][..width];
-            let heads = out.chunks_mut(head_dim).zip(source.chunks(head_dim));
-            for (out, source) in heads {
-                rotate(self.tables.row(positions[i]), 1.0, 1.0, source, out);
-            }
-        });
+        fill_rows(
+            &mut keys,
+            width,
+            #[inline(always)]
+            |i, out| {
+                let source = &qkv.row(i)[self.heads * head_dim..][..width];
+                let heads = out.chunks_mut(head_dim).zip(source.chunks(head_dim));
+                for (out, source) in heads {
+                    rotate(self.tables.row(positions[i]), 1.0, 1.0, source, out);
+                }
+            },
+        );
         keys
     }
 

@@ -39,6 +39,7 @@ impl Span {
     }
 
     /// The keys, counted from the first at hand, that a query sees.
+    #[inline(always)]
     pub(super) fn seen(&self, query: usize) -> std::ops::Range<usize> {
         let end = self.past + query + 1 - self.first_key;
         let start = self.window.map_or(0, |window| end.saturating_sub(window));
@@ -100,12 +101,17 @@ impl CustomOp1 for Probabilities {
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let scores = Rows::new(storage, layout)?;
         let mut out = vec![0.0; scores.count * scores.width];
-        fill_rows(&mut out, scores.width, |i, out| {
-            let seen = self.span.seen(i % self.span.queries);
-            let out = &mut out[seen.clone()];
-            out.copy_from_slice(&scores.row(i)[seen]);
-            capped_softmax(out, self.cap);
-        });
+        fill_rows(
+            &mut out,
+            scores.width,
+            #[inline(always)]
+            |i, out| {
+                let seen = self.span.seen(i % self.span.queries);
+                let out = &mut out[seen.clone()];
+                out.copy_from_slice(&scores.row(i)[seen]);
+                capped_softmax(out, self.cap);
+            },
+        );
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 
@@ -121,6 +127,7 @@ impl CustomOp1 for Probabilities {
 }
 
 /// Soft cap and softmax of the scores that one query sees, in place.
+#[inline(always)]
 pub(super) fn capped_softmax(scores: &mut [f32], cap: Option<f32>) {
     if let Some(cap) = cap {
         let inverse = 1.0 / cap;
@@ -176,26 +183,31 @@ impl CustomOp3 for ProbabilitiesBackward {
         let (scores, probabilities, grad) =
             (Rows::new(s1, l1)?, Rows::new(s2, l2)?, Rows::new(s3, l3)?);
         let mut out = vec![0.0; scores.count * scores.width];
-        fill_rows(&mut out, scores.width, |i, out| {
-            let seen = self.span.seen(i % self.span.queries);
-            let out = &mut out[seen.clone()];
-            let (scores, p, g) = (
-                &scores.row(i)[seen.clone()],
-                &probabilities.row(i)[seen.clone()],
-                &grad.row(i)[seen],
-            );
-            let along = dot(p, g);
-            for ((out, p), g) in out.iter_mut().zip(p).zip(g) {
-                *out = p * (g - along);
-            }
-            if let Some(cap) = self.cap {
-                let inverse = 1.0 / cap;
-                for (out, x) in out.iter_mut().zip(scores) {
-                    let t = tanh(x * inverse);
-                    *out *= 1.0 - t * t;
+        fill_rows(
+            &mut out,
+            scores.width,
+            #[inline(always)]
+            |i, out| {
+                let seen = self.span.seen(i % self.span.queries);
+                let out = &mut out[seen.clone()];
+                let (scores, p, g) = (
+                    &scores.row(i)[seen.clone()],
+                    &probabilities.row(i)[seen.clone()],
+                    &grad.row(i)[seen],
+                );
+                let along = dot(p, g);
+                for ((out, p), g) in out.iter_mut().zip(p).zip(g) {
+                    *out = p * (g - along);
                 }
-            }
-        });
+                if let Some(cap) = self.cap {
+                    let inverse = 1.0 / cap;
+                    for (out, x) in out.iter_mut().zip(scores) {
+                        let t = tanh(x * inverse);
+                        *out *= 1.0 - t * t;
+                    }
+                }
+            },
+        );
         Ok((CpuStorage::F32(out), l1.shape().clone()))
     }
 }

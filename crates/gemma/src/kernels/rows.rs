@@ -1,10 +1,13 @@
 //! Rows of f32 tensors on the CPU, and loops over them on all cores where that pays.
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
+use matrix::widest;
 use rayon::prelude::*;
 
 /// Below this many elements one core is quicker than handing work out.
 const PARALLEL: usize = 1 << 14;
+/// Elements of a piece of a long row.
+const PIECE: usize = 1 << 12;
 
 /// A tensor seen as rows of equal width at equal distances.
 #[derive(Clone, Copy)]
@@ -50,7 +53,7 @@ impl<'a> Rows<'a> {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn row(&self, index: usize) -> &'a [f32] {
         let start = index * self.stride;
         &self.data[start..start + self.width]
@@ -86,24 +89,51 @@ pub(super) fn sum_or_zeros(
     }
 }
 
-/// Calls `fill(row index, row)` for every row of `out`.
+/// Calls `fill(row index, row)` for every row of `out`, which has the processor's widest vectors where it is inlined.
 pub(super) fn fill_rows(out: &mut [f32], width: usize, fill: impl Fn(usize, &mut [f32]) + Sync) {
     let width = width.max(1);
+    let fill_block = |first: usize, block: &mut [f32]| {
+        widest(
+            #[inline(always)]
+            |_| {
+                for (i, row) in block.chunks_mut(width).enumerate() {
+                    fill(first + i, row);
+                }
+            },
+        );
+    };
     if out.len() < PARALLEL {
-        out.chunks_mut(width)
-            .enumerate()
-            .for_each(|(i, row)| fill(i, row));
+        fill_block(0, out);
         return;
     }
     let rows = (PARALLEL / 2).div_ceil(width);
-    out.par_chunks_mut(rows * width)
-        .enumerate()
-        .for_each(|(task, block)| {
-            block
-                .chunks_mut(width)
-                .enumerate()
-                .for_each(|(i, row)| fill(task * rows + i, row));
-        });
+    let blocks = out.par_chunks_mut(rows * width).enumerate();
+    blocks.for_each(|(task, block)| fill_block(task * rows, block));
+}
+
+/// As [`fill_rows`] where every element is for itself, so that long rows are cut: `fill(row index, first column, piece of the row)`.
+pub(super) fn fill_pieces(
+    out: &mut [f32],
+    width: usize,
+    fill: impl Fn(usize, usize, &mut [f32]) + Sync,
+) {
+    if width <= PARALLEL {
+        fill_rows(
+            out,
+            width,
+            #[inline(always)]
+            |i, row| fill(i, 0, row),
+        );
+        return;
+    }
+    for (i, row) in out.chunks_mut(width).enumerate() {
+        fill_rows(
+            row,
+            PIECE,
+            #[inline(always)]
+            |piece, out| fill(i, piece * PIECE, out),
+        );
+    }
 }
 
 /// As [`fill_rows`], for two outputs of the same shape.
@@ -120,9 +150,14 @@ pub(super) fn fill_two_rows(
         .zip(second.par_chunks_mut(rows * width));
     blocks.enumerate().for_each(|(task, (first, second))| {
         let pairs = first.chunks_mut(width).zip(second.chunks_mut(width));
-        for (i, (first, second)) in pairs.enumerate() {
-            fill(task * rows + i, first, second);
-        }
+        widest(
+            #[inline(always)]
+            |_| {
+                for (i, (first, second)) in pairs.enumerate() {
+                    fill(task * rows + i, first, second);
+                }
+            },
+        );
     });
 }
 
@@ -141,9 +176,14 @@ pub(super) fn fill_rows_and_sum(
         .enumerate()
         .map(|(task, block)| {
             let mut sums = vec![0.0; sums];
-            for (i, row) in block.chunks_mut(width).enumerate() {
-                fill(task * rows + i, row, &mut sums);
-            }
+            widest(
+                #[inline(always)]
+                |_| {
+                    for (i, row) in block.chunks_mut(width).enumerate() {
+                        fill(task * rows + i, row, &mut sums);
+                    }
+                },
+            );
             sums
         })
         .collect();

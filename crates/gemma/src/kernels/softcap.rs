@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tenso
 
 use super::fused;
 use super::math::tanh;
-use super::rows::{Rows, fill_rows};
+use super::rows::{Rows, fill_pieces, fill_rows};
 
 /// cap · tanh(x / cap), element by element; x itself without a cap.
 pub(crate) fn softcap(x: &Tensor, cap: Option<f64>) -> Result<Tensor> {
@@ -32,11 +32,16 @@ impl CustomOp1 for Softcap {
         let x = Rows::new(storage, layout)?;
         let (cap, inverse) = (self.cap, 1.0 / self.cap);
         let mut out = vec![0.0; x.count * x.width];
-        fill_rows(&mut out, x.width, |i, out| {
-            for (out, x) in out.iter_mut().zip(x.row(i)) {
-                *out = cap * tanh(x * inverse);
-            }
-        });
+        fill_pieces(
+            &mut out,
+            x.width,
+            #[inline(always)]
+            |i, from, out| {
+                for (out, x) in out.iter_mut().zip(&x.row(i)[from..]) {
+                    *out = cap * tanh(x * inverse);
+                }
+            },
+        );
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 
@@ -67,12 +72,17 @@ impl CustomOp2 for SoftcapBackward {
         let (capped, grad) = (Rows::new(s1, l1)?, Rows::new(s2, l2)?);
         let inverse = 1.0 / self.cap;
         let mut out = vec![0.0; grad.count * grad.width];
-        fill_rows(&mut out, grad.width, |i, out| {
-            for ((out, y), g) in out.iter_mut().zip(capped.row(i)).zip(grad.row(i)) {
-                let t = y * inverse;
-                *out = g * (1.0 - t * t);
-            }
-        });
+        fill_rows(
+            &mut out,
+            grad.width,
+            #[inline(always)]
+            |i, out| {
+                for ((out, y), g) in out.iter_mut().zip(capped.row(i)).zip(grad.row(i)) {
+                    let t = y * inverse;
+                    *out = g * (1.0 - t * t);
+                }
+            },
+        );
         Ok((CpuStorage::F32(out), l2.shape().clone()))
     }
 }
