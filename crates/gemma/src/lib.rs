@@ -12,6 +12,7 @@ mod kernels;
 mod memory;
 mod model;
 mod parameters;
+mod readout;
 mod rotary;
 mod rounding;
 mod sampling;
@@ -32,7 +33,8 @@ pub use memory::{
     Part, Place, Plan, Room, Size, When, available, cache_bytes, readable, scratch_bytes,
     weight_bytes,
 };
-pub use model::{Forward, Hook, Logits, Model};
+pub use model::{Forward, Hook, Model};
+pub use readout::Logits;
 pub use rounding::WeightChoice;
 pub use sampling::Sampler;
 pub use stream::StreamDecoder;

@@ -2,6 +2,8 @@
 
 use gemm::{Parallelism, gemm};
 
+use crate::few;
+
 /// A matrix of any strides.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a> {
@@ -91,6 +93,16 @@ pub fn multiply(
     unsafe {
         multiply_into(out.as_mut_ptr(), to, a, b, cores);
     }
+}
+
+/// x·wᵀ for w `[M, K]` and x `[N, K]` with neighbouring columns: `[N, M]`, row-major, of which every row has the bits that it has alone.
+/// Empty where the widths differ.
+pub fn products_apart(w: Matrix<'_>, x: Matrix<'_>) -> Vec<f32> {
+    let neighbours = w.strides[1] == 1 && x.strides[1] == 1;
+    if w.columns != x.columns || !neighbours || !w.fits() || !x.fits() {
+        return Vec::new();
+    }
+    few::products::<f32>(&w, x)
 }
 
 /// As [`multiply`], into `a.rows` rows of `b.columns` numbers.

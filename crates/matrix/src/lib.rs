@@ -11,7 +11,7 @@ mod number;
 mod residence;
 mod wide;
 
-pub use dense::{Destination, Matrix, multiply};
+pub use dense::{Destination, Matrix, multiply, products_apart};
 pub use file::{Changed, MappedFile};
 pub use gemm::Parallelism;
 pub use mapped::{Mapped, NotFinite, Part};
