@@ -197,19 +197,58 @@ fn a_download_that_breaks_for_good_is_kept_for_the_next_run() {
 }
 
 #[test]
-fn what_arrives_damaged_is_removed() {
+fn a_full_disk_is_told_before_a_file_is_begun() {
     let Some(setup) = Setup::new() else { return };
-    setup.hub.alter("model.safetensors", true);
-    let refused = setup.refusal("hub:tiny/base", &[]);
+    // A cache on a disk in memory, in a name space of its own, where the system lets one be made.
+    let cache = setup.home.path().join("small");
+    std::fs::create_dir(&cache).unwrap();
+    let arguments = ["init", &setup.study(), "--base", "hub:tiny/base"];
+    let mount = "mount -t tmpfs -o size=200k tmpfs \"$HF_HUB_CACHE\"";
+    let run = |script: &str| {
+        Command::new("unshare")
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
+            .arg(&setup.program)
+            .args(arguments)
+            .args(["--chat", "hub:tiny/chat", "--layer", "2"])
+            .env_remove("HF_TOKEN")
+            .env("HF_HUB_CACHE", &cache)
+            .env("HF_ENDPOINT", &setup.hub.address)
+            .output()
+    };
+    if !run(mount).is_ok_and(|run| run.status.success()) {
+        eprintln!("skipped: the system lets nobody mount a small disk");
+        return;
+    }
+    let output = run(&format!("{mount} && exec \"$0\" \"$@\"")).expect("the program starts");
+    assert!(!output.status.success(), "{}", said(&output));
+    let refused = said(&output);
     for part in [
-        "model.safetensors of hub:tiny/base",
-        "damaged",
-        "SHA-256",
-        "removed",
+        "model.safetensors of hub:tiny/base needs",
+        "more bytes",
+        "make room",
+        "HF_HOME",
     ] {
         assert!(refused.contains(part), "{refused}");
     }
-    setup.hub.alter("model.safetensors", false);
+    assert_eq!(setup.starts("model.safetensors"), [0; 0], "{refused}");
+    assert!(!setup.home.path().join("study/study.toml").exists());
+}
+
+#[test]
+fn what_arrives_damaged_is_removed() {
+    let Some(setup) = Setup::new() else { return };
+    for (file, hash) in [
+        ("config.json", "Git hash"),
+        ("model.safetensors", "SHA-256"),
+    ] {
+        setup.hub.alter(file, true);
+        let refused = setup.refusal("hub:tiny/base", &[]);
+        let name = format!("{file} of hub:tiny/base");
+        for part in [name.as_str(), "damaged", hash, "removed"] {
+            assert!(refused.contains(part), "{refused}");
+        }
+        setup.hub.alter(file, false);
+    }
     let output = setup.init("hub:tiny/base", &[]);
     assert!(output.status.success(), "{}", said(&output));
 }

@@ -81,8 +81,32 @@ pub(crate) fn text(app: &App) -> String {
         (
             "prefill_tokens_total",
             "counter",
-            "Prompt tokens read by lanes that generate.",
+            "Prompt tokens read for lanes that generate, once for lanes that read them alike.",
             engine.prefill_tokens,
+        ),
+        (
+            "prompt_cache_hits_total",
+            "counter",
+            "Prompts, each by one model, that were found read or begun.",
+            engine.kept.hits,
+        ),
+        (
+            "prompt_cache_misses_total",
+            "counter",
+            "Prompts, each by one model, that were read from their beginning.",
+            engine.kept.misses,
+        ),
+        (
+            "prompt_cache_tokens_total",
+            "counter",
+            "Prompt tokens that were not read again.",
+            engine.kept.tokens,
+        ),
+        (
+            "prompt_cache_bytes",
+            "gauge",
+            "Bytes of the prompts that are kept.",
+            engine.kept.bytes,
         ),
         (
             "failures_total",

@@ -179,6 +179,10 @@ impl From<&engine::Error> for Problem {
             E::Stopping => {
                 Self::unavailable("stopping", "The server is ending", detail).retry(RETRY_LOADING)
             }
+            E::DeviceMemory(_) => {
+                Self::unavailable("device-memory", "The GPU has no memory left", detail)
+                    .retry(RETRY_LOADING)
+            }
             E::Check(_)
             | E::Memory { .. }
             | E::Computation(_)

@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 /// The commit of every repository.
@@ -186,10 +187,12 @@ impl Hub {
                 let bytes = files.get(file).ok_or(404u16)?.clone();
                 let elsewhere = (kind == 1 && bytes.len() >= LARGE)
                     .then(|| format!("{}/stored/{repository}/{revision}/{file}", self.address));
-                let mut etag = format!("{:x}", Sha256::digest(&bytes));
-                if bytes.len() < LARGE {
-                    etag.truncate(40);
-                }
+                let etag = if bytes.len() < LARGE {
+                    let git = Sha1::new_with_prefix(format!("blob {}\0", bytes.len()));
+                    format!("{:x}", git.chain_update(&bytes).finalize())
+                } else {
+                    format!("{:x}", Sha256::digest(&bytes))
+                };
                 let mut bytes = bytes;
                 if state.altered.iter().any(|name| name == file) {
                     let last = bytes.len() - 1;

@@ -81,6 +81,9 @@ pub(crate) struct Limits {
     /// Generations that take turns at the models; others wait in line
     #[arg(long, default_value_t = 4)]
     pub(crate) generations: usize,
+    /// Memory for prompts read of late, which are quick to ask for again, for instance 2GB; 0 keeps none
+    #[arg(long, value_name = "SIZE", default_value = "512MB")]
+    pub(crate) prompt_cache: Size,
     /// Longest prompt, in tokens (no more than the models' own limit)
     #[arg(long, default_value_t = 4096)]
     pub(crate) max_prompt_tokens: usize,

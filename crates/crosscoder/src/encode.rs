@@ -7,6 +7,7 @@ use crate::codes::{Active, Codes, Halves};
 use crate::crosscoder::Crosscoder;
 use crate::error::Result;
 use crate::header::MODELS;
+use crate::resting::Encoder;
 
 /// Pre-activations, or numbers of the encoder's columns, that are in memory at once: 128 MiB.
 const NUMBERS: usize = 1 << 25;
@@ -96,12 +97,11 @@ impl Crosscoder {
         Ok(x.broadcast_sub(&mean)?.broadcast_mul(&scale)?)
     }
 
-    /// Pre-activations without bias, [N, F].
-    fn pre(&self, x: &Tensor) -> Result<Tensor> {
+    /// Normalised activations with both models' side by side, [N, 2·D].
+    fn beside(&self, x: &Tensor) -> Result<Tensor> {
         let x = self.normalize(x)?;
         let tokens = x.dim(0)?;
-        let x = x.reshape((tokens, MODELS * self.activation_dim()))?;
-        self.encoder.product(&x)
+        Ok(x.reshape((tokens, MODELS * self.activation_dim()))?)
     }
 
     /// Unscaled codes after ReLU and threshold: [N, F], for DECOUPLED [N, 2, F]. `x` is [N, 2, D] in residual space.
@@ -109,7 +109,7 @@ impl Crosscoder {
     /// # Errors
     /// If `x` has another shape, or the device lacks memory.
     pub fn encode(&self, x: &Tensor) -> Result<Tensor> {
-        let pre = self.pre(x)?;
+        let pre = self.encoder.product(&self.beside(x)?)?;
         let gates = self.gates(0..self.dict_size() as u32);
         self.apply(&pre, &gates)
     }
@@ -120,10 +120,7 @@ impl Crosscoder {
     /// Also if an id is outside the dictionary.
     pub fn encode_latents(&self, x: &Tensor, ids: &[u32]) -> Result<Tensor> {
         self.check_ids(ids)?;
-        let x = self.normalize(x)?;
-        let tokens = x.dim(0)?;
-        let x = x.reshape((tokens, MODELS * self.activation_dim()))?;
-        let pre = x.matmul(&self.encoder.columns(ids)?)?;
+        let pre = self.beside(x)?.matmul(&self.encoder.columns(ids)?)?;
         self.apply(&pre, &self.gates(ids.iter().copied()))
     }
 
@@ -161,6 +158,22 @@ impl Crosscoder {
     /// # Errors
     /// If `x` has another shape, or the device lacks memory.
     pub fn codes(&self, x: &Tensor) -> Result<Codes> {
+        self.codes_by(x, |encoder, x| encoder.product(x))
+    }
+
+    /// As [`Crosscoder::codes`]; on the CPU a token's codes have the bits that they have alone.
+    ///
+    /// # Errors
+    /// As [`Crosscoder::codes`].
+    pub fn codes_apart(&self, x: &Tensor) -> Result<Codes> {
+        self.codes_by(x, Encoder::product_apart)
+    }
+
+    fn codes_by(
+        &self,
+        x: &Tensor,
+        product: impl Fn(&Encoder, &Tensor) -> Result<Tensor>,
+    ) -> Result<Codes> {
         let tokens = self.check_input(x)?;
         let gates = self.gates(0..self.dict_size() as u32);
         let least: Vec<f32> = gates.iter().map(Gate::least).collect();
@@ -170,7 +183,8 @@ impl Crosscoder {
             active: Vec::new(),
         };
         for from in (0..tokens).step_by(together) {
-            let pre = self.pre(&x.narrow(0, from, together.min(tokens - from))?)?;
+            let some = x.narrow(0, from, together.min(tokens - from))?;
+            let pre = product(&self.encoder, &self.beside(&some)?)?;
             for row in rows_of_active(&pre, &least, &gates)? {
                 codes.active.extend(row);
                 codes.offsets.push(codes.active.len());

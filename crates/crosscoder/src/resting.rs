@@ -32,6 +32,25 @@ impl Encoder {
         }
     }
 
+    /// As [`Encoder::product`]; on the CPU every row has the bits that it has alone.
+    pub(crate) fn product_apart(&self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Loaded(encoder) if x.device().is_cpu() => {
+                let alone = |row| x.narrow(0, row, 1)?.matmul(encoder);
+                let rows = (0..x.dim(0)?).map(alone);
+                let rows = rows.collect::<candle_core::Result<Vec<_>>>()?;
+                Ok(Tensor::cat(&rows, 0)?)
+            }
+            Self::Loaded(encoder) => Ok(x.matmul(encoder)?),
+            Self::Mapped(encoder) => {
+                let numbers = x.flatten_all()?.to_vec1::<f32>()?;
+                let sums = encoder.sums_apart(Matrix::dense(&numbers, encoder.rows()));
+                let shape = (x.dim(0)?, encoder.columns());
+                Ok(Tensor::from_vec(sums, shape, x.device())?)
+            }
+        }
+    }
+
     /// Columns of chosen latents, [2·D, J].
     pub(crate) fn columns(&self, ids: &[u32]) -> Result<Tensor> {
         match self {

@@ -1,5 +1,7 @@
 //! One prompt through both models and one dictionary.
 
+use std::sync::Arc;
+
 use api::{
     ActivationsRequest, ActivationsResponse, LatentSet, LatentValues, ModelName, NextTokens,
     TopLatent,
@@ -13,6 +15,7 @@ use crate::{
     next::{self, Hidden},
     pair::{Pair, paired},
     prompt,
+    reading::{Reading, Readings},
 };
 
 /// Most values that one answer may carry per array: tokens × latents.
@@ -73,14 +76,10 @@ impl ActivationsJob {
     /// Computes the answer.
     pub(crate) fn run(&self, pair: &Pair) -> Result<ActivationsResponse> {
         let dictionary = pair.dictionary(&self.dictionary)?;
-        let mut caches = [
-            pair.model(ModelName::Base).cache(self.ids.len()),
-            pair.model(ModelName::Chat).cache(self.ids.len()),
-        ];
-        let [base_cache, chat_cache] = &mut caches;
-        let base = pair.lower(ModelName::Base, &self.ids, base_cache)?;
-        let chat = pair.lower(ModelName::Chat, &self.ids, chat_cache)?;
-        let x = paired(&base, &chat)?;
+        let readings = Readings::of_both(pair, &self.ids)?;
+        let base = readings.expect(ModelName::Base)?;
+        let chat = readings.expect(ModelName::Chat)?;
+        let x = paired(&base.residual, &chat.residual)?;
         let codes = dictionary.crosscoder.codes(&x)?;
         let top = (0..self.ids.len())
             .map(|token| {
@@ -91,12 +90,12 @@ impl ActivationsJob {
             })
             .collect();
         let latents = self.halves(dictionary, &x, &codes)?;
-        let of_base = if self.kl {
-            Some(Hidden::run(pair, ModelName::Base, &base, base_cache)?)
-        } else {
-            None
+        let whole = |model: ModelName, reading: &Arc<Reading>| -> Result<_> {
+            let upper = reading.upper(pair)?;
+            Ok(Hidden::new(pair, model, &upper))
         };
-        let of_chat = Hidden::run(pair, ModelName::Chat, &chat, chat_cache)?;
+        let of_base = self.kl.then(|| whole(ModelName::Base, base)).transpose()?;
+        let of_chat = whole(ModelName::Chat, chat)?;
         let mut kl_chat_base = self.kl.then(|| Vec::with_capacity(self.ids.len()));
         let mut next = Vec::with_capacity(self.ids.len());
         for (from, count) in next::chunks(self.ids.len(), pair.vocab_size()) {

@@ -104,7 +104,14 @@ impl<'a> Desk<'a> {
             && let Some((queued, _)) = self.waiting.pop_front()
         {
             shared.counters.start();
-            self.running.push_back(Generating::new(queued, self.pair));
+            let (pair, events) = (self.pair, queued.events.clone());
+            match guarded(|| Ok(Generating::new(queued, pair))) {
+                Ok(generating) => self.running.push_back(generating),
+                Err(error) => {
+                    shared.counters.failure(&error);
+                    let _ = events.send(GenerateEvent::Error((shared.describe)(&error)));
+                }
+            }
         }
         for (place, (queued, told)) in (1..).zip(&mut self.waiting) {
             if *told != place {

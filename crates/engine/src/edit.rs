@@ -33,9 +33,20 @@ pub(crate) fn apply(plan: &Plan, dictionary: &Dictionary, rows: &Rows, h: &mut [
                     .map(|all| all?.get(n * width..(n + 1) * width)),
                 active: rows.codes.token(n),
             };
-            let acting = plan.ops.iter().filter(|op| place.is_in(&op.positions));
-            dictionary
-                .crosscoder
-                .edit(acting.map(|op| &op.edit), &token, row);
+            apply_to_row(plan, dictionary, place, &token, row);
         });
+}
+
+/// As [`apply`], to one row [D].
+pub(crate) fn apply_to_row(
+    plan: &Plan,
+    dictionary: &Dictionary,
+    place: &Place,
+    token: &Unedited,
+    row: &mut [f32],
+) {
+    let acting = plan.ops.iter().filter(|op| place.is_in(&op.positions));
+    dictionary
+        .crosscoder
+        .edit(acting.map(|op| &op.edit), token, row);
 }

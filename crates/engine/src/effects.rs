@@ -4,12 +4,13 @@ use api::{EffectsRequest, EffectsResponse, LaneEffects, ModelName};
 use rayon::prelude::*;
 
 use crate::{
-    Error, Result,
-    lane::{LaneRun, Prefill},
+    Error, Result, lane,
     next::{self, Hidden},
     pair::Pair,
+    places::Tracker,
     plan::{Extent, Plan},
     prompt,
+    reading::Readings,
 };
 
 /// A request that can be served.
@@ -54,65 +55,74 @@ impl EffectsJob {
         })
     }
 
-    /// Computes the answer. The references are the unedited models.
+    /// Computes the answer. The references are the unedited models; lanes that read the prompt alike are computed once.
     pub(crate) fn run(&self, pair: &Pair) -> Result<EffectsResponse> {
-        let references = [
-            self.reference(pair, ModelName::Base)?,
-            self.reference(pair, ModelName::Chat)?,
-        ];
-        let mut prefill = Prefill::run(pair, &self.ids, &self.plans, self.ids.len())?;
-        let lanes = self
-            .plans
-            .iter()
-            .map(|plan| self.lane(pair, plan, &mut prefill, &references))
-            .collect::<Result<_>>()?;
+        let dictionary = pair.dictionary(&self.dictionary)?;
+        let readings = Readings::of_both(pair, &self.ids)?;
+        let reference = |model| -> Result<_> {
+            let upper = readings.expect(model)?.upper(pair)?;
+            Ok(Hidden::new(pair, model, &upper))
+        };
+        let references = [reference(ModelName::Base)?, reference(ModelName::Chat)?];
+        let (prompt, answer) = self.ids.split_at(self.ids.len() - self.generated);
+        let mut tracker = Tracker::new(&pair.tokenizer);
+        let mut places = tracker.push(prompt, false);
+        places.extend(tracker.push(answer, true));
+        let nothing = LaneEffects {
+            kl_from_chat: Vec::new(),
+            kl_from_base: Vec::new(),
+            top: Vec::new(),
+        };
+        let mut lanes = vec![nothing; self.plans.len()];
+        let mut sets = Vec::new();
+        for set in lane::alike(&self.plans, &places) {
+            let Some(plan) = set.first().and_then(|first| self.plans.get(*first)) else {
+                continue;
+            };
+            let upper = lane::upper(pair, dictionary, plan, &places, &readings)?;
+            sets.push((set, Hidden::new(pair, plan.model, &upper)));
+        }
+        for (from, count) in next::chunks(self.ids.len(), pair.vocab_size()) {
+            let base = references[0].logits(from, count)?;
+            let chat = references[1].logits(from, count)?;
+            for (set, hidden) in &sets {
+                let rows = against(&hidden.logits(from, count)?, [&base, &chat], pair);
+                for lane in set.iter().copied() {
+                    if let Some(lane) = lanes.get_mut(lane) {
+                        lane.kl_from_chat.extend(&rows.kl_from_chat);
+                        lane.kl_from_base.extend(&rows.kl_from_base);
+                        lane.top.extend_from_slice(&rows.top);
+                    }
+                }
+            }
+        }
         Ok(EffectsResponse {
             tokens: prompt::describe(&self.ids, &pair.tokenizer),
             lanes,
         })
     }
+}
 
-    /// An unedited model over the sequence.
-    fn reference<'a>(&self, pair: &'a Pair, model: ModelName) -> Result<Hidden<'a>> {
-        let mut cache = pair.model(model).cache(self.ids.len());
-        let residual = pair.lower(model, &self.ids, &mut cache)?;
-        Hidden::run(pair, model, &residual, &mut cache)
+/// What some logits [n][V] predict, against those of base and chat.
+fn against(lane: &[Vec<f32>], [base, chat]: [&[Vec<f32>]; 2], pair: &Pair) -> LaneEffects {
+    let rows: Vec<_> = lane
+        .par_iter()
+        .zip(base.par_iter().zip(chat))
+        .map(|(lane, (base, chat))| {
+            let top = next::most_probable(lane, &pair.tokenizer);
+            let kl = |reference: &[f32]| diffing::kl(reference, lane) as f32;
+            (kl(chat), kl(base), top)
+        })
+        .collect();
+    let mut effects = LaneEffects {
+        kl_from_chat: Vec::with_capacity(rows.len()),
+        kl_from_base: Vec::with_capacity(rows.len()),
+        top: Vec::with_capacity(rows.len()),
+    };
+    for (from_chat, from_base, top) in rows {
+        effects.kl_from_chat.push(from_chat);
+        effects.kl_from_base.push(from_base);
+        effects.top.push(top);
     }
-
-    fn lane(
-        &self,
-        pair: &Pair,
-        plan: &Plan,
-        prefill: &mut Prefill,
-        references: &[Hidden; 2],
-    ) -> Result<LaneEffects> {
-        let dictionary = pair.dictionary(&self.dictionary)?;
-        let hidden =
-            LaneRun::start(pair, dictionary, plan, prefill, (&self.ids, self.generated))?.1;
-        let mut effects = LaneEffects {
-            kl_from_chat: Vec::with_capacity(self.ids.len()),
-            kl_from_base: Vec::with_capacity(self.ids.len()),
-            top: Vec::with_capacity(self.ids.len()),
-        };
-        for (from, count) in next::chunks(self.ids.len(), pair.vocab_size()) {
-            let base = references[0].logits(from, count)?;
-            let chat = references[1].logits(from, count)?;
-            let lane = hidden.logits(from, count)?;
-            let rows: Vec<_> = lane
-                .par_iter()
-                .zip(base.par_iter().zip(&chat))
-                .map(|(lane, (base, chat))| {
-                    let top = next::most_probable(lane, &pair.tokenizer);
-                    let kl = |reference: &[f32]| diffing::kl(reference, lane) as f32;
-                    (kl(chat), kl(base), top)
-                })
-                .collect();
-            for (from_chat, from_base, top) in rows {
-                effects.kl_from_chat.push(from_chat);
-                effects.kl_from_base.push(from_base);
-                effects.top.push(top);
-            }
-        }
-        Ok(effects)
-    }
+    effects
 }

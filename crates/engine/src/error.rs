@@ -47,6 +47,11 @@ pub enum Error {
         /// The plan that does not.
         plan: String,
     },
+    /// A GPU had no room for what a request, or the loading, needed.
+    #[error(
+        "the GPU has no memory left: {0}; ask for a shorter prompt, fewer lanes or fewer tokens, or start the server with --precision bf16, a smaller --prompt-cache or --base-device cpu"
+    )]
+    DeviceMemory(String),
     /// A request failed in the middle of its computation; others are not touched.
     #[error("the computation failed: {0}")]
     Computation(String),
@@ -65,8 +70,53 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// The same error, or [`Error::DeviceMemory`] where a driver's words say that this is what it is: the tensor library hands on what the
+    /// driver says as text.
+    pub(crate) fn told_clearly(self) -> Self {
+        let from_library = matches!(
+            self,
+            Self::Gemma(_) | Self::Crosscoder(_) | Self::Tensor(_) | Self::Computation(_)
+        );
+        let said = self.to_string();
+        let full = ["OUT_OF_MEMORY", "out of memory", "ALLOC_FAILED"];
+        if from_library && full.iter().any(|words| said.contains(words)) {
+            // The first line: what follows may be a list of calls.
+            let line = said.lines().next().unwrap_or_default();
+            return Self::DeviceMemory(line.into());
+        }
+        self
+    }
+
     /// An [`Error::Invalid`] from a sentence.
     pub(crate) fn invalid(sentence: impl Into<String>) -> Self {
         Self::Invalid(sentence.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+
+    #[test]
+    fn a_full_gpu_is_told_from_other_faults() {
+        let driver = |words: &str| candle_core::Error::Msg(words.into());
+        for words in [
+            "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")\n   0: frames",
+            "CublasError(CUBLAS_STATUS_ALLOC_FAILED)",
+        ] {
+            for error in [
+                Error::Tensor(driver(words)),
+                Error::Gemma(gemma::Error::Tensor(driver(words))),
+            ] {
+                let told = error.told_clearly();
+                assert!(matches!(told, Error::DeviceMemory(_)), "{told}");
+                let told = told.to_string();
+                assert!(told.contains("shorter prompt") && !told.contains("frames"));
+            }
+        }
+        let other = Error::Tensor(driver("shape mismatch")).told_clearly();
+        assert!(matches!(other, Error::Tensor(_)));
+        let said = Error::invalid("the words out of memory cannot be encoded").told_clearly();
+        assert!(matches!(said, Error::Invalid(_)));
     }
 }

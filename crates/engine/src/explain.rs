@@ -8,7 +8,9 @@ use rayon::prelude::*;
 
 use crate::{
     Error, Result,
+    next::Hidden,
     pair::{Pair, paired},
+    reading::Readings,
 };
 
 /// A request that can be served.
@@ -60,23 +62,20 @@ impl ExplainJob {
         let crosscoder = &pair.dictionary(&self.dictionary)?.crosscoder;
         let chat_model = pair.model(ModelName::Chat);
         let token = self.ids.len().saturating_sub(1);
-        let mut cache = pair.model(ModelName::Base).cache(self.ids.len());
-        let base = pair.lower(ModelName::Base, &self.ids, &mut cache)?;
-        let mut cache = chat_model.cache(self.ids.len());
-        let chat = pair.lower(ModelName::Chat, &self.ids, &mut cache)?;
-        let reference = chat_model.upper(&chat, pair.layer, &mut cache, Logits::Last)?;
-        let reference: Vec<f32> = reference.flatten_all()?.to_vec1()?;
+        let readings = Readings::of_both(pair, &self.ids)?;
+        let base = &readings.expect(ModelName::Base)?.residual;
+        let chat = readings.expect(ModelName::Chat)?;
+        let upper = chat.upper(pair)?;
+        let reference = Hidden::new(pair, ModelName::Chat, &upper).last_logits()?;
+        let chat = &chat.residual;
 
         let here = |residual: &Tensor| residual.narrow(0, token, 1);
-        let codes = crosscoder.codes(&paired(&here(&base)?, &here(&chat)?)?)?;
+        let codes = crosscoder.codes(&paired(&here(base)?, &here(chat)?)?)?;
         let active = codes.token(0);
         let mut moved = moves(crosscoder, active);
         moved.truncate(self.limit);
 
-        let h: Vec<f32> = here(&base)?
-            .to_dtype(DType::F32)?
-            .flatten_all()?
-            .to_vec1()?;
+        let h: Vec<f32> = here(base)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
         let mut all = h.clone();
         let to = ModelName::Chat.index();
         crosscoder.add_difference(active, |_| true, to, 1.0, &mut all);

@@ -1,22 +1,26 @@
 //! Lanes generating side by side, token by token, into one stream.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use api::{
     DoneEvent, DoneReason, GenerateEvent, GenerateRequest, MetaEvent, MetaLane, Problem, Sampling,
-    Timings, TokenEvent, TokenInfo,
+    Timings, TokenInfo,
 };
-use gemma::{Sampler, StreamDecoder};
 use tokio::sync::mpsc;
 
 use crate::{
     Error, Result,
+    group::Group,
     job::Queued,
-    lane::{LaneRun, Prefill},
+    lane,
     metrics::Counters,
+    next::Hidden,
     pair::Pair,
+    places::{Place, Tracker},
     plan::{Extent, Plan},
     prompt,
+    reading::{LowerWork, Read, Reading, Readings, Upper, UpperWork},
+    stream::{Party, Row, Stream},
 };
 
 /// Where a stream's events go. It is unbounded so that a slow reader never holds up the worker; a stream has at most
@@ -34,7 +38,7 @@ pub(crate) struct GenerateJob {
     room: usize,
 }
 
-/// A generation under way: its prompt is read, then its lanes take turns.
+/// A generation under way: its prompt is read, then its lanes advance together, those of one model in one turn.
 pub(crate) struct Generating<'a> {
     pair: &'a Pair,
     job: GenerateJob,
@@ -43,25 +47,28 @@ pub(crate) struct Generating<'a> {
     since: Instant,
     /// Time in line, then the time of the lower halves that all lanes share.
     shared: Timings,
-    /// The lower halves, until every lane has taken its own.
-    prefill: Option<Prefill>,
-    streams: Vec<Stream<'a>>,
-    /// The lane whose turn it is.
+    /// Has read the prompt, and says where its tokens stand.
+    tracker: Tracker<'a>,
+    places: Vec<Place>,
+    /// The lower halves, until every lane has begun.
+    readings: Readings,
+    /// Lanes that have not begun, by what they read alike; the last set is the next.
+    waiting: Vec<Vec<usize>>,
+    /// Half a model on its way over the prompt.
+    work: Option<Work>,
+    /// Milliseconds spent on the next lanes' upper half.
+    own: f64,
+    /// The lanes of each model that go on, the first lane's first.
+    parties: Vec<Party<'a>>,
+    /// The party whose turn it is.
     next: usize,
 }
 
-/// A lane and what has come of it.
-struct Stream<'a> {
-    number: usize,
-    run: LaneRun<'a>,
-    /// Tokens that it may generate.
-    room: usize,
-    logits: Vec<f32>,
-    sampler: Sampler,
-    decoder: StreamDecoder<'a>,
-    generated: usize,
-    timings: Timings,
-    done: bool,
+/// What reading the prompt asks for next.
+enum Work {
+    Lower(Read<Reading, LowerWork>),
+    /// The next lanes' upper half, and how many tokens it has to run.
+    Upper(Read<Upper, UpperWork>, usize),
 }
 
 impl GenerateJob {
@@ -124,9 +131,12 @@ impl<'a> Generating<'a> {
     /// Begins a generation whose turn in line has come.
     pub(crate) fn new(queued: Queued, pair: &'a Pair) -> Self {
         let Queued { job, events, since } = queued;
+        let mut tracker = Tracker::new(&pair.tokenizer);
+        let places = tracker.push(&job.ids, false);
+        let mut waiting = lane::alike(&job.plans, &places);
+        waiting.reverse();
         Self {
             pair,
-            streams: Vec::with_capacity(job.plans.len()),
             job,
             events,
             since,
@@ -134,83 +144,151 @@ impl<'a> Generating<'a> {
                 queue_ms: milliseconds(since),
                 ..Timings::default()
             },
-            prefill: None,
+            tracker,
+            places,
+            readings: Readings::default(),
+            waiting,
+            work: None,
+            own: 0.0,
+            parties: Vec::new(),
             next: 0,
         }
     }
 
-    /// Does one piece of work: reads the prompt, readies a lane, or generates one token of one lane. Says whether there is more to do;
-    /// there is none once the client has left.
+    /// Does one piece of work: reads a piece of the prompt with half a model, or generates one token of every lane of a model. Says whether
+    /// there is more to do; there is none once the client has left.
     pub(crate) fn turn(&mut self, counters: &Counters) -> Result<bool> {
         if self.events.is_closed() {
             return Ok(false);
         }
-        if self.streams.len() < self.job.plans.len() {
+        if !self.waiting.is_empty() {
             self.read(counters)?;
             return Ok(true);
         }
-        self.prefill = None;
-        let lanes = self.streams.len();
-        let turn = (0..lanes)
-            .map(|step| (self.next + step) % lanes)
-            .find(|lane| self.streams.get(*lane).is_some_and(|s| !s.done));
-        let Some(stream) = turn.and_then(|lane| self.streams.get_mut(lane)) else {
+        if self.next >= self.parties.len() {
+            self.next = 0;
+        }
+        let Some(party) = self.parties.get_mut(self.next) else {
             return Ok(false);
         };
-        self.next = stream.number + 1;
-        stream.advance(self.pair, &self.events, self.since, counters)?;
-        Ok(self.streams.iter().any(|stream| !stream.done))
+        if party.advance(self.pair, &self.events, self.since, counters)? {
+            self.next += 1;
+        } else {
+            self.parties.remove(self.next);
+        }
+        Ok(!self.parties.is_empty())
     }
 
-    /// Runs the lower halves, or after them the next lane's upper half.
+    /// Reads a piece of the prompt: with the lower halves, then with the upper half of the next lanes that read it alike, which begin when
+    /// it has been read.
     fn read(&mut self, counters: &Counters) -> Result<()> {
-        let (job, started) = (&self.job, Instant::now());
-        let Some(prefill) = &mut self.prefill else {
+        let (pair, started) = (self.pair, Instant::now());
+        let mut work = match self.work.take() {
+            Some(work) => work,
+            None => self.next_work()?,
+        };
+        let more = match &mut work {
+            Work::Lower(Read::Under(under)) => under.step(pair)?,
+            Work::Upper(Read::Under(under), _) => under.step(pair)?,
+            Work::Lower(Read::Done(_)) | Work::Upper(Read::Done(_), _) => false,
+        };
+        let of_upper = matches!(work, Work::Upper(..));
+        let mut read = 0;
+        match work {
+            work if more => self.work = Some(work),
+            Work::Lower(Read::Done(reading)) => self.readings.put(reading),
+            Work::Lower(Read::Under(under)) => self.readings.put(under.end(pair)?),
+            Work::Upper(Read::Done(upper), _) => self.begin(&upper, started)?,
+            Work::Upper(Read::Under(under), tokens) => {
+                let upper = under.end(pair)?;
+                self.begin(&upper, started)?;
+                read = tokens;
+            }
+        }
+        let spent = milliseconds(started);
+        counters.prefilled(read, spent);
+        match (of_upper, more) {
+            (false, _) => self.shared.prefill_ms += spent,
+            (true, true) => self.own += spent,
+            (true, false) => self.own = 0.0,
+        }
+        Ok(())
+    }
+
+    /// The first lower half that is missing, or after them the next lanes' upper half.
+    fn next_work(&self) -> Result<Work> {
+        let (job, pair) = (&self.job, self.pair);
+        if let Some(model) = self.readings.missing(&job.plans) {
+            return Ok(Work::Lower(pair.begin(model, &job.ids)?));
+        }
+        let dictionary = pair.dictionary(&job.dictionary)?;
+        let plan = self.next_plan()?;
+        let upper = lane::begin_upper(pair, dictionary, plan, &self.places, &self.readings)?;
+        let tokens = match &upper {
+            Read::Done(_) => 0,
+            Read::Under(work) => work.tokens(),
+        };
+        Ok(Work::Upper(upper, tokens))
+    }
+
+    /// The plan of the next lanes to begin; all of them read the prompt as its model and edits say.
+    fn next_plan(&self) -> Result<&Plan> {
+        let first = self.waiting.last().and_then(|set| set.first());
+        let plan = first.and_then(|first| self.job.plans.get(*first));
+        plan.ok_or_else(|| Error::Computation("no lane waits".into()))
+    }
+
+    /// Lets the next lanes begin, whose upper half is there since the turn that `started` then.
+    fn begin(&mut self, upper: &Upper, started: Instant) -> Result<()> {
+        let (pair, model) = (self.pair, self.next_plan()?.model);
+        let logits = Arc::new(Hidden::new(pair, model, upper).last_logits()?);
+        let job = &self.job;
+        let at = self.parties.iter().position(|p| p.group.model() == model);
+        let at = at.unwrap_or(self.parties.len());
+        if at == self.parties.len() {
+            let all = job.plans.iter().cloned().enumerate();
+            let lanes = all.filter(|(_, plan)| plan.model == model);
             let most = job.samplings.iter().map(|s| s.max_new_tokens).max();
-            let capacity = job.ids.len() + job.room.min(most.unwrap_or(0));
-            self.prefill = Some(Prefill::run(self.pair, &job.ids, &job.plans, capacity)?);
-            self.shared.prefill_ms = milliseconds(started);
-            counters.prefilled(0, self.shared.prefill_ms);
+            self.parties.push(Party::new(Group::new(
+                pair,
+                pair.dictionary(&job.dictionary)?,
+                model,
+                lanes.collect(),
+                &self.tracker,
+                job.ids.len() + job.room.min(most.unwrap_or(0)),
+            )));
+        }
+        let Some(party) = self.parties.get_mut(at) else {
             return Ok(());
         };
-        let number = self.streams.len();
-        let (Some(plan), Some(sampling)) = (job.plans.get(number), job.samplings.get(number))
-        else {
-            return Ok(());
+        let set = self.waiting.pop().unwrap_or_default();
+        for number in &set {
+            party.group.begin(*number, &self.readings, upper)?;
+        }
+        let timings = Timings {
+            prefill_ms: self.shared.prefill_ms + self.own + milliseconds(started),
+            ..self.shared
         };
-        let dictionary = self.pair.dictionary(&job.dictionary)?;
-        let (run, hidden) = LaneRun::start(self.pair, dictionary, plan, prefill, (&job.ids, 0))?;
-        let logits = hidden.last_logits()?;
-        let own = milliseconds(started);
-        counters.prefilled(job.ids.len(), own);
-        self.streams.push(Stream {
-            number,
-            run,
-            room: job.room.min(sampling.max_new_tokens),
-            logits,
-            sampler: Sampler::new(
-                sampling.temperature,
-                sampling.top_p,
-                sampling.top_k,
-                sampling.seed,
-            ),
-            decoder: self.pair.tokenizer.stream_decoder(),
-            generated: 0,
-            timings: Timings {
-                prefill_ms: self.shared.prefill_ms + own,
-                ..self.shared
-            },
-            done: false,
-        });
+        for number in set {
+            if let Some(sampling) = job.samplings.get(number) {
+                let row = Row::of(&logits, 0, logits.len());
+                party.join(Stream::new(number, sampling, job.room, row, timings, pair));
+            }
+        }
+        if self.waiting.is_empty() {
+            self.readings = Readings::default();
+        }
         Ok(())
     }
 
     /// Ends every lane that is not done, because the server ends.
-    pub(crate) fn cancel(mut self) {
-        for stream in self.streams.iter_mut().filter(|stream| !stream.done) {
+    pub(crate) fn cancel(self) {
+        for stream in self.parties.into_iter().flat_map(|party| party.streams) {
             stream.finish(DoneReason::Cancelled, &self.events);
         }
-        for lane in self.streams.len()..self.job.plans.len() {
+        let mut waiting: Vec<usize> = self.waiting.into_iter().flatten().collect();
+        waiting.sort_unstable();
+        for lane in waiting {
             let done = DoneEvent {
                 lane,
                 reason: DoneReason::Cancelled,
@@ -227,72 +305,7 @@ impl<'a> Generating<'a> {
     }
 }
 
-impl Stream<'_> {
-    /// Chooses the next token, sends it and reads it, or ends the lane.
-    fn advance(
-        &mut self,
-        pair: &Pair,
-        events: &Events,
-        since: Instant,
-        counters: &Counters,
-    ) -> Result<()> {
-        if self.generated >= self.room {
-            self.finish(DoneReason::Length, events);
-            return Ok(());
-        }
-        let started = Instant::now();
-        let (id, logprob) = self.sampler.sample(&self.logits)?;
-        let stop = pair.stops(self.run.model(), id);
-        let last = stop || self.generated + 1 >= self.room;
-        let mut text = self.decoder.push(id);
-        if last {
-            text.push_str(&self.decoder.finish());
-        }
-        let token = TokenEvent {
-            lane: self.number,
-            index: self.generated,
-            id,
-            text,
-            logprob,
-        };
-        // A client that has left is noticed at the next turn.
-        let _ = events.send(GenerateEvent::Token(token));
-        counters.token();
-        if self.generated == 0 {
-            counters.first_token(since.elapsed().as_secs_f64());
-        }
-        self.generated += 1;
-        if !last {
-            self.logits = self.run.step(id)?.last_logits()?;
-        }
-        let spent = milliseconds(started);
-        counters.decoded(spent);
-        self.timings.decode_ms += spent;
-        if last {
-            let reason = if stop {
-                DoneReason::Stop
-            } else {
-                DoneReason::Length
-            };
-            self.finish(reason, events);
-        }
-        Ok(())
-    }
-
-    /// Sends the lane's last event.
-    fn finish(&mut self, reason: DoneReason, events: &Events) {
-        self.done = true;
-        let done = DoneEvent {
-            lane: self.number,
-            reason,
-            tokens: self.generated,
-            timings: self.timings,
-        };
-        let _ = events.send(GenerateEvent::Done(done));
-    }
-}
-
-fn milliseconds(since: Instant) -> f64 {
+pub(crate) fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
 }
 

@@ -94,12 +94,10 @@ impl Engine {
 
     /// Counters of the engine.
     pub fn metrics(&self) -> Metrics {
+        let pair = self.shared.pair.get();
         Metrics {
-            resident: self
-                .shared
-                .pair
-                .get()
-                .map_or_else(Default::default, Pair::resident),
+            resident: pair.map_or_else(Default::default, Pair::resident),
+            kept: pair.map_or_else(Default::default, |pair| pair.kept.counts()),
             ..self.shared.counters.snapshot()
         }
     }

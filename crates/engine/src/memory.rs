@@ -19,6 +19,7 @@ pub(crate) struct Sizes<'a> {
     layer: usize,
     context: usize,
     new_tokens: usize,
+    read_at_once: usize,
 }
 
 /// What a person can choose.
@@ -29,6 +30,8 @@ pub(crate) struct Choice {
     pub precision: Precision,
     pub weights: WeightChoice,
     pub prompt_tokens: usize,
+    /// Bytes of prompts that are kept.
+    pub prompt_cache: u64,
 }
 
 impl<'a> Sizes<'a> {
@@ -46,6 +49,7 @@ impl<'a> Sizes<'a> {
             layer: options.layer,
             context,
             new_tokens: options.limits.new_tokens,
+            read_at_once: options.limits.read_at_once,
         })
     }
 
@@ -57,6 +61,7 @@ impl<'a> Sizes<'a> {
             precision: options.precision,
             weights: options.weights,
             prompt_tokens: options.limits.prompt_tokens.min(self.context),
+            prompt_cache: options.limits.prompt_cache,
         }
     }
 
@@ -136,16 +141,26 @@ impl<'a> Sizes<'a> {
         }
         let shorter = SHORTER.into_iter().filter(|n| *n < choice.prompt_tokens);
         let lengths: Vec<usize> = [choice.prompt_tokens].into_iter().chain(shorter).collect();
+        let mut kept = vec![choice.prompt_cache];
+        if choice.prompt_cache > 0 {
+            kept.push(0);
+        }
         let mut all = Vec::new();
         for (flags, choice) in wider {
             for length in &lengths {
-                let (mut flags, mut choice) = (flags.clone(), choice.clone());
-                if *length != choice.prompt_tokens {
-                    flags.push(format!("--max-prompt-tokens {length}"));
-                    choice.prompt_tokens = *length;
-                }
-                if !flags.is_empty() {
-                    all.push((flags.join(" "), choice));
+                for bytes in &kept {
+                    let (mut flags, mut choice) = (flags.clone(), choice.clone());
+                    if *bytes != choice.prompt_cache {
+                        flags.push(format!("--prompt-cache {bytes}"));
+                        choice.prompt_cache = *bytes;
+                    }
+                    if *length != choice.prompt_tokens {
+                        flags.push(format!("--max-prompt-tokens {length}"));
+                        choice.prompt_tokens = *length;
+                    }
+                    if !flags.is_empty() {
+                        all.push((flags.join(" "), choice));
+                    }
                 }
             }
         }
@@ -212,9 +227,19 @@ impl<'a> Sizes<'a> {
             let what =
                 format!("cache of a {name} lane of {kept} tokens; each further lane as much");
             add(what, place, cache, When::Request);
+            let bytes = gemma::cache_bytes(checkpoint.config(), tokens, bytes);
+            let what =
+                format!("a prompt of {tokens} tokens read by {name}, once for all its lanes");
+            add(what, place, bytes, When::Request);
+            if choice.prompt_cache > 0 {
+                let what = format!("prompts kept as {name} read them");
+                add(what, place, choice.prompt_cache / 2, When::FirstUse);
+            }
         }
         let scratch = |checkpoint: &Checkpoint, place| {
-            gemma::scratch_bytes(checkpoint.config(), tokens, number(checkpoint, place))
+            let at_once = self.read_at_once.min(tokens);
+            let bytes = number(checkpoint, place);
+            gemma::scratch_bytes(checkpoint.config(), at_once, tokens, bytes)
         };
         // One after the other: a model's pass, the encoding, the logits.
         let codes = tokens as u64 * latents * WIDE;

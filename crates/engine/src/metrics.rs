@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::Error;
+use crate::{Error, KeptPrompts};
 
 /// Upper bounds in seconds of the buckets of time to first token.
 pub const FIRST_TOKEN_BUCKETS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -16,9 +16,9 @@ pub struct Metrics {
     pub tokens_generated: u64,
     /// Seconds spent on generating them.
     pub decode_seconds: f64,
-    /// Prompt tokens read by lanes that generate, each lane counted.
+    /// Prompt tokens read for lanes that generate, once for lanes that read them alike.
     pub prefill_tokens: u64,
-    /// Seconds spent on reading them.
+    /// Seconds spent on reading them, lower halves included.
     pub prefill_seconds: f64,
     /// Requests that failed in their computation.
     pub failures: u64,
@@ -30,6 +30,8 @@ pub struct Metrics {
     pub first_token_sum: f64,
     /// Whether the lower and the upper half of the base and the chat model are in memory.
     pub resident: [[bool; 2]; 2],
+    /// Prompts read of late.
+    pub kept: KeptPrompts,
 }
 
 /// The counters themselves, shared between the worker and its callers.
@@ -121,6 +123,7 @@ impl Counters {
             }),
             first_token_sum: seconds(&self.first_token_micros),
             resident: [[false; 2]; 2],
+            kept: KeptPrompts::default(),
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use api::{ModelName, NextToken};
 use candle_core::Tensor;
-use gemma::{KvCache, Logits, Tokenizer};
+use gemma::{Logits, Tokenizer};
 
-use crate::{Result, pair::Pair};
+use crate::{Result, pair::Pair, reading::Upper};
 
 /// How many next tokens an answer names.
 const NEXT_TOKENS: usize = 5;
@@ -20,20 +20,13 @@ pub(crate) struct Hidden<'a> {
 }
 
 impl<'a> Hidden<'a> {
-    /// Runs a model's upper half on a residual [T, D].
-    pub(crate) fn run(
-        pair: &'a Pair,
-        model: ModelName,
-        residual: &Tensor,
-        cache: &mut KvCache,
-    ) -> Result<Self> {
-        let m = pair.whole(model)?;
-        let states = m.blocks(residual, pair.layer + 1..m.config().num_layers, cache)?;
-        Ok(Self {
+    /// What a model's upper half made of a prompt.
+    pub(crate) fn new(pair: &'a Pair, model: ModelName, upper: &Upper) -> Self {
+        Self {
             pair,
             model,
-            states,
-        })
+            states: upper.states.clone(),
+        }
     }
 
     /// Logits of positions `from..from + count`, one row each.

@@ -58,6 +58,10 @@ pub struct Limits {
     pub queue: usize,
     /// Generations that take turns; others wait in line.
     pub generations: usize,
+    /// Bytes of prompts that are kept as both models read them, so that asking for them again, or for longer ones, is quick.
+    pub prompt_cache: u64,
+    /// Tokens of a prompt that a model reads at once. What is kept is used again in pieces of so many.
+    pub read_at_once: usize,
 }
 
 impl Default for Limits {
@@ -68,6 +72,8 @@ impl Default for Limits {
             lanes: 8,
             queue: 32,
             generations: 4,
+            prompt_cache: 512_000_000,
+            read_at_once: 256,
         }
     }
 }

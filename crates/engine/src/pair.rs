@@ -1,12 +1,19 @@
 //! Both models, the tokenizer and the dictionaries, loaded; owned by the worker, read by everyone.
 
+use std::{ops::Range, sync::Arc};
+
 use api::ModelName;
 use candle_core::{DType, Tensor};
 use crosscoder::{Crosscoder, Residence};
-use gemma::{KvCache, Model, Tokenizer};
+use gemma::{Model, Tokenizer};
 
 use crate::{
-    Dictionary, Error, Limits, Options, Result, check, devices::Devices, prompt, rounding,
+    Dictionary, Error, Limits, Options, Result, check,
+    devices::Devices,
+    kept::{Found, Kept},
+    prompt,
+    reading::{LowerWork, Read, Reading},
+    rounding,
 };
 
 /// Everything that prompts need.
@@ -21,6 +28,8 @@ pub(crate) struct Pair {
     pub limits: Limits,
     /// Ids that end a lane of each model.
     stops: [Vec<u32>; 2],
+    /// Prompts read of late.
+    pub kept: Kept,
 }
 
 impl Pair {
@@ -85,6 +94,7 @@ impl Pair {
             context,
             limits: options.limits,
             stops,
+            kept: Kept::new(options.limits.prompt_cache),
         })
     }
 
@@ -165,14 +175,41 @@ impl Pair {
         Ok(())
     }
 
-    /// Residual [T, D] after the study's layer, through a model's lower half; the cache takes the new tokens.
-    pub(crate) fn lower(
-        &self,
-        model: ModelName,
-        ids: &[u32],
-        cache: &mut KvCache,
-    ) -> Result<Tensor> {
-        Ok(self.model(model).lower(ids, self.layer, cache)?)
+    /// A model's reading of a prompt that is kept, or what makes it, beginning with what is kept.
+    pub(crate) fn begin(&self, model: ModelName, ids: &[u32]) -> Result<Read<Reading, LowerWork>> {
+        let found = self.kept.find(model, ids, self.limits.read_at_once);
+        let begun = match &found {
+            Found::Whole(reading) => return Ok(Read::Done(Arc::clone(reading))),
+            Found::Beginning(reading, shared) => Some((reading, *shared)),
+            Found::Nothing => None,
+        };
+        LowerWork::new(self, model, ids, begun).map(Read::Under)
+    }
+
+    /// A model's reading of a prompt, made now unless it is kept.
+    pub(crate) fn read(&self, model: ModelName, ids: &[u32]) -> Result<Arc<Reading>> {
+        match self.begin(model, ids)? {
+            Read::Done(reading) => Ok(reading),
+            Read::Under(work) => work.end(self),
+        }
+    }
+
+    /// The blocks of a model's lower half.
+    pub(crate) fn lower_blocks(&self) -> Range<usize> {
+        0..self.layer + 1
+    }
+
+    /// The blocks of a model's upper half.
+    pub(crate) fn upper_blocks(&self, model: ModelName) -> Range<usize> {
+        self.layer + 1..self.model(model).config().num_layers
+    }
+}
+
+/// Something of a model and of the other one, base's first.
+pub(crate) fn in_order<T>(model: ModelName, own: T, other: T) -> [T; 2] {
+    match model {
+        ModelName::Base => [own, other],
+        ModelName::Chat => [other, own],
     }
 }
 

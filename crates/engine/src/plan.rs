@@ -5,7 +5,10 @@ use std::collections::HashSet;
 use api::{ClampUnit, Intervention, LatentSet, LatentStrength, ModelName, Positions, StrengthUnit};
 use crosscoder::{Chosen, Edit};
 
-use crate::{Dictionary, Error, Result, places};
+use crate::{
+    Dictionary, Error, Result,
+    places::{self, Place},
+};
 
 /// An edit and where it acts.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,10 +70,18 @@ impl Plan {
         })
     }
 
-    /// Whether an edit at or after this position reads the dictionary's code.
-    pub(crate) fn needs_codes(&self, position: usize) -> bool {
+    /// Whether an edit acts here.
+    pub(crate) fn acts(&self, place: &Place) -> bool {
+        self.ops.iter().any(|op| place.is_in(&op.positions))
+    }
+
+    /// Whether an edit that acts here reads the dictionary's code.
+    pub(crate) fn reads_codes(&self, place: &Place) -> bool {
         let coded = |op: &&Op| op.edit.needs_codes();
-        self.ops.iter().filter(coded).any(|op| position < op.reach)
+        self.ops
+            .iter()
+            .filter(coded)
+            .any(|op| place.is_in(&op.positions))
     }
 }
 

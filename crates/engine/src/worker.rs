@@ -83,7 +83,7 @@ fn load<'a>(options: &Options, shared: &'a Arc<Shared>) -> Option<&'a Pair> {
 /// Runs `work`; a panic becomes an error. What a job builds is dropped with it, and the models are never written to,
 /// so nothing half-done survives.
 pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+    let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let message = panic
             .downcast_ref::<&str>()
             .map(|s| (*s).to_owned())
@@ -91,5 +91,6 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
         Err(Error::Computation(
             message.unwrap_or_else(|| "it stopped without saying why".into()),
         ))
-    })
+    });
+    result.map_err(Error::told_clearly)
 }

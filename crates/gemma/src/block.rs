@@ -3,26 +3,28 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use crate::kernels::{
     Packed, Rotation, Span, add_rms_norm, attention_probabilities, geglu, join_heads,
     packed_attention, product, rms_norm, split_heads,
 };
 use crate::rotary::Tables;
-use crate::weights::BlockWeights;
+use crate::weights::{BlockWeights, Company};
 use crate::{Config, KvCache, Logits, Result};
 
 /// What every block of one call needs besides its weights.
 pub(crate) struct Pass<'a> {
     pub(crate) config: &'a Config,
     pub(crate) tables: &'a Arc<Tables>,
-    /// Position of the call's first token.
+    /// Position of every sequence's first token in this call.
     pub(crate) past: usize,
+    /// Sequences whose tokens stand one behind the other in the call's rows, equally many of each.
+    pub(crate) sequences: usize,
 }
 
 impl Pass<'_> {
-    /// Runs a block on `[T, D]`, appending its keys and values to the cache; gives the wanted rows of its output.
+    /// Runs a block on `[sequences·T, D]`, appending its keys and values to the cache; gives the wanted rows of its output.
     pub(crate) fn block(
         &self,
         block: usize,
@@ -31,13 +33,23 @@ impl Pass<'_> {
         cache: &mut KvCache,
         wanted: Logits<'_>,
     ) -> Result<Tensor> {
+        let company = self.company(x)?;
         let normed = before_attention(self.config, weights, x)?;
         let mixed = self.attention(block, weights, &normed, cache)?;
         let (x, mixed) = (wanted.rows(x)?, wanted.rows(&mixed)?);
-        after_attention(self.config, weights, &x, &mixed)
+        after_attention(self.config, weights, &x, &mixed, company)
     }
 
-    /// From normed rows the values that each head mixes, `[T, heads·head_dim]`.
+    /// One token of every sequence: then none of them may feel the others.
+    fn company(&self, x: &Tensor) -> Result<Company> {
+        Ok(if x.dim(0)? == self.sequences {
+            Company::Apart
+        } else {
+            Company::Together
+        })
+    }
+
+    /// From normed rows the values that each head mixes, `[sequences·T, heads·head_dim]`.
     fn attention(
         &self,
         block: usize,
@@ -47,26 +59,30 @@ impl Pass<'_> {
     ) -> Result<Tensor> {
         let config = self.config;
         let (heads, kv_heads, head_dim) = (config.num_heads, config.num_kv_heads, config.head_dim);
-        let tokens = x.dim(0)?;
+        let (sequences, company) = (self.sequences, self.company(x)?);
+        let tokens = x.dim(0)? / sequences.max(1);
         let span = Span::new(tokens, self.past, config.window(block));
         let rotation = Rotation {
             tables: self.tables.clone(),
             first: self.past,
         };
-        let qkv = weights.qkv.product(x)?;
+        let qkv = weights.qkv.product(x, company)?;
         let part = |from: usize, heads: usize, rotation: Option<&Rotation>, scale: f32| {
             let columns = qkv.narrow(1, from * head_dim, heads * head_dim)?;
-            split_heads(&columns, 1, heads, rotation, scale)?.squeeze(0)
+            split_heads(&columns, sequences, heads, rotation, scale)?.flatten_to(1)
         };
         let queries = part(0, heads, Some(&rotation), query_scale(config))?;
         let keys = part(heads, kv_heads, Some(&rotation), 1.0)?;
         let values = part(heads + kv_heads, kv_heads, None, 1.0)?;
         let (keys, values) = cache.append(block, &keys, &values, span.first_key)?;
-        let queries = queries.reshape((kv_heads, heads / kv_heads * tokens, head_dim))?;
+        let rows = heads / kv_heads * tokens;
+        let queries = queries.reshape((sequences * kv_heads, rows, head_dim))?;
         let scores = product(&queries, &keys.t()?)?;
         let probabilities = attention_probabilities(&scores, config.attn_softcap, span)?;
         let mixed = product(&probabilities, &values)?;
-        Ok(join_heads(&mixed.reshape((1, heads, tokens, head_dim))?)?)
+        Ok(join_heads(
+            &mixed.reshape((sequences, heads, tokens, head_dim))?,
+        )?)
     }
 
     /// Runs a block on `[N, D]`: N alternatives for the one token after those that the cache holds, which stays as it is.
@@ -79,7 +95,7 @@ impl Pass<'_> {
     ) -> Result<Tensor> {
         let normed = before_attention(self.config, weights, x)?;
         let mixed = self.attend_alone(block, weights, &normed, cache)?;
-        after_attention(self.config, weights, x, &mixed)
+        after_attention(self.config, weights, x, &mixed, Company::Together)
     }
 
     /// Attention of N tokens at one position, each of which sees the cache and itself.
@@ -98,7 +114,7 @@ impl Pass<'_> {
             tables: self.tables.clone(),
             first: self.past,
         };
-        let qkv = weights.qkv.product(x)?;
+        let qkv = weights.qkv.product(x, Company::Together)?;
         // `[kv_heads, N, heads per kv head, head_dim]`
         let part = |from: usize, heads: usize, rotation: Option<&Rotation>, scale: f32| {
             let columns = qkv.narrow(1, from * head_dim, heads * head_dim)?;
@@ -111,10 +127,13 @@ impl Pass<'_> {
         let keys = part(heads, kv_heads, Some(&rotation), 1.0)?;
         let values = part(heads + kv_heads, kv_heads, None, 1.0)?;
         let rows = (kv_heads, count * group);
-        let own = queries
-            .broadcast_mul(&keys)?
+        // Sums in half precision would lose what the products of whole matrices keep.
+        let wide = |x: &Tensor| x.to_dtype(DType::F32);
+        let own = wide(&queries)?
+            .broadcast_mul(&wide(&keys)?)?
             .sum(3)?
-            .reshape((rows.0, rows.1, 1))?;
+            .reshape((rows.0, rows.1, 1))?
+            .to_dtype(x.dtype())?;
         let queries = queries.reshape((rows.0, rows.1, head_dim))?;
         let weighted = |probabilities: &Tensor| -> candle_core::Result<Tensor> {
             probabilities
@@ -160,9 +179,10 @@ pub(crate) fn packed_block(
         cap: config.attn_softcap,
         window: config.window(block),
     };
+    let company = Company::Together;
     let normed = before_attention(config, weights, x)?;
-    let mixed = packed_attention(&weights.qkv.product(&normed)?, &packed)?;
-    after_attention(config, weights, x, &mixed)
+    let mixed = packed_attention(&weights.qkv.product(&normed, company)?, &packed)?;
+    after_attention(config, weights, x, &mixed, company)
 }
 
 /// The rows of a block's input that its attention reads.
@@ -176,18 +196,19 @@ fn after_attention(
     weights: &BlockWeights,
     x: &Tensor,
     mixed: &Tensor,
+    company: Company,
 ) -> Result<Tensor> {
     let eps = config.rms_norm_eps;
-    let attended = weights.output.product(mixed)?;
+    let attended = weights.output.product(mixed, company)?;
     let x = add_rms_norm(x, &attended, &weights.post_attention_norm, eps)?;
     let normed = rms_norm(&x, &weights.pre_ffn_norm, eps)?;
     let width = config.intermediate_size;
-    let gate_up = weights.gate_up.product(&normed)?;
+    let gate_up = weights.gate_up.product(&normed, company)?;
     let gated = geglu(
         &gate_up.narrow(1, 0, width)?,
         &gate_up.narrow(1, width, width)?,
     )?;
-    let fed = weights.down.product(&gated)?;
+    let fed = weights.down.product(&gated, company)?;
     Ok(add_rms_norm(&x, &fed, &weights.post_ffn_norm, eps)?)
 }
 

@@ -12,6 +12,7 @@ mod kernels;
 mod memory;
 mod model;
 mod parameters;
+mod readout;
 mod rotary;
 mod rounding;
 mod sampling;

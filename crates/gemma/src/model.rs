@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use candle_core::{DType, Device, Tensor};
 
 use crate::block::{Pass, packed_block};
-use crate::kernels::{rms_norm, softcap};
 use crate::rotary::Tables;
 use crate::weights::{BlockWeights, Lower, Upper};
 use crate::{Checkpoint, Config, Error, KvCache, Logits, Result};
@@ -111,7 +110,7 @@ impl Model {
         self.upper_half().map(drop)
     }
 
-    fn upper_half(&self) -> Result<&Upper> {
+    pub(crate) fn upper_half(&self) -> Result<&Upper> {
         if let Some(upper) = self.upper.get() {
             return Ok(upper);
         }
@@ -128,7 +127,7 @@ impl Model {
     }
 
     /// Fails when a file that holds weights in use was written to or cut.
-    fn check_files(&self) -> Result<()> {
+    pub(crate) fn check_files(&self) -> Result<()> {
         self.lower.check()?;
         self.upper.get().map_or(Ok(()), Upper::check)
     }
@@ -145,7 +144,16 @@ impl Model {
 
     /// An empty cache for one sequence of at most `capacity` tokens.
     pub fn cache(&self, capacity: usize) -> KvCache {
-        KvCache::new(&self.config, capacity, &self.device, self.dtype)
+        self.caches(1, capacity)
+    }
+
+    /// An empty cache for sequences of at most `capacity` tokens that grow together: whatever runs with it takes equally many tokens of
+    /// each, one sequence behind the other.
+    ///
+    /// Where it takes one token of each, every weight is read once for all. On the CPU a sequence's numbers are then the same to the bit
+    /// whatever its company; on a GPU they are so to rounding, and equal sequences stay equal.
+    pub fn caches(&self, sequences: usize, capacity: usize) -> KvCache {
+        KvCache::new(&self.config, sequences, capacity, &self.device, self.dtype)
     }
 
     /// Embeddings times the root of D, `[T, D]`; the root is rounded to the model's number format, which for f32 leaves it exact.
@@ -174,6 +182,7 @@ impl Model {
     }
 
     /// Runs the blocks of `range` on `x` `[T, D]`, at the positions after the tokens that the cache holds for them, and appends to it.
+    /// With a cache of several sequences T counts the tokens of all.
     ///
     /// # Errors
     /// When the range or the shape does not fit the model, the blocks hold unequally many tokens, or there is no room for T more.
@@ -189,6 +198,12 @@ impl Model {
     pub fn alternatives(&self, x: &Tensor, layer: usize, cache: &KvCache) -> Result<Tensor> {
         let range = self.after(layer)?..self.config.num_layers;
         self.check_width(x)?;
+        if cache.sequences() != 1 {
+            return Err(Error::Argument(format!(
+                "alternatives follow one sequence, the cache has {}",
+                cache.sequences()
+            )));
+        }
         let past = cache.position(range.clone(), 0)?;
         if past >= self.tables.positions() {
             return Err(Error::TooLong {
@@ -202,6 +217,7 @@ impl Model {
             config: &self.config,
             tables: &self.tables,
             past,
+            sequences: 1,
         };
         let x = self.here(x)?;
         range.into_iter().try_fold(x, |x, block| {
@@ -246,7 +262,14 @@ impl Model {
                 self.config.num_layers.saturating_sub(1)
             )));
         }
-        let tokens = self.check_width(&x)?;
+        let rows = self.check_width(&x)?;
+        let sequences = cache.sequences();
+        if sequences == 0 || !rows.is_multiple_of(sequences) {
+            return Err(Error::Argument(format!(
+                "{rows} tokens are not equally many for each of the cache's {sequences} sequences"
+            )));
+        }
+        let tokens = rows / sequences;
         self.check_files()?;
         if range.is_empty() {
             return wanted.rows(&x);
@@ -263,6 +286,7 @@ impl Model {
             config: &self.config,
             tables: &self.tables,
             past,
+            sequences,
         };
         for block in range {
             let wanted = match hook {
@@ -284,26 +308,6 @@ impl Model {
             }
         }
         Ok(x)
-    }
-
-    /// Final norm, head and soft cap: logits in f32, `[P, V]` for P wanted positions of `x` `[T, D]`. `Logits::None` gives no rows.
-    ///
-    /// # Errors
-    /// For a position that `x` does not have.
-    pub fn logits(&self, x: &Tensor, wanted: Logits<'_>) -> Result<Tensor> {
-        self.check_files()?;
-        let rows = wanted.rows(x)?;
-        if rows.dim(0)? == 0 {
-            return Ok(Tensor::zeros(
-                (0, self.config.vocab_size),
-                DType::F32,
-                &self.device,
-            )?);
-        }
-        let upper = self.upper_half()?;
-        let normed = rms_norm(&rows, &upper.final_norm, self.config.rms_norm_eps)?;
-        let logits = upper.head.product(&normed)?.to_dtype(DType::F32)?;
-        Ok(softcap(&logits, self.config.final_softcap)?)
     }
 
     /// Runs tokens through the model, after those that the cache holds.
@@ -424,34 +428,6 @@ impl Model {
             _ => wanted,
         };
         self.logits(&states, rows)
-    }
-
-    /// What directions `[N, D]` of the residual stream, put straight into the final norm's scale and the head, add to each token's logit
-    /// before the soft cap: ⟨(1 + γ) ⊙ d, E\[token\]⟩ in f32, `[N, V]` (the logit lens of decoder rows).
-    ///
-    /// # Errors
-    /// When the directions are not as wide as the residual stream.
-    pub fn unembed_directions(&self, directions: &Tensor) -> Result<Tensor> {
-        let (_, width) = directions.dims2()?;
-        if width != self.config.hidden_size {
-            return Err(Error::Argument(format!(
-                "the direction has width {width}, the model's hidden_size is {}",
-                self.config.hidden_size
-            )));
-        }
-        let upper = self.upper_half()?;
-        let scaled = directions.broadcast_mul(&(&upper.final_norm + 1.0)?)?;
-        let read = upper.head.product(&scaled.to_dtype(self.dtype)?)?;
-        Ok(read.to_dtype(DType::F32)?)
-    }
-
-    /// [`Model::unembed_directions`] of one direction.
-    ///
-    /// # Errors
-    /// When `d` is not as wide as the residual stream.
-    pub fn unembed_direction(&self, d: &[f32]) -> Result<Vec<f32>> {
-        let one = Tensor::from_slice(d, (1, d.len()), &self.device)?;
-        Ok(self.unembed_directions(&one)?.squeeze(0)?.to_vec1()?)
     }
 
     /// The block after `layer`.

@@ -1,5 +1,7 @@
 //! Tables of the rotary embedding, in f32 whatever the model's number format.
 
+use std::sync::OnceLock;
+
 use candle_core::{Device, Result, Tensor};
 
 /// Cosines and sines of position times frequency, `[positions, head_dim / 2]` each.
@@ -8,6 +10,8 @@ pub(crate) struct Tables {
     half: usize,
     cos: Vec<f32>,
     sin: Vec<f32>,
+    /// Both on the device that first asked for them.
+    on_device: OnceLock<(Tensor, Tensor)>,
 }
 
 impl Tables {
@@ -28,6 +32,7 @@ impl Tables {
             half,
             cos: angles().map(|angle| angle.cos() as f32).collect(),
             sin: angles().map(|angle| angle.sin() as f32).collect(),
+            on_device: OnceLock::new(),
         }
     }
 
@@ -49,14 +54,21 @@ impl Tables {
         count: usize,
         device: &Device,
     ) -> Result<(Tensor, Tensor)> {
-        let range = first * self.half..(first + count) * self.half;
-        let table = |values: &[f32]| {
-            Tensor::from_slice(
-                values.get(range.clone()).unwrap_or_default(),
-                (count, self.half),
-                device,
-            )
+        let there = match self.on_device.get() {
+            Some(tables) if tables.0.device().same_device(device) => tables,
+            Some(_) => &self.copy_to(device)?,
+            None => {
+                let copy = self.copy_to(device)?;
+                self.on_device.get_or_init(|| copy)
+            }
         };
+        let (cos, sin) = there;
+        Ok((cos.narrow(0, first, count)?, sin.narrow(0, first, count)?))
+    }
+
+    fn copy_to(&self, device: &Device) -> Result<(Tensor, Tensor)> {
+        let shape = (self.positions(), self.half);
+        let table = |values: &[f32]| Tensor::from_slice(values, shape, device);
         Ok((table(&self.cos)?, table(&self.sin)?))
     }
 }

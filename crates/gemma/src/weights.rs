@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use matrix::{Mapped, MappedFile};
 
-use crate::kernels::{gather_mapped, gather_rows, linear, linear_mapped};
+use crate::kernels::{gather_mapped, gather_rows, linear, linear_apart, linear_mapped};
 use crate::parameters::{
     DOWN, EMBED, FINAL_NORM, GATE, HEAD, INPUT_NORM, K, O, POST_ATTENTION_NORM, POST_FFN_NORM,
     PRE_FFN_NORM, Q, UP, V, in_block,
@@ -47,12 +47,22 @@ pub(crate) enum Weight {
     Left(Mapped),
 }
 
+/// Whether the rows of a product may lean on one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Company {
+    /// Whatever is quickest: a row's last bits depend on how many there are.
+    Together,
+    /// On the CPU every row has the bits that it has alone; every weight is read once all the same.
+    Apart,
+}
+
 impl Weight {
     /// x·wᵀ for `[N, K]`.
-    pub(crate) fn product(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        match self {
-            Self::Loaded(weight) => linear(x, weight),
-            Self::Left(weight) => linear_mapped(x, weight),
+    pub(crate) fn product(&self, x: &Tensor, company: Company) -> candle_core::Result<Tensor> {
+        match (self, company) {
+            (Self::Loaded(weight), Company::Together) => linear(x, weight),
+            (Self::Loaded(weight), Company::Apart) => linear_apart(x, weight),
+            (Self::Left(weight), _) => linear_mapped(x, weight, company),
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use hf_hub::api::Progress;
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError, Metadata};
 use hf_hub::{Cache, Repo, RepoType};
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use crate::contents::{INDEX, WEIGHTS, shards};
@@ -17,8 +18,10 @@ use crate::{Content, Error, Reference, Result, Settings, Watch};
 
 /// Attempts in a row that bring no byte, after which a download gives up.
 const ATTEMPTS: u32 = 3;
-/// Digits of the hash that names a large file.
-const HASH_DIGITS: usize = 64;
+/// Digits of the SHA-256 that names a large file.
+const LARGE_DIGITS: usize = 64;
+/// Digits of the hash that Git gives a small one.
+const SMALL_DIGITS: usize = 40;
 /// Bytes hashed at a time.
 const CHUNK: usize = 1 << 20;
 
@@ -338,11 +341,20 @@ impl Client<'_> {
         let found = length(&places.blob);
         let mut problem =
             (found != size).then(|| format!("it has {found} bytes, the hub announced {size}"));
-        let hashed = etag.len() == HASH_DIGITS && etag.bytes().all(|b| b.is_ascii_hexdigit());
-        if problem.is_none() && hashed {
-            let hash = hash(&places.blob).map_err(|e| self.cannot_keep(file, &e))?;
-            if !hash.eq_ignore_ascii_case(etag) {
-                problem = Some(format!("its SHA-256 is {hash}, the hub announced {etag}"));
+        if problem.is_none() && etag.bytes().all(|b| b.is_ascii_hexdigit()) {
+            let named = match etag.len() {
+                LARGE_DIGITS => Some(("SHA-256", hash(&places.blob, Sha256::new()))),
+                SMALL_DIGITS => {
+                    let head = Sha1::new_with_prefix(format!("blob {found}\0"));
+                    Some(("Git hash", hash(&places.blob, head)))
+                }
+                _ => None,
+            };
+            if let Some((kind, hash)) = named {
+                let hash = hash.map_err(|e| self.cannot_keep(file, &e))?;
+                if !hash.eq_ignore_ascii_case(etag) {
+                    problem = Some(format!("its {kind} is {hash}, the hub announced {etag}"));
+                }
             }
         }
         let Some(problem) = problem else {
@@ -422,16 +434,18 @@ fn length(path: &Path) -> u64 {
     path.metadata().map_or(0, |found| found.len())
 }
 
-fn hash(path: &Path) -> io::Result<String> {
+/// A file's hash, as digits, after what the hasher has taken in already.
+fn hash(path: &Path, mut hasher: impl Digest) -> io::Result<String> {
     let mut file = File::open(path)?;
-    let mut hasher = Sha256::new();
     let mut buffer = vec![0; CHUNK];
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok(format!("{:x}", hasher.finalize())),
+            0 => break,
             read => hasher.update(buffer.get(..read).unwrap_or_default()),
         }
     }
+    let digits = hasher.finalize();
+    Ok(digits.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Lets a snapshot's name lead to a blob, as the hub's own tools do.

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use pulp::bytemuck::cast_slice;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -21,9 +22,50 @@ const TASK_COLUMNS: usize = 4096;
 /// Multiplications below which one core is quicker.
 const PARALLEL: usize = 1 << 16;
 
-/// x·wᵀ.
-pub(crate) fn products<T: Number>(w: &Mapped, x: Matrix<'_>, arch: Arch) -> Vec<f32> {
-    let (count, rows) = (x.rows, w.rows());
+/// A matrix whose rows are at hand as they are stored.
+pub(crate) trait StoredRows: Sync {
+    /// Number of rows.
+    fn count(&self) -> usize;
+
+    /// Numbers in a row.
+    fn width(&self) -> usize;
+
+    /// One row; empty where there is none.
+    fn bytes(&self, row: usize) -> &[u8];
+}
+
+impl StoredRows for Mapped {
+    fn count(&self) -> usize {
+        self.rows()
+    }
+
+    fn width(&self) -> usize {
+        self.columns()
+    }
+
+    fn bytes(&self, row: usize) -> &[u8] {
+        self.row_bytes(row)
+    }
+}
+
+/// Rows with neighbouring columns in memory, as f32.
+impl StoredRows for Matrix<'_> {
+    fn count(&self) -> usize {
+        self.rows
+    }
+
+    fn width(&self) -> usize {
+        self.columns
+    }
+
+    fn bytes(&self, row: usize) -> &[u8] {
+        cast_slice(self.row(row))
+    }
+}
+
+/// x·wᵀ. However many rows x has, the numbers of one are summed in the same order.
+pub(crate) fn products<T: Number>(w: &impl StoredRows, x: Matrix<'_>, arch: Arch) -> Vec<f32> {
+    let (count, rows) = (x.rows, w.count());
     let mut by_row = vec![0.0; rows * count];
     if by_row.is_empty() {
         return by_row;
@@ -37,7 +79,7 @@ pub(crate) fn products<T: Number>(w: &Mapped, x: Matrix<'_>, arch: Arch) -> Vec<
         })
         .collect();
     let task = |(task, out): (usize, &mut [f32])| {
-        arch.dispatch(Products::<T> {
+        arch.dispatch(Products::<_, T> {
             w,
             first: task * TASK_ROWS,
             x: &placed,
@@ -46,7 +88,7 @@ pub(crate) fn products<T: Number>(w: &Mapped, x: Matrix<'_>, arch: Arch) -> Vec<
         });
     };
     let size = TASK_ROWS * count;
-    if rows * w.columns() < PARALLEL {
+    if rows * w.width() < PARALLEL {
         by_row.chunks_mut(size).enumerate().for_each(task);
     } else {
         by_row.par_chunks_mut(size).enumerate().for_each(task);
@@ -86,15 +128,15 @@ impl<T: Number> WithSimd for Place<'_, T> {
 }
 
 /// The products of every row of x with rows from `first` on, into `out` `[rows, N]`.
-struct Products<'a, T> {
-    w: &'a Mapped,
+struct Products<'a, W, T> {
+    w: &'a W,
     first: usize,
     x: &'a [Vec<f32>],
     out: &'a mut [f32],
     number: PhantomData<T>,
 }
 
-impl<T: Number> WithSimd for Products<'_, T> {
+impl<W: StoredRows, T: Number> WithSimd for Products<'_, W, T> {
     type Output = ();
 
     #[inline(always)]
@@ -106,7 +148,7 @@ impl<T: Number> WithSimd for Products<'_, T> {
         for first in 0..apart {
             let places: [usize; SIDE] = std::array::from_fn(|i| first + i * apart);
             // Beyond the matrix a row is empty, and beyond the task it has no place.
-            let rows = places.map(|place| self.w.row_bytes(self.first + place));
+            let rows = places.map(|place| self.w.bytes(self.first + place));
             let together = rows.iter().all(|row| row.len() == rows[0].len());
             for (n, [a, b]) in twos.iter().enumerate() {
                 let x = [a, b].map(Vec::as_slice);
@@ -120,7 +162,7 @@ impl<T: Number> WithSimd for Products<'_, T> {
     }
 }
 
-impl<T> Products<'_, T> {
+impl<W, T> Products<'_, W, T> {
     /// Writes the products of rows at `places` with the rows of x from the n-th on.
     #[inline(always)]
     fn put<const XS: usize>(
@@ -193,7 +235,7 @@ fn inner_products<S: Simd, T: Number, const ROWS: usize, const XS: usize>(
     out
 }
 
-/// x·w.
+/// x·w, in the same order for every row of x.
 pub(crate) fn sums<T: Number>(w: &Mapped, x: Matrix<'_>) -> Vec<f32> {
     let columns = w.columns();
     let mut out = vec![0.0; x.rows * columns];

@@ -13,7 +13,7 @@ mod residence;
 mod tile;
 mod wide;
 
-pub use dense::{Destination, Matrix, multiply};
+pub use dense::{Destination, Matrix, multiply, products_apart};
 pub use file::{Changed, MappedFile};
 pub use gemm::Parallelism;
 pub use mapped::{Mapped, NotFinite, Part};

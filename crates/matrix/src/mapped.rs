@@ -134,6 +134,28 @@ impl Mapped {
         }
     }
 
+    /// As [`Mapped::products`]; every row has the bits that it has alone.
+    pub fn products_apart(&self, x: Matrix<'_>) -> Vec<f32> {
+        if x.columns != self.columns || !x.fits() || x.strides[1] != 1 {
+            return Vec::new();
+        }
+        match self.format {
+            Format::F32 => few::products::<f32>(self, x, Arch::new()),
+            Format::Bf16 => few::products::<Bf16>(self, x, Arch::new()),
+        }
+    }
+
+    /// As [`Mapped::sums`]; every row has the bits that it has alone.
+    pub fn sums_apart(&self, x: Matrix<'_>) -> Vec<f32> {
+        if x.columns != self.rows() || !x.fits() || x.strides[1] != 1 {
+            return Vec::new();
+        }
+        match self.format {
+            Format::F32 => few::sums::<f32>(self, x),
+            Format::Bf16 => few::sums::<Bf16>(self, x),
+        }
+    }
+
     /// x·w for this w and x `[N, M]` with neighbouring columns: `[N, K]`, row-major. Empty where the sizes differ.
     pub fn sums(&self, x: Matrix<'_>) -> Vec<f32> {
         self.sums_on(x, Arch::new())

@@ -52,10 +52,11 @@ impl Memory {
             let [lower, _] = gemma::weight_bytes(config, pair.layer, bytes);
             let what = format!("{name} model up to layer {}, {}", pair.layer, format(bytes));
             self.add(what, self.place, lower, When::Always);
-            scratch = scratch.max(gemma::scratch_bytes(config, context, WIDE));
+            scratch = scratch.max(gemma::scratch_bytes(config, context, context, WIDE));
             // Shorter ones run together.
             let count = TOGETHER.div_ceil(context.max(1)) as u64;
-            scratch = scratch.max(gemma::scratch_bytes(config, 1, WIDE) * count * context as u64);
+            scratch =
+                scratch.max(gemma::scratch_bytes(config, 1, 1, WIDE) * count * context as u64);
         }
         let what = format!("scratch for sequences of {context} tokens");
         self.add(what, self.place, scratch, When::Always);

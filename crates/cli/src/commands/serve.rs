@@ -81,6 +81,7 @@ fn open(study: PathBuf, limits: &Limits, offline: bool) -> Result<(), Failure> {
         forwarded: limits.behind_proxy,
     };
     options.limits.generations = limits.generations;
+    options.limits.prompt_cache = limits.prompt_cache.0;
     options.runs.clone_from(&limits.runs);
     options.max_runs = limits.max_runs;
     let plan = server::plan(&options)?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use candle_core::{DType, Device};
 use crosscoder::{Active, Crosscoder, Residence};
 
-use crate::common::{Folder, assert_close, expected, numbers, tensor};
+use crate::common::{Folder, assert_close, expected, fixture, numbers, tensor};
 
 fn load(dir: &Path, residence: Residence) -> crosscoder::Result<Crosscoder> {
     Crosscoder::load_to(dir, &Device::Cpu, residence)
@@ -54,6 +54,25 @@ fn codes_halves_and_reconstructions_are_those_in_memory() {
             let v = |active: &[Active]| active.iter().map(|a| a.v).collect::<Vec<_>>();
             assert_close("v", &v(found.all()), &v(expected.all()));
         }
+    }
+}
+
+#[test]
+fn a_token_s_codes_apart_have_the_bits_that_they_have_alone() {
+    let x = &expected()["activations"].narrow(0, 0, 9).unwrap();
+    for residence in [Residence::Memory, Residence::Files] {
+        let dictionary = load(&fixture("crosscoder-batchtopk"), residence).unwrap();
+        let all = dictionary.codes_apart(x).unwrap();
+        let bits = |active: &[Active]| -> Vec<_> {
+            active.iter().map(|a| (a.id, a.v.to_bits())).collect()
+        };
+        for token in 0..9 {
+            let alone = dictionary.codes_apart(&x.narrow(0, token, 1).unwrap());
+            assert_eq!(bits(alone.unwrap().token(0)), bits(all.token(token)));
+        }
+        let together = dictionary.codes(x).unwrap();
+        let v = |active: &[Active]| active.iter().map(|a| a.v).collect::<Vec<_>>();
+        assert_close("v", &v(all.all()), &v(together.all()));
     }
 }
 

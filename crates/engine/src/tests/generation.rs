@@ -13,7 +13,7 @@ use crate::{
     metrics::Counters,
 };
 
-fn request(prompt: Prompt, lanes: Value, sampling: Value) -> GenerateRequest {
+pub(super) fn request(prompt: Prompt, lanes: Value, sampling: Value) -> GenerateRequest {
     let prompt = serde_json::to_value(prompt).unwrap();
     let body =
         json!({"dictionary": "batchtopk", "prompt": prompt, "lanes": lanes, "sampling": sampling});
@@ -21,7 +21,9 @@ fn request(prompt: Prompt, lanes: Value, sampling: Value) -> GenerateRequest {
 }
 
 /// A generation that starts at once, and its stream.
-fn start(request: &GenerateRequest) -> (Generating<'static>, UnboundedReceiver<GenerateEvent>) {
+pub(super) fn start(
+    request: &GenerateRequest,
+) -> (Generating<'static>, UnboundedReceiver<GenerateEvent>) {
     let job = GenerateJob::new(request, pair()).unwrap();
     let (events, receiver) = mpsc::unbounded_channel();
     let since = Instant::now();
@@ -30,7 +32,7 @@ fn start(request: &GenerateRequest) -> (Generating<'static>, UnboundedReceiver<G
 }
 
 /// Runs a request to its end.
-fn events(request: &GenerateRequest) -> Vec<GenerateEvent> {
+pub(super) fn events(request: &GenerateRequest) -> Vec<GenerateEvent> {
     let (mut generating, mut receiver) = start(request);
     let counters = Counters::default();
     while generating.turn(&counters).unwrap() {}
@@ -39,7 +41,7 @@ fn events(request: &GenerateRequest) -> Vec<GenerateEvent> {
 }
 
 /// A lane's tokens.
-fn tokens(events: &[GenerateEvent], lane: usize) -> Vec<u32> {
+pub(super) fn tokens(events: &[GenerateEvent], lane: usize) -> Vec<u32> {
     events
         .iter()
         .filter_map(|event| match event {
@@ -49,7 +51,7 @@ fn tokens(events: &[GenerateEvent], lane: usize) -> Vec<u32> {
         .collect()
 }
 
-fn reasons(events: &[GenerateEvent]) -> Vec<(usize, DoneReason, usize)> {
+pub(super) fn reasons(events: &[GenerateEvent]) -> Vec<(usize, DoneReason, usize)> {
     events
         .iter()
         .filter_map(|event| match event {
@@ -261,7 +263,9 @@ fn a_client_that_leaves_ends_the_generation_at_the_next_token() {
 
 #[test]
 fn reading_and_generating_are_counted() {
-    let (prompt, ids) = conversation(0);
+    // No other test reads this prompt, so none has left it behind.
+    let ids = vec![6, 300, 17, 301, 18, 302];
+    let prompt = Prompt::ids(ids.clone());
     let lanes = json!([{"model": "chat"}, {"model": "base"}]);
     let (mut generating, _stream) = start(&request(prompt, lanes, json!({"max_new_tokens": 3})));
     let counters = Counters::default();

@@ -78,7 +78,8 @@ fn what_does_not_fit_is_refused_with_the_nearest_that_does() {
 
 #[test]
 fn the_nearest_gives_up_as_little_as_it_can() {
-    let options = options();
+    let mut options = options();
+    options.limits.prompt_cache = 0;
     let opened = check::open(&options).unwrap();
     // A context as long as the models' own, so that prompts weigh.
     let sizes = Sizes::new(&opened, &options, 8192).unwrap();
@@ -102,6 +103,14 @@ fn the_nearest_gives_up_as_little_as_it_can() {
             "{refused}"
         );
     }
+    let mut keeping = longer.clone();
+    keeping.limits.prompt_cache = 1_000_000;
+    keeping.memory = Some(needed(8192));
+    let refused = sizes.check(&keeping, &devices).unwrap_err().to_string();
+    assert!(
+        refused.contains("start with --prompt-cache 0,"),
+        "{refused}"
+    );
     longer.memory = Some(needed(512) - 1);
     let refused = sizes.check(&longer, &devices).unwrap_err().to_string();
     assert!(refused.contains("start with --browse-only"), "{refused}");
@@ -119,6 +128,7 @@ fn a_gpu_that_is_full_is_told_apart_from_the_host() {
         precision,
         weights: gemma::WeightChoice::Auto,
         prompt_tokens: 256,
+        prompt_cache: 0,
     };
     let both = on_gpu(Precision::F32);
     let plan =
@@ -152,15 +162,9 @@ fn the_bases_upper_half_is_read_when_its_predictions_are_asked_for() {
     assert!(without.next.iter().all(|next| next.base.is_none()));
     // A lane of the chat model that takes base's residual needs base's lower half alone.
     let ids = conversation(0).1;
-    let plans = [compile(
-        &chat(json!([{"kind": "take", "from": "base"}])),
-        "l1",
-        ids.len(),
-    )
-    .unwrap()];
-    let mut prefill = Prefill::run(&loaded, &ids, &plans, ids.len()).unwrap();
-    let dictionary = loaded.dictionary("l1").unwrap();
-    LaneRun::start(&loaded, dictionary, &plans[0], &mut prefill, (&ids, 0)).unwrap();
+    let take = chat(json!([{"kind": "take", "from": "base"}]));
+    let plan = compile(&take, "l1", ids.len()).unwrap();
+    forced_by(&loaded, loaded.dictionary("l1").unwrap(), &plan, &ids);
     assert_eq!(loaded.resident()[0], [true, false]);
 
     // Several at once wait for one reading.

@@ -5,6 +5,7 @@
 mod apart;
 mod explain;
 mod generation;
+mod kept;
 mod kinds;
 mod laws;
 mod memory;
@@ -12,6 +13,7 @@ mod parity;
 mod positions;
 mod refusals;
 mod rounding;
+mod together;
 mod worker;
 
 use std::{
@@ -25,9 +27,12 @@ use serde_json::{Value, json};
 
 use crate::{
     DeviceChoice, Dictionary, DictionaryOptions, Limits, Options, Precision, Result, WeightChoice,
-    lane::{LaneRun, Prefill},
+    lane,
+    next::Hidden,
     pair::Pair,
+    places::Tracker,
     plan::{Extent, Plan},
+    reading::Readings,
 };
 
 /// The reference's folder.
@@ -124,10 +129,15 @@ fn compile(lane: &Lane, slug: &str, prompt: usize) -> Result<Plan> {
 
 /// A lane's logits at every position under teacher forcing.
 fn forced(lane: &Lane, slug: &str, ids: &[u32]) -> Vec<Vec<f32>> {
-    let plans = [compile(lane, slug, ids.len()).unwrap()];
-    let mut prefill = Prefill::run(pair(), ids, &plans, ids.len()).unwrap();
-    let (_, hidden) =
-        LaneRun::start(pair(), dictionary(slug), &plans[0], &mut prefill, (ids, 0)).unwrap();
+    let plan = compile(lane, slug, ids.len()).unwrap();
+    forced_by(pair(), dictionary(slug), &plan, ids)
+}
+
+fn forced_by(pair: &Pair, dictionary: &Dictionary, plan: &Plan, ids: &[u32]) -> Vec<Vec<f32>> {
+    let readings = Readings::of_both(pair, ids).unwrap();
+    let places = Tracker::new(&pair.tokenizer).push(ids, false);
+    let upper = lane::upper(pair, dictionary, plan, &places, &readings).unwrap();
+    let hidden = Hidden::new(pair, plan.model, &upper);
     hidden.logits(0, ids.len()).unwrap()
 }
 

@@ -21,7 +21,10 @@ fn residual(weights: WeightChoice) -> (Vec<f32>, usize) {
     .unwrap();
     let (_, ids) = conversation(0);
     let mut cache = pair.model(ModelName::Chat).cache(ids.len());
-    let x = pair.lower(ModelName::Chat, &ids, &mut cache).unwrap();
+    let x = pair
+        .model(ModelName::Chat)
+        .lower(&ids, pair.layer, &mut cache)
+        .unwrap();
     let copies = std::fs::read_dir(&options.rounded).map_or(0, Iterator::count);
     (x.flatten_all().unwrap().to_vec1().unwrap(), copies)
 }

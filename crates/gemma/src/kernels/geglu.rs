@@ -1,6 +1,6 @@
 //! The feed-forward block's gate: gelu(gate) · up, with the tanh form of GELU.
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor};
 
 use super::fused;
 use super::math::tanh;
@@ -28,8 +28,11 @@ pub(crate) fn geglu_backward(
     Ok((both.get(0)?, both.get(1)?))
 }
 
+/// In f32 whatever the number format, and rounded once.
 fn composed(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
-    gate.gelu()? * up
+    let dtype = gate.dtype();
+    let gated = (gate.to_dtype(DType::F32)?.gelu()? * up.to_dtype(DType::F32)?)?;
+    gated.to_dtype(dtype)
 }
 
 struct Geglu;

@@ -1,14 +1,16 @@
 //! Products of tensors with matrices that stay in their files, in f32 on the CPU.
 
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, bail};
-use matrix::{Mapped, Matrix};
+use matrix::Mapped;
 
 use super::rows::Rows;
+use crate::weights::Company;
 
 /// x·wᵀ for x `[N, K]` in f32 and w `[M, K]`.
-pub(crate) fn linear_mapped(x: &Tensor, weight: &Mapped) -> Result<Tensor> {
+pub(crate) fn linear_mapped(x: &Tensor, weight: &Mapped, company: Company) -> Result<Tensor> {
     x.apply_op1_no_bwd(&MappedProduct {
         weight: weight.clone(),
+        company,
     })
 }
 
@@ -29,6 +31,7 @@ pub(crate) fn gather_mapped(table: &Mapped, numbers: &[u32], scale: f64) -> Resu
 
 struct MappedProduct {
     weight: Mapped,
+    company: Company,
 }
 
 impl CustomOp1 for MappedProduct {
@@ -37,13 +40,7 @@ impl CustomOp1 for MappedProduct {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let rows = Rows::new(storage, layout)?;
-        let x = Matrix {
-            data: rows.from(0, 0),
-            rows: rows.count,
-            columns: rows.width,
-            strides: [rows.stride, 1],
-        };
+        let x = Rows::new(storage, layout)?.matrix();
         if x.columns != self.weight.columns() {
             bail!(
                 "a product of rows {} wide with weights {} wide",
@@ -52,7 +49,11 @@ impl CustomOp1 for MappedProduct {
             )
         }
         let shape = (x.rows, self.weight.rows());
-        Ok((CpuStorage::F32(self.weight.products(x)), shape.into()))
+        let products = match self.company {
+            Company::Together => self.weight.products(x),
+            Company::Apart => self.weight.products_apart(x),
+        };
+        Ok((CpuStorage::F32(products), shape.into()))
     }
 }
 
@@ -65,7 +66,7 @@ mod tests {
     use half::bf16;
     use matrix::{Format, Mapped, MappedFile, Part};
 
-    use super::{gather_mapped, linear_mapped};
+    use super::{Company, gather_mapped, linear_mapped};
     use crate::kernels::rows::tests::assert_close;
 
     /// A matrix of random bf16 numbers in a file, and the same as f32 in memory.
@@ -92,7 +93,23 @@ mod tests {
             let wide = Tensor::randn(0.0f32, 1.0, (rows, 42), &Device::Cpu)?;
             let x = wide.narrow(1, 4, 33)?;
             let expected = x.contiguous()?.matmul(&weights.t()?)?;
-            assert_close(&linear_mapped(&x, &matrix)?, &expected, 1e-5)?;
+            for company in [Company::Together, Company::Apart] {
+                assert_close(&linear_mapped(&x, &matrix, company)?, &expected, 1e-5)?;
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn rows_apart_have_the_bits_that_they_have_alone() -> Result<()> {
+        for (rows, columns) in [(90, 33), (400, 256)] {
+            let (matrix, _) = mapped(rows, columns)?;
+            let x = Tensor::randn(0.0f32, 1.0, (9, columns), &Device::Cpu)?;
+            let product = |x: &Tensor| linear_mapped(x, &matrix, Company::Apart);
+            let all = product(&x)?.to_vec2::<f32>()?;
+            for (n, row) in all.iter().enumerate() {
+                assert_eq!(&product(&x.narrow(0, n, 1)?)?.to_vec2::<f32>()?[0], row);
+            }
         }
         Ok(())
     }
@@ -112,8 +129,11 @@ mod tests {
     fn widths_that_do_not_fit_are_refused() -> Result<()> {
         let (matrix, _) = mapped(4, 6)?;
         let zeros = |shape| Tensor::zeros(shape, DType::F32, &Device::Cpu);
-        assert!(linear_mapped(&zeros((2, 5))?, &matrix).is_err());
-        assert_eq!(linear_mapped(&zeros((0, 6))?, &matrix)?.dims(), [0, 4]);
+        for company in [Company::Together, Company::Apart] {
+            let product = |x: &Tensor| linear_mapped(x, &matrix, company);
+            assert!(product(&zeros((2, 5))?).is_err());
+            assert_eq!(product(&zeros((0, 6))?)?.dims(), [0, 4]);
+        }
         Ok(())
     }
 }

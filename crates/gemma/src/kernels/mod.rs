@@ -27,7 +27,7 @@ pub(crate) use norm::{add_rms_norm, rms_norm, rms_norm_backward};
 pub(crate) use normaliser::normaliser;
 pub(crate) use packed::{Packed, packed_attention};
 pub(crate) use probabilities::{Span, attention_probabilities, attention_probabilities_backward};
-pub(crate) use product::{add_product, linear, product};
+pub(crate) use product::{add_product, linear, linear_apart, product};
 pub(crate) use softcap::softcap;
 
 /// Whether the fused kernels apply to a tensor.

@@ -6,7 +6,7 @@ use matrix::{Destination, Matrix, Parallelism, multiply};
 use rayon::prelude::*;
 
 use super::fused;
-use super::rows::sum_or_zeros;
+use super::rows::{Rows, sum_or_zeros};
 
 /// Multiplications below which one core is quicker.
 const PARALLEL: usize = 1 << 19;
@@ -14,7 +14,7 @@ const PARALLEL: usize = 1 << 19;
 /// a·b for `[m, k]` and `[k, n]`, or for equally many of both, `[S, m, k]` and `[S, k, n]`; any strides will do.
 pub(crate) fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     if fused(a) && fused(b) {
-        return a.apply_op2(b, Product { sum: None });
+        return a.apply_op2(b, Product::default());
     }
     a.matmul(b)
 }
@@ -22,6 +22,14 @@ pub(crate) fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// x·wᵀ for `[N, K]` and `[M, K]`.
 pub(crate) fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     product(x, &weight.t()?)
+}
+
+/// As [`linear`], without a gradient; on the CPU every row has the bits that it has alone.
+pub(crate) fn linear_apart(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    if fused(x) && fused(weight) {
+        return x.apply_op2_no_bwd(weight, &RowProducts);
+    }
+    x.matmul(&weight.t()?)
 }
 
 /// a·b without a gradient of its own, added to `sum` where there is one.
@@ -85,6 +93,7 @@ impl<'a> Matrices<'a> {
     }
 }
 
+#[derive(Default)]
 struct Product {
     sum: Option<Tensor>,
 }
@@ -152,11 +161,39 @@ impl CustomOp2 for Product {
     }
 }
 
+/// x·wᵀ, each number summed as if its row of x were the only one.
+struct RowProducts;
+
+impl CustomOp2 for RowProducts {
+    fn name(&self) -> &'static str {
+        "row-products"
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (x, w) = (Rows::new(s1, l1)?, Rows::new(s2, l2)?);
+        if x.width != w.width {
+            bail!(
+                "a product of rows {} wide with weights {} wide",
+                x.width,
+                w.width
+            )
+        }
+        let products = matrix::products_apart(w.matrix(), x.matrix());
+        Ok((CpuStorage::F32(products), (x.count, w.count).into()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use candle_core::{Device, Result, Tensor, Var};
 
-    use super::product;
+    use super::{linear, linear_apart, product};
     use crate::kernels::rows::tests::assert_close;
 
     #[test]
@@ -185,12 +222,34 @@ mod tests {
     }
 
     #[test]
+    fn rows_apart_have_the_bits_that_they_have_alone() -> Result<()> {
+        let cpu = &Device::Cpu;
+        for (rows, columns) in [(90, 33), (400, 256)] {
+            let weight = Tensor::randn(0.0f32, 1.0, (rows, columns), cpu)?;
+            let wide = Tensor::randn(0.0f32, 1.0, (9, columns + 8), cpu)?;
+            let x = wide.narrow(1, 5, columns)?;
+            let all = linear_apart(&x, &weight)?;
+            assert_close(&all, &linear(&x, &weight)?, 1e-5)?;
+            for (n, row) in all.to_vec2::<f32>()?.iter().enumerate() {
+                let alone = linear_apart(&x.narrow(0, n, 1)?, &weight)?;
+                assert_eq!(&alone.to_vec2::<f32>()?[0], row);
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
     fn shapes_that_do_not_fit_are_refused() -> Result<()> {
         let zeros = |dims: &[usize]| Tensor::zeros(dims, candle_core::DType::F32, &Device::Cpu);
         assert!(product(&zeros(&[2, 3])?, &zeros(&[4, 2])?).is_err());
         assert!(product(&zeros(&[2, 2, 3])?, &zeros(&[3, 3, 2])?).is_err());
         assert!(product(&zeros(&[2, 2, 3])?, &zeros(&[3, 2])?).is_err());
         assert_eq!(product(&zeros(&[0, 3])?, &zeros(&[3, 2])?)?.dims(), [0, 2]);
+        assert!(linear_apart(&zeros(&[2, 3])?, &zeros(&[4, 2])?).is_err());
+        assert_eq!(
+            linear_apart(&zeros(&[0, 3])?, &zeros(&[4, 3])?)?.dims(),
+            [0, 4]
+        );
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Rows of f32 tensors on the CPU, and loops over them on all cores where that pays.
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
-use matrix::widest;
+use matrix::{Matrix, widest};
 use rayon::prelude::*;
 
 /// Below this many elements one core is quicker than handing work out.
@@ -57,6 +57,16 @@ impl<'a> Rows<'a> {
     pub(super) fn row(&self, index: usize) -> &'a [f32] {
         let start = index * self.stride;
         &self.data[start..start + self.width]
+    }
+
+    /// The same, for products.
+    pub(super) fn matrix(&self) -> Matrix<'a> {
+        Matrix {
+            data: self.data,
+            rows: self.count,
+            columns: self.width,
+            strides: [self.stride, 1],
+        }
     }
 
     /// All elements from one on; its rows go on at distances of `stride`.

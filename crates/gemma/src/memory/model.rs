@@ -37,12 +37,12 @@ pub fn cache_bytes(config: &Config, tokens: usize, number: u64) -> u64 {
     2 * (config.num_layers * width * tokens) as u64 * number
 }
 
-/// Bytes that come and go while one model reads so many tokens, at the worst moment of a block: attention's scores and probabilities,
-/// or the two widened rows of the feed-forward part and their product.
-pub fn scratch_bytes(config: &Config, tokens: usize, number: u64) -> u64 {
+/// Bytes that come and go while one model reads so many tokens, some at once, at the worst moment of a block: attention's scores and
+/// probabilities, or the two widened rows of the feed-forward part and their product.
+pub fn scratch_bytes(config: &Config, at_once: usize, tokens: usize, number: u64) -> u64 {
     let heads = config.num_heads + 2 * config.num_kv_heads;
-    let attention = 2 * config.num_heads * tokens * tokens + 2 * tokens * heads * config.head_dim;
-    let feed_forward = 3 * tokens * config.intermediate_size;
+    let attention = 2 * config.num_heads * at_once * tokens + 2 * at_once * heads * config.head_dim;
+    let feed_forward = 3 * at_once * config.intermediate_size;
     let rows = 4 * tokens * config.hidden_size;
     (attention.max(feed_forward) + rows) as u64 * number.max(WIDE)
 }
