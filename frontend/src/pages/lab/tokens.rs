@@ -78,36 +78,34 @@ fn strip(page: Page, colour: Memo<Colour>, latent: Load<LatentDetail>, choice: C
         let colour = colour.get();
         let ids = colour.ids();
         let answered = answer.latents.iter().map(|latent| latent.id);
-        let (cells, tone, below, latent) = match ids {
-            [_, ..] if answered.eq(ids.iter().copied()) => {
-                let detail = latent.get();
-                let known = detail
-                    .as_ref()
-                    .and_then(|d| d.row.max_activation)
-                    .filter(|m| *m > 0.0);
-                let cells = of_latents(&answer.tokens, &answer.latents, known);
-                let scale = known.map_or("this prompt’s maximum".into(), |max| {
-                    format!("the latent’s maximum, v {}", short(max))
-                });
-                let tone = detail.map_or("other", |d| class_style(d.row.class));
-                let one = ids.first().copied().filter(|_| ids.len() == 1);
-                (cells, tone, legend(&scale, ids.len()), one)
-            }
-            _ => {
-                let divergences = answer.kl_chat_base.as_deref().unwrap_or_default();
-                let max = kl_scale(divergences);
-                let scale = format!(
-                    "KL(chat ‖ base) of what follows each token · scale: {} nats",
-                    short(max)
-                );
-                let below = view! { <p class="legend small quiet">{scale}</p> };
-                (
-                    of_kl(&answer.tokens, divergences, max),
-                    "kl",
-                    below.into_any(),
-                    None,
-                )
-            }
+        let is_answered = !ids.is_empty() && answered.eq(ids.iter().copied());
+        let (cells, tone, below, latent) = if is_answered {
+            let detail = latent.get();
+            let known = detail
+                .as_ref()
+                .and_then(|d| d.row.max_activation)
+                .filter(|m| *m > 0.0);
+            let cells = of_latents(&answer.tokens, &answer.latents, known);
+            let scale = known.map_or("this prompt’s maximum".into(), |max| {
+                format!("the latent’s maximum, v {}", short(max))
+            });
+            let tone = detail.map_or("other", |d| class_style(d.row.class));
+            let one = ids.first().copied().filter(|_| ids.len() == 1);
+            (cells, tone, legend(&scale, ids.len()), one)
+        } else {
+            let divergences = answer.kl_chat_base.as_deref().unwrap_or_default();
+            let max = kl_scale(divergences);
+            let scale = format!(
+                "KL(chat ‖ base) of what follows each token · scale: {} nats",
+                short(max)
+            );
+            let below = view! { <p class="legend small quiet">{scale}</p> };
+            (
+                of_kl(&answer.tokens, divergences, max),
+                "kl",
+                below.into_any(),
+                None,
+            )
         };
         let label = format!(
             "Tokens of the prompt, {}. Arrow keys choose one.",
