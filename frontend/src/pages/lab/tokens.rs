@@ -29,7 +29,7 @@ use crate::{
 
 /// The tokens' card, with what is known of the chosen one.
 pub(super) fn card(page: Page) -> AnyView {
-    let colour = memo(move || page.url.read().colour);
+    let colour = memo(move || page.url.read().colour.clone());
     let latent = use_load(move || match colour.get().ids() {
         [id] => Some(Request::latent(&page.slug()?, *id)),
         _ => None,
@@ -129,7 +129,7 @@ fn colour_choice(page: Page, colour: Memo<Colour>) -> AnyView {
     let last = StoredValue::new(None::<Colour>);
     let id = move || match colour.get() {
         Colour::Kl => String::new(),
-        latents => {
+        latents @ Colour::Latents(_) => {
             let text = latents.text();
             last.set_value(Some(latents));
             text
