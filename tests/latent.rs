@@ -26,11 +26,19 @@ async fn examples_are_read_short_or_whole_and_tried() {
             &format!("location.search.includes('extent=whole') && {tokens} > {short}"),
         )
         .await;
-    browser.click("[data-testid=dim-template]").await;
+    browser.click("[data-testid=examples-dim]").await;
     browser
         .wait_for(
             "dimmed template tokens",
             "document.querySelector('.examples.dim .tok.ctl') && location.search.includes('template=dim')",
+        )
+        .await;
+
+    browser.click("[data-testid=examples-breaks]").await;
+    browser
+        .wait_for(
+            "lines that break",
+            "document.querySelector('.examples .text.broken') && location.search.includes('lines=break')",
         )
         .await;
 
@@ -147,4 +155,55 @@ async fn another_latent_lies_over_the_same_text() {
         )
         .await;
     assert_eq!(browser.refused().await, "");
+}
+
+#[tokio::test]
+async fn the_selection_is_walked_beyond_the_rows_first_read() {
+    let Some(server) = Server::start(&demo_study(), &["--browse-only"]) else {
+        return;
+    };
+    let Some(browser) = Browser::start(1280, 900).await else {
+        return;
+    };
+    let slug = server.get("/api/v1/study").json()["dictionaries"][0]["slug"]
+        .as_str()
+        .expect("a slug")
+        .to_owned();
+    let rows = |offset: u32| {
+        let path =
+            format!("/api/v1/dictionaries/{slug}/latents?sort=-norm_chat&offset={offset}&limit=1");
+        server.get(&path).json()["rows"][0]["id"].clone()
+    };
+    let shown = |place: u32| {
+        format!(
+            "document.querySelector('[data-testid=selection]')?.innerText.startsWith('{place} of ') \
+             && location.pathname.endsWith('/l/{}')",
+            rows(place - 1)
+        )
+    };
+    // The last but one of a hundred rows; then back to what lies before the first row of others.
+    browser
+        .open(&format!(
+            "{}/d/{slug}/l/{}?from=sort%3D-norm_chat",
+            server.address,
+            rows(98)
+        ))
+        .await;
+    browser.wait_for("its place", &shown(99)).await;
+    for place in [100, 101, 102] {
+        browser.key("j").await;
+        browser.wait_for("the next latent", &shown(place)).await;
+    }
+    browser
+        .open(&format!(
+            "{}/d/{slug}/l/{}?from=sort%3D-norm_chat%26row%3D60",
+            server.address,
+            rows(61)
+        ))
+        .await;
+    browser.wait_for("its place", &shown(62)).await;
+    for place in [61, 60, 59] {
+        browser.key("k").await;
+        browser.wait_for("the latent before", &shown(place)).await;
+    }
 }

@@ -1,10 +1,12 @@
 //! What every handler shares: the open study, the model worker if there is one, the counters.
 
-use std::sync::Arc;
+use std::{collections::HashMap, path::PathBuf, sync::Arc, thread};
 
-use api::{Availability, Readiness, ReadyState, StudyInfo};
+use api::{Availability, DecoderRows, Readiness, ReadyState, StudyInfo};
 use engine::Engine;
 use store::Store;
+
+use tokio::sync::Semaphore;
 
 use crate::{
     Error, Options, Result,
@@ -23,10 +25,14 @@ struct Shared {
     store: Arc<Store>,
     info: StudyInfo,
     slugs: Vec<String>,
+    /// Folders of the dictionaries whose weights are here.
+    weights: HashMap<String, PathBuf>,
     engine: Option<Engine>,
     /// Why there are no models; empty when there are.
     absent: String,
     runs: Runs,
+    /// Questions to the study that are answered at once; more would only take the processor from each other, each with a thread.
+    questions: Semaphore,
     requests: Requests,
     public: Option<PublicUrl>,
     clients: Clients,
@@ -40,6 +46,7 @@ impl App {
     pub fn open(options: &Options) -> Result<Self> {
         let study = Study::open(options)?;
         let dictionaries = study.dictionaries()?;
+        let weights = study.weights()?;
         let Study {
             manifest,
             store,
@@ -91,10 +98,12 @@ impl App {
         Ok(Self(Arc::new(Shared {
             store: Arc::new(store),
             slugs: info.dictionaries.iter().map(|d| d.slug.clone()).collect(),
+            weights,
             info,
             engine,
             absent,
             runs,
+            questions: Semaphore::new(thread::available_parallelism().map_or(2, usize::from) + 1),
             requests: Requests::default(),
             public: options.public_url.clone(),
             clients: Clients::new(options.clients.clone()),
@@ -228,13 +237,34 @@ impl App {
         question: impl FnOnce(&Store) -> store::Result<T> + Send + 'static,
     ) -> Answer<T> {
         let store = Arc::clone(&self.0.store);
-        match tokio::task::spawn_blocking(move || question(&store)).await {
-            Ok(answer) => Ok(answer?),
-            Err(error) => {
-                tracing::error!(%error, "a question to the study failed");
-                Err(Problem::internal("the study could not be read; try again"))
-            }
-        }
+        Ok(self.wait(move || question(&store)).await??)
+    }
+
+    /// A latent's decoder rows, from the dictionary's weights.
+    ///
+    /// # Errors
+    /// 404 for a latent that is not there, or weights that are not here.
+    pub(crate) async fn decoder_rows(&self, slug: String, id: u32) -> Answer<DecoderRows> {
+        let folder = self.0.weights.get(&slug).cloned();
+        let folder = folder.ok_or_else(|| Problem::no_weights(&slug))?;
+        self.ask(move |store| store.row(&slug, id).map(|_| ()))
+            .await?;
+        Ok(self
+            .wait(move || engine::decoder_rows(&folder, id))
+            .await??)
+    }
+
+    /// Does something on a thread where waiting is allowed, a few things at once.
+    async fn wait<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Answer<T> {
+        // It is never closed.
+        let _turn = self.0.questions.acquire().await.ok();
+        tokio::task::spawn_blocking(work).await.map_err(|error| {
+            tracing::error!(%error, "a question to the study failed");
+            Problem::internal("the study could not be read; try again")
+        })
     }
 }
 

@@ -16,6 +16,7 @@ use crate::routes::{
         study::get,
         dictionaries::latents::get,
         dictionaries::latent::get,
+        dictionaries::decoder::get,
         dictionaries::examples::get,
         dictionaries::export::get,
         dictionaries::columns::get,

@@ -75,6 +75,16 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "no-truth", title, detail)
     }
 
+    /// 404: the dictionary's weights are not on this machine.
+    pub(crate) fn no_weights(slug: &str) -> Self {
+        let title = "The weights are not here";
+        let detail = format!(
+            "the weights of dictionary {slug} are not on this machine, which shows what was analysed elsewhere; put them where \
+             study.toml says and start the server again"
+        );
+        Self::new(StatusCode::NOT_FOUND, "no-weights", title, detail)
+    }
+
     /// 404: no such run.
     pub(crate) fn unknown_run(detail: impl Into<String>) -> Self {
         let title = "No such run";

@@ -45,6 +45,10 @@ pub fn router(app: App) -> Router {
             get(dictionaries::latent::get),
         )
         .route(
+            "/dictionaries/{dict}/latents/{id}/decoder",
+            get(dictionaries::decoder::get),
+        )
+        .route(
             "/dictionaries/{dict}/latents/{id}/examples",
             get(dictionaries::examples::get),
         )

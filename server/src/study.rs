@@ -1,6 +1,6 @@
 //! Opens a study and checks all of it before anything listens: manifest, database, models, dictionaries.
 
-use std::path::PathBuf;
+use std::{collections::HashMap, path::PathBuf};
 
 use api::{Availability, DictionaryInfo, ModelInfo};
 use engine::{Checked, DictionaryFile, DictionaryOptions, Plan};
@@ -76,6 +76,15 @@ impl Study {
             dictionaries,
             folder,
         })
+    }
+
+    /// Folders of the dictionaries whose weights are here, by slug.
+    pub(crate) fn weights(&self) -> Result<HashMap<String, PathBuf>> {
+        self.dictionaries
+            .iter()
+            .filter(|(_, file)| file.is_some())
+            .map(|(entry, _)| Ok((entry.slug.clone(), entry.resolve(&self.folder)?)))
+            .collect()
     }
 
     /// What `GET /study` says of each dictionary.

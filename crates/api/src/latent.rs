@@ -235,6 +235,18 @@ pub struct ActivityShare {
     pub mean_activation: Option<f64>,
 }
 
+/// A latent's decoder rows as they act on the residual stream after the study's layer: of unit `raw` in an intervention.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DecoderRows {
+    /// Latent id.
+    pub id: u32,
+    /// Row of the base model.
+    pub base: Vec<f32>,
+    /// Row of the chat model.
+    pub chat: Vec<f32>,
+}
+
 /// Everything of the latent page but the examples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

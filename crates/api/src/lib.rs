@@ -42,8 +42,8 @@ pub use generate::{
 pub use intervention::{ClampUnit, Intervention, Lane, LatentSet, LatentStrength, StrengthUnit};
 pub use lasso::{AxisScale, Lasso};
 pub use latent::{
-    ActivityShare, Betas, Class, Correlated, Histogram, LATENT_COLUMNS, LatentDetail, LatentRow,
-    LensToken, LogitLens, Neighbour, Verdict,
+    ActivityShare, Betas, Class, Correlated, DecoderRows, Histogram, LATENT_COLUMNS, LatentDetail,
+    LatentRow, LensToken, LogitLens, Neighbour, Verdict,
 };
 pub use matches::{LatentMatch, MatchBy, MatchesPage};
 pub use page::{LatentsPage, MAX_PAGE};

@@ -83,16 +83,7 @@ impl Crosscoder {
             }
         }
         let normalizer = if header.normalized {
-            let target_rms = if file.has("target_rms") {
-                file.finite("target_rms")?.first().copied().unwrap_or(1.0)
-            } else {
-                1.0
-            };
-            Some(Normalizer::new(
-                file.finite("activation_mean")?,
-                file.finite("activation_std")?,
-                target_rms,
-            )?)
+            Some(Normalizer::read(&file)?)
         } else {
             None
         };

@@ -1,5 +1,6 @@
 //! A safetensors file: checked by its header, read tensor by tensor into f32.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -206,6 +207,18 @@ impl TensorFile {
     /// A tensor's numbers as f32, row-major. Formats: f32, bf16, f16, f64.
     pub(crate) fn floats(&self, name: &str) -> Result<Vec<f32>> {
         let (dtype, bytes) = self.bytes(name)?;
+        self.as_floats(name, dtype, bytes)
+    }
+
+    /// Some of a tensor's numbers as f32, by their places in row-major order; fewer where it ends.
+    pub(crate) fn part(&self, name: &str, places: Range<usize>) -> Result<Vec<f32>> {
+        let (dtype, bytes) = self.bytes(name)?;
+        let size = dtype.bitsize() / 8;
+        let part = bytes.get(places.start * size..places.end * size);
+        self.as_floats(name, dtype, part.unwrap_or_default())
+    }
+
+    fn as_floats(&self, name: &str, dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>> {
         Ok(match dtype {
             Dtype::F32 => read(bytes, f32::from_le_bytes),
             Dtype::BF16 => read(bytes, |b| bf16::from_le_bytes(b).to_f32()),

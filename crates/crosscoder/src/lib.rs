@@ -15,6 +15,7 @@ mod header;
 mod normalization;
 mod normalizer;
 mod resting;
+mod rows;
 mod select;
 pub mod train;
 
@@ -26,4 +27,5 @@ pub use header::{Header, Kind, open};
 pub use matrix::Residence;
 pub use normalization::CodeNormalization;
 pub use normalizer::Normalizer;
+pub use rows::decoder_rows;
 pub use select::{Selection, top_k_over_batch};

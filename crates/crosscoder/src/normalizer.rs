@@ -3,6 +3,7 @@
 use diffing::Moments;
 
 use crate::error::{Error, Result};
+use crate::file::TensorFile;
 
 /// Added to the summed variances, and to the scale when dividing by it: the dictionary_learning library's constant.
 pub(crate) const EPSILON: f64 = 1e-8;
@@ -17,6 +18,20 @@ pub struct Normalizer {
 }
 
 impl Normalizer {
+    /// That of a dictionary's file.
+    pub(crate) fn read(file: &TensorFile) -> Result<Self> {
+        let target_rms = if file.has("target_rms") {
+            file.finite("target_rms")?.first().copied().unwrap_or(1.0)
+        } else {
+            1.0
+        };
+        Self::new(
+            file.finite("activation_mean")?,
+            file.finite("activation_std")?,
+            target_rms,
+        )
+    }
+
     /// `mean` and `std` are [2, D] row-major.
     ///
     /// # Errors

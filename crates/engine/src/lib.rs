@@ -48,5 +48,5 @@ pub use handle::{Engine, Generation};
 pub use kept::KeptPrompts;
 pub use metrics::{FIRST_TOKEN_BUCKETS, Metrics};
 pub use options::{DictionaryOptions, Limits, Options, Precision};
-pub use weights::weight_rows;
+pub use weights::{decoder_rows, weight_rows};
 pub use worker::Describe;

@@ -2,12 +2,25 @@
 
 use std::path::Path;
 
-use api::{ClassCuts, LatentRow};
+use api::{ClassCuts, DecoderRows, LatentRow};
 use candle_core::Device;
 use crosscoder::{Crosscoder, Residence};
 use rayon::prelude::*;
 
 use crate::Result;
+
+/// A latent's decoder rows, out of the dictionary in `dir`.
+///
+/// # Errors
+/// A sentence naming the file or tensor at fault, or a latent outside the dictionary.
+pub fn decoder_rows(dir: &Path, latent: u32) -> Result<DecoderRows> {
+    let [base, chat] = crosscoder::decoder_rows(dir, latent)?;
+    Ok(DecoderRows {
+        id: latent,
+        base,
+        chat,
+    })
+}
 
 /// One row per latent of the dictionary in `dir`, with what needs no analysis; the rest is unknown.
 ///

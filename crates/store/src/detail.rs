@@ -1,19 +1,16 @@
 //! One latent: its row as stored, and everything of its page but the examples.
-//!
-//! Queries leave sorting to Rust: a few rows are sorted faster here than DuckDB plans it.
 
 use std::collections::HashMap;
 
-use api::{
-    Betas, Class, Correlated, ExampleGroup, Histogram, LatentDetail, LatentRow, LensToken,
-    LogitLens, ModelName, Neighbour,
-};
-use diffing::LogHistogram;
+use api::{Betas, Class, Correlated, LatentDetail, LatentRow, LensToken, LogitLens, Neighbour};
+use diffing::{LogHistogram, TemplateLatent};
 use duckdb::{Connection, Row};
 
-use crate::table::{COLUMNS, Table};
+use crate::columns::COLUMNS;
+use crate::shelf::Lens;
+use crate::table::Table;
 use crate::{Error, Result, Store};
-use crate::{groups, scaling, template};
+use crate::{groups, template};
 
 impl Store {
     /// Everything of a latent's page but the examples.
@@ -37,39 +34,24 @@ impl Store {
             concepts: self.concepts(slug)?,
         };
         detail.concepts.retain(|score| score.latent == id);
-        let Some(pool) = &self.pool else {
-            return Ok(detail);
-        };
         if !self.is_analysed(slug) {
             return Ok(detail);
         }
         let texts = self.texts(slug)?;
-        let (near, twins, partners) = pool.with(|connection| {
-            detail.histogram = histogram(connection, slug, id)?;
-            for (model, lens) in [
-                (ModelName::Base, &mut detail.lens_base),
-                (ModelName::Chat, &mut detail.lens_chat),
-            ] {
-                *lens = logit_lens(connection, slug, id, model, texts)?;
-            }
-            detail.groups = bands(connection, slug, id)?;
-            detail.fits = scaling::fits(connection, slug, id)?;
-            detail.shares = groups::shares(connection, slug, id)?;
-            Ok((
-                neighbours(connection, slug, id)?,
-                groups::twins(connection, slug, id)?,
-                groups::correlated(connection, slug, id)?,
-            ))
-        })?;
-        detail.template = template::activity(
-            &self.template_tokens(slug)?,
-            &self.template_latent(slug, id)?,
-        );
-        detail.neighbours = named(table, slug, near)?;
-        detail.twins = named(table, slug, twins)?;
-        detail.correlated = partners
-            .into_iter()
-            .map(|partner| {
+        let facts = self.facts(slug)?;
+        self.stored(slug, id, |stored| {
+            let histogram = LogHistogram::from_bins(stored.histogram.clone()).to_histogram();
+            detail.histogram = (!histogram.counts.is_empty()).then_some(histogram);
+            detail.lens_base = lens(&stored.lens, false, texts);
+            detail.lens_chat = lens(&stored.lens, true, texts);
+            detail.groups.clone_from(&stored.groups);
+            detail.fits.clone_from(&stored.fits);
+            detail.shares = groups::shares(&facts.parts, &stored.shares);
+            let sums = TemplateLatent::from_parts(stored.template.iter().copied());
+            detail.template = template::activity(&facts.template, &sums);
+            detail.neighbours = named(table, slug, &stored.neighbours)?;
+            detail.twins = named(table, slug, &stored.twins)?;
+            let correlated = stored.correlated.iter().map(|partner| {
                 let row = other(table, slug, partner.id)?;
                 Ok(Correlated {
                     id: partner.id,
@@ -78,8 +60,10 @@ impl Store {
                     correlation: partner.correlation,
                     together: partner.together,
                 })
-            })
-            .collect::<Result<_>>()?;
+            });
+            detail.correlated = correlated.collect::<Result<_>>()?;
+            Ok(())
+        })?;
         Ok(detail)
     }
 }
@@ -92,10 +76,10 @@ fn other<'a>(table: &'a Table, slug: &str, id: u32) -> Result<&'a LatentRow> {
 }
 
 /// Neighbours with class and label.
-fn named(table: &Table, slug: &str, found: Vec<(u32, f64)>) -> Result<Vec<Neighbour>> {
+fn named(table: &Table, slug: &str, found: &[(u32, f64)]) -> Result<Vec<Neighbour>> {
     found
-        .into_iter()
-        .map(|(id, cosine)| {
+        .iter()
+        .map(|&(id, cosine)| {
             let row = other(table, slug, id)?;
             Ok(Neighbour {
                 id,
@@ -150,87 +134,25 @@ fn row(row: &Row<'_>) -> duckdb::Result<LatentRow> {
     })
 }
 
-fn histogram(connection: &Connection, slug: &str, id: u32) -> duckdb::Result<Option<Histogram>> {
-    let mut statement = connection
-        .prepare_cached("SELECT bin, count FROM histograms WHERE dictionary = ? AND latent = ?")?;
-    let bins: Vec<(u16, u64)> = statement
-        .query_map(duckdb::params![slug, id], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?
-        .collect::<duckdb::Result<_>>()?;
-    let histogram = LogHistogram::from_bins(bins).to_histogram();
-    Ok((!histogram.counts.is_empty()).then_some(histogram))
-}
-
-fn logit_lens(
-    connection: &Connection,
-    slug: &str,
-    id: u32,
-    model: ModelName,
-    texts: &HashMap<u32, String>,
-) -> duckdb::Result<Option<LogitLens>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT rank, side, token, value FROM lenses WHERE dictionary = ? AND latent = ? AND model = ?",
-    )?;
-    let mut entries: Vec<(u16, String, u32, f32)> = statement
-        .query_map(duckdb::params![slug, id, model.as_str()], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-        })?
-        .collect::<duckdb::Result<_>>()?;
-    entries.sort_unstable_by_key(|entry| entry.0);
+/// One model's lens; `None` where none was computed.
+fn lens(stored: &[Lens], chat: bool, texts: &HashMap<u32, String>) -> Option<LogitLens> {
     let mut lens = LogitLens::default();
-    for (_, side, id, value) in entries {
+    for entry in stored.iter().filter(|entry| entry.chat == chat) {
         let token = LensToken {
-            id,
-            text: texts.get(&id).cloned().unwrap_or_default(),
-            value: f64::from(value),
+            id: entry.token,
+            text: texts.get(&entry.token).cloned().unwrap_or_default(),
+            value: f64::from(entry.value),
         };
-        if side == TOP {
+        if entry.top {
             lens.top.push(token);
         } else {
             lens.bottom.push(token);
         }
     }
-    Ok((!lens.top.is_empty() || !lens.bottom.is_empty()).then_some(lens))
+    (!lens.top.is_empty() || !lens.bottom.is_empty()).then_some(lens)
 }
 
 /// Value of `lenses.side` for promoted tokens.
 pub(crate) const TOP: &str = "top";
 /// Value of `lenses.side` for suppressed tokens.
 pub(crate) const BOTTOM: &str = "bottom";
-
-fn neighbours(connection: &Connection, slug: &str, id: u32) -> duckdb::Result<Vec<(u32, f64)>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT rank, neighbour, cosine FROM neighbours WHERE dictionary = ? AND latent = ?",
-    )?;
-    let mut found: Vec<(u16, u32, f64)> = statement
-        .query_map(duckdb::params![slug, id], |row| {
-            Ok((row.get(0)?, row.get(1)?, f64::from(row.get::<_, f32>(2)?)))
-        })?
-        .collect::<duckdb::Result<_>>()?;
-    found.sort_unstable_by_key(|neighbour| neighbour.0);
-    Ok(found
-        .into_iter()
-        .map(|(_, id, cosine)| (id, cosine))
-        .collect())
-}
-
-/// Strongest group first.
-fn bands(connection: &Connection, slug: &str, id: u32) -> duckdb::Result<Vec<ExampleGroup>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT \"group\", \"from\", \"to\", examples, sequences FROM example_groups WHERE dictionary = ? AND latent = ?",
-    )?;
-    let mut groups: Vec<ExampleGroup> = statement
-        .query_map(duckdb::params![slug, id], |row| {
-            Ok(ExampleGroup {
-                group: row.get(0)?,
-                from: row.get(1)?,
-                to: row.get(2)?,
-                examples: row.get(3)?,
-                sequences: row.get(4)?,
-            })
-        })?
-        .collect::<duckdb::Result<_>>()?;
-    groups.sort_unstable_by_key(|group| std::cmp::Reverse(group.group));
-    Ok(groups)
-}

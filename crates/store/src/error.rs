@@ -125,7 +125,7 @@ pub enum Error {
         id: String,
     },
     /// The file of saved runs cannot be read or written.
-    #[error("runs cannot be kept in {}: {message}; name another file with --runs, in a folder that can be written and has room", path.display())]
+    #[error("runs cannot be kept in {}: {message}; make room there, or name another file with --runs, in a folder that can be written", path.display())]
     Runs {
         /// The file.
         path: PathBuf,

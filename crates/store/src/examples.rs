@@ -49,7 +49,23 @@ impl Store {
         cursor: Option<&str>,
         limit: Option<usize>,
     ) -> Result<ExamplesPage> {
-        self.table(slug)?.row(slug, id)?;
+        self.examples_from(slug, id, group, cursor, limit, None)
+    }
+
+    /// The same; with `source` only those whose source begins with it.
+    ///
+    /// # Errors
+    /// As [`Store::examples`].
+    pub fn examples_from(
+        &self,
+        slug: &str,
+        id: u32,
+        group: Option<u32>,
+        cursor: Option<&str>,
+        limit: Option<usize>,
+        source: Option<&str>,
+    ) -> Result<ExamplesPage> {
+        self.row(slug, id)?;
         let limit = limit.unwrap_or(DEFAULT_EXAMPLES);
         if !(1..=MAX_EXAMPLES).contains(&limit) {
             return Err(Error::Invalid(format!(
@@ -57,17 +73,35 @@ impl Store {
             )));
         }
         let order = format!(
-            "{slug}/{id}/{}",
-            group.map(|g| g.to_string()).unwrap_or_default()
+            "{slug}/{id}/{}/{}",
+            group.map(|g| g.to_string()).unwrap_or_default(),
+            source.unwrap_or_default()
         );
         let from = cursor.map_or(Ok(0), |cursor| cursor::decode(cursor, &order))?;
         let Some(pool) = self.pool.as_ref().filter(|_| self.is_analysed(slug)) else {
             return Ok(EMPTY);
         };
-        let (total, mut stored) = pool.with(|connection| {
-            let total = count(connection, slug, id, group)?;
-            Ok((total, page(connection, slug, id, group, from)?))
-        })?;
+        let (total, mut stored) = match source {
+            None => pool.with(|connection| {
+                let total = count(connection, slug, id, group)?;
+                Ok((total, page(connection, slug, id, group, from)?))
+            })?,
+            Some(source) => {
+                let collection = self.collection(slug);
+                let (mut stored, sequences) = pool.with(|connection| {
+                    let stored = page(connection, slug, id, group, 0)?;
+                    let sequences = sequences(connection, collection, &stored)?;
+                    Ok((stored, sequences))
+                })?;
+                stored.retain(|example| {
+                    let found = sequences.get(&example.sequence);
+                    found.is_some_and(|found| found.source.starts_with(source))
+                });
+                let total = stored.len() as u64;
+                stored.retain(|example| example.rank >= from);
+                (total, stored)
+            }
+        };
         stored.sort_unstable_by_key(|example| example.rank);
         let next = stored.get(limit).map(|e| cursor::encode(e.rank, &order));
         stored.truncate(limit);
@@ -83,7 +117,7 @@ impl Store {
     /// # Errors
     /// [`Error::UnknownDictionary`], [`Error::UnknownLatent`]; [`Error::Invalid`] for too many sequences.
     pub fn examples_on(&self, slug: &str, id: u32, sequences: &[u64]) -> Result<ExamplesPage> {
-        self.table(slug)?.row(slug, id)?;
+        self.row(slug, id)?;
         if sequences.len() > MAX_EXAMPLES {
             return Err(Error::Invalid(format!(
                 "sequences names {}, expected at most {MAX_EXAMPLES}",
@@ -103,10 +137,17 @@ impl Store {
         })
     }
 
+    /// The activations in which a dictionary's sequences are numbered.
+    fn collection(&self, slug: &str) -> &str {
+        let entry = self.entry(slug).ok();
+        let collection = entry.and_then(|entry| entry.meta(COLLECTION_KEY));
+        collection.unwrap_or_default()
+    }
+
     /// Examples with their sequences' tokens.
     fn whole(&self, slug: &str, id: u32, stored: &[Stored]) -> Result<Vec<Example>> {
         let texts = self.texts(slug)?;
-        let collection = self.entry(slug)?.meta(COLLECTION_KEY).unwrap_or_default();
+        let collection = self.collection(slug);
         let sequences = match &self.pool {
             Some(pool) => pool.with(|connection| sequences(connection, collection, stored))?,
             None => HashMap::new(),

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use api::ActivityShare;
-use diffing::{Partner, TemplateLatent, TemplateSums};
-use duckdb::{Connection, params};
+use diffing::{Partner, TemplateLatent};
+use duckdb::params;
 
+use crate::shelf::Share;
 use crate::{Result, Store, Writer};
 
 /// A part of the tokens.
@@ -148,16 +149,7 @@ impl Store {
     /// # Errors
     /// [`crate::Error::UnknownDictionary`], or a damaged database.
     pub fn template_tokens(&self, slug: &str) -> Result<HashMap<String, u64>> {
-        self.entry(slug)?;
-        let Some(pool) = &self.pool else {
-            return Ok(HashMap::new());
-        };
-        pool.with(|connection| {
-            connection
-                .prepare_cached("SELECT name, tokens FROM template_tokens WHERE dictionary = ?")?
-                .query_map([slug], |row| Ok((row.get(0)?, row.get(1)?)))?
-                .collect()
-        })
+        Ok(self.facts(slug)?.template.clone())
     }
 
     /// A latent's activations on the groups of the chats' tokens.
@@ -165,110 +157,28 @@ impl Store {
     /// # Errors
     /// [`crate::Error::UnknownDictionary`], [`crate::Error::UnknownLatent`], or a damaged database.
     pub fn template_latent(&self, slug: &str, id: u32) -> Result<TemplateLatent> {
-        self.table(slug)?.row(slug, id)?;
-        let Some(pool) = &self.pool else {
-            return Ok(TemplateLatent::default());
-        };
-        let parts = pool.with(|connection| template_parts(connection, slug, id))?;
-        Ok(TemplateLatent::from_parts(parts))
+        self.stored(slug, id, |stored| {
+            Ok(TemplateLatent::from_parts(stored.template.iter().copied()))
+        })
     }
-}
-
-fn template_parts(
-    connection: &Connection,
-    slug: &str,
-    id: u32,
-) -> duckdb::Result<Vec<(u8, TemplateSums)>> {
-    connection
-        .prepare_cached(
-            "SELECT number, count, mean, max FROM template_sums WHERE dictionary = ? AND latent = ?",
-        )?
-        .query_map(params![slug, id], |row| {
-            let (count, mean): (u64, f32) = (row.get(1)?, row.get(2)?);
-            let sums = TemplateSums {
-                count,
-                sum: f64::from(mean) * count as f64,
-                max: row.get(3)?,
-            };
-            Ok((row.get(0)?, sums))
-        })?
-        .collect()
 }
 
 /// One latent's activity on every part, in the order of parts.
 pub(crate) fn shares(
-    connection: &Connection,
-    slug: &str,
-    id: u32,
-) -> duckdb::Result<Vec<ActivityShare>> {
-    let found: HashMap<u16, (u64, f32, f32)> = connection
-        .prepare_cached(
-            "SELECT part, active_tokens, max, mean FROM shares WHERE dictionary = ? AND latent = ?",
-        )?
-        .query_map(params![slug, id], |row| {
-            Ok((row.get(0)?, (row.get(1)?, row.get(2)?, row.get(3)?)))
-        })?
-        .collect::<duckdb::Result<_>>()?;
-    let mut parts: Vec<(u16, ActivityShare)> = connection
-        .prepare_cached("SELECT number, division, name, tokens FROM parts WHERE dictionary = ?")?
-        .query_map([slug], |row| {
-            let number = row.get(0)?;
-            let active = found.get(&number);
-            Ok((
-                number,
-                ActivityShare {
-                    by: row.get(1)?,
-                    part: row.get(2)?,
-                    active_tokens: active.map_or(0, |a| a.0),
-                    tokens: row.get(3)?,
-                    max_activation: active.map_or(0.0, |a| f64::from(a.1)),
-                    mean_activation: active.map(|a| f64::from(a.2)),
-                },
-            ))
-        })?
-        .collect::<duckdb::Result<_>>()?;
-    parts.sort_by_key(|part| part.0);
-    Ok(parts.into_iter().map(|part| part.1).collect())
-}
-
-/// Twins of a latent of either side with their cosines, nearest first.
-pub(crate) fn twins(
-    connection: &Connection,
-    slug: &str,
-    id: u32,
-) -> duckdb::Result<Vec<(u32, f64)>> {
-    let mut twins: Vec<(u32, f64)> = connection
-        .prepare_cached(
-            "SELECT CASE WHEN chat = ? THEN base ELSE chat END, cosine FROM twins \
-             WHERE dictionary = ? AND (chat = ? OR base = ?)",
-        )?
-        .query_map(params![id, slug, id, id], |row| {
-            Ok((row.get(0)?, f64::from(row.get::<_, f32>(1)?)))
-        })?
-        .collect::<duckdb::Result<_>>()?;
-    twins.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    Ok(twins)
-}
-
-/// Latents that fire together with one, most correlated first.
-pub(crate) fn correlated(
-    connection: &Connection,
-    slug: &str,
-    id: u32,
-) -> duckdb::Result<Vec<Partner>> {
-    let mut partners: Vec<(u16, Partner)> = connection
-        .prepare_cached(
-            "SELECT rank, partner, correlation, together FROM correlated WHERE dictionary = ? AND latent = ?",
-        )?
-        .query_map(params![slug, id], |row| {
-            let partner = Partner {
-                id: row.get(1)?,
-                correlation: f64::from(row.get::<_, f32>(2)?),
-                together: row.get(3)?,
-            };
-            Ok((row.get(0)?, partner))
-        })?
-        .collect::<duckdb::Result<_>>()?;
-    partners.sort_by_key(|partner| partner.0);
-    Ok(partners.into_iter().map(|partner| partner.1).collect())
+    parts: &[(u16, String, String, u64)],
+    shares: &[(u16, Share)],
+) -> Vec<ActivityShare> {
+    let of = |(number, by, part, tokens): &(u16, String, String, u64)| {
+        let active = shares.iter().find(|share| share.0 == *number);
+        let active = active.map(|share| share.1);
+        ActivityShare {
+            by: by.clone(),
+            part: part.clone(),
+            active_tokens: active.map_or(0, |a| a.active_tokens),
+            tokens: *tokens,
+            max_activation: active.map_or(0.0, |a| f64::from(a.max)),
+            mean_activation: active.map(|a| f64::from(a.mean)),
+        }
+    };
+    parts.iter().map(of).collect()
 }

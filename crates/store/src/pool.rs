@@ -14,6 +14,9 @@ const CONNECTIONS: usize = 8;
 /// Threads of DuckDB for one query; the queries are small, and the models need the cores.
 const THREADS: i64 = 1;
 
+/// What DuckDB may keep of the file. Left alone it takes four fifths of the machine's memory, which the models need.
+const MEMORY: &str = "256MB";
+
 /// A fixed number of connections, handed out one query at a time.
 pub(crate) struct Pool {
     path: PathBuf,
@@ -36,6 +39,7 @@ impl Pool {
             .and_then(|config| config.enable_external_access(false))
             .and_then(|config| config.enable_autoload_extension(false))
             .and_then(|config| config.threads(THREADS))
+            .and_then(|config| config.max_memory(MEMORY))
             .map_err(refuse)?;
         let mut first = Connection::open_with_flags(path, config).map_err(refuse)?;
         schema::check(&first, "meta", path)?;

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use api::{Class, Lasso, Verdict};
 
-use crate::table::Column;
+use crate::columns::Column;
 use crate::{Error, Result};
 
 /// Rows of a page when the client names no limit.

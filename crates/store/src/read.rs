@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use api::{
     ClassCounts, ClassCuts, ConceptScore, Histogram, LatentRow, LatentsPage, TrainingSummary,
@@ -13,6 +13,8 @@ use sha2::{Digest as _, Sha256};
 use crate::export::{ExportFormat, export};
 use crate::matches::Matches;
 use crate::pool::Pool;
+use crate::recent::Recent;
+use crate::shelf::{Facts, Shelves, shelves};
 use crate::table::{Table, search_text};
 use crate::{Error, LatentQuery, Result, Scaled};
 
@@ -29,8 +31,10 @@ pub struct Store {
     revision: String,
 }
 
+/// Text searches whose latents are kept.
+const SEARCHES: usize = 16;
+
 /// One dictionary; the larger parts are read when first asked for.
-#[derive(Default)]
 pub(crate) struct Dictionary {
     /// Whether the database has its latents.
     analysed: bool,
@@ -40,7 +44,29 @@ pub(crate) struct Dictionary {
     revision: String,
     table: OnceLock<Table>,
     texts: OnceLock<HashMap<u32, String>>,
+    pub(crate) facts: OnceLock<Facts>,
+    pub(crate) shelves: Shelves,
     pub(crate) matches: OnceLock<Matches>,
+    /// Latents by what their examples' tokens contain, for the last searches.
+    searches: Recent<String, HashSet<u32>>,
+}
+
+impl Default for Dictionary {
+    fn default() -> Self {
+        Self {
+            analysed: false,
+            meta: BTreeMap::new(),
+            training: None,
+            concepts: Vec::new(),
+            revision: String::new(),
+            table: OnceLock::new(),
+            texts: OnceLock::new(),
+            facts: OnceLock::new(),
+            shelves: shelves(),
+            matches: OnceLock::new(),
+            searches: Recent::new(SEARCHES),
+        }
+    }
 }
 
 /// What is known of a dictionary as a whole.
@@ -106,8 +132,7 @@ impl Store {
         if self.is_analysed(slug) {
             return Ok(());
         }
-        let mut table = Table::new(slug, rows)?;
-        table.classify(&self.cuts, &Scaled::None);
+        let table = Table::new(slug, rows, &self.cuts, &Scaled::None)?;
         let mut hash = Sha256::new();
         for row in table.rows() {
             hash.update(row.norm_base.to_le_bytes());
@@ -158,7 +183,8 @@ impl Store {
     /// [`Error::UnknownDictionary`]; [`Error::Invalid`] for an unknown column, a bound on a column that is not numeric, a limit outside
     /// 1 to [`api::MAX_PAGE`], or a foreign cursor.
     pub fn latents(&self, slug: &str, query: &LatentQuery) -> Result<LatentsPage> {
-        self.table(slug)?.page(query, &self.firing(slug, query)?)
+        let firing = self.firing(slug, query)?;
+        self.table(slug)?.page(query, &firing)
     }
 
     /// Every latent that matches, in the query's order, as a file. The query's page does not count.
@@ -171,11 +197,23 @@ impl Store {
     }
 
     /// Latents whose examples' tokens match the query's text.
-    pub(crate) fn firing(&self, slug: &str, query: &LatentQuery) -> Result<HashSet<u32>> {
+    pub(crate) fn firing(&self, slug: &str, query: &LatentQuery) -> Result<Arc<HashSet<u32>>> {
+        let searches = &self.entry(slug)?.searches;
         match (search_text(query), &self.pool) {
-            (Some(text), Some(pool)) => pool.with(|connection| firing(connection, slug, &text)),
-            _ => Ok(HashSet::new()),
+            (Some(text), Some(pool)) => searches.get(text, |text| {
+                let found = pool.with(|connection| firing(connection, slug, text));
+                found.map(Arc::new)
+            }),
+            _ => Ok(Arc::default()),
         }
+    }
+
+    /// One latent's row.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDictionary`], [`Error::UnknownLatent`], or a damaged database.
+    pub fn row(&self, slug: &str, id: u32) -> Result<&LatentRow> {
+        self.table(slug)?.row(slug, id)
     }
 
     /// Every row of a dictionary, in the order of ids.
@@ -198,7 +236,7 @@ impl Store {
         query: &LatentQuery,
     ) -> Result<Vec<Vec<f32>>> {
         let firing = self.firing(slug, query)?;
-        Table::columns(&self.table(slug)?.matching(query, &firing)?, names)
+        self.table(slug)?.columns(names, query, &firing)
     }
 
     /// Largest v of every latent, in the order of ids; `None` before analysis.
@@ -255,8 +293,7 @@ impl Store {
             Some(pool) => pool.with(|connection| crate::detail::rows(connection, slug))?,
             None => Vec::new(),
         };
-        let mut table = Table::new(slug, rows)?;
-        table.classify(&self.cuts, &dictionary.scaled());
+        let table = Table::new(slug, rows, &self.cuts, &dictionary.scaled())?;
         Ok(dictionary.table.get_or_init(|| table))
     }
 

@@ -95,7 +95,7 @@ impl Runs {
     /// [`Error::RunsFull`], or [`Error::Runs`] for a file that cannot be written.
     pub fn check_room(&self) -> Result<()> {
         let mut opened = self.lock();
-        let opened = self.opened(&mut opened)?;
+        let opened = self.writable(&mut opened)?;
         self.room(opened)
     }
 
@@ -109,7 +109,7 @@ impl Runs {
             message: format!("a run cannot be written ({error})"),
         })?;
         let mut lock = self.lock();
-        let opened = self.opened(&mut lock)?;
+        let opened = self.writable(&mut lock)?;
         self.room(opened)?;
         let connection = &opened.connection;
         let written = connection
@@ -130,12 +130,6 @@ impl Runs {
     }
 
     fn room(&self, opened: &Opened) -> Result<()> {
-        if let Some(reason) = &opened.read_only {
-            return Err(Error::Runs {
-                path: self.path.clone(),
-                message: reason.clone(),
-            });
-        }
         let count: u64 = opened
             .connection
             .query_row("SELECT count(*) FROM runs", [], |row| row.get(0))
@@ -151,6 +145,22 @@ impl Runs {
 
     fn lock(&self) -> MutexGuard<'_, Option<Opened>> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The file, opened for writing; one that could not be is tried again, since a disk that was full may have room now.
+    fn writable<'a>(&self, opened: &'a mut Option<Opened>) -> Result<&'a Opened> {
+        if opened.as_ref().is_some_and(|o| o.read_only.is_some()) {
+            // Closed first: one process opens a file once.
+            *opened = None;
+        }
+        let opened = self.opened(opened)?;
+        match &opened.read_only {
+            Some(reason) => Err(Error::Runs {
+                path: self.path.clone(),
+                message: reason.clone(),
+            }),
+            None => Ok(opened),
+        }
     }
 
     fn opened<'a>(&self, opened: &'a mut Option<Opened>) -> Result<&'a Opened> {

@@ -161,29 +161,3 @@ fn baseline(
         .query_map([slug, kind.as_str()], |row| Ok([row.get(0)?, row.get(1)?]))?
         .collect()
 }
-
-/// One latent's fits, in the order of targets.
-pub(crate) fn fits(
-    connection: &Connection,
-    slug: &str,
-    latent: u32,
-) -> duckdb::Result<Vec<ScalingFit>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT target, before_base, before_chat, after_base, after_chat FROM scaling_fits WHERE dictionary = ? AND latent = ?",
-    )?;
-    let mut fits: Vec<ScalingFit> = statement
-        .query_map(params![slug, latent], |row| {
-            Ok(ScalingFit {
-                target: row.get(0)?,
-                before: [row.get(1)?, row.get(2)?],
-                after: [row.get(3)?, row.get(4)?],
-            })
-        })?
-        .collect::<duckdb::Result<_>>()?;
-    let place = |fit: &ScalingFit| {
-        let mut targets = diffing::SCALING_TARGETS.iter();
-        targets.position(|target| *target == fit.target)
-    };
-    fits.sort_by_key(place);
-    Ok(fits)
-}

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use sha2::{Digest, Sha256};
 
+use crate::bundle::bundle;
 use crate::duckdb::DuckDb;
 use crate::place::Place;
 use crate::step::{Failure, command, run, skipped, step};
@@ -86,7 +87,8 @@ fn trunk(place: &Place, page: &str, folder: &Path) -> Result<(), Failure> {
         .args(["build", "--release", "--offline", "--dist"])
         .arg(folder)
         .arg(Path::new("frontend").join(page))
-        .env_remove("NO_COLOR"))
+        .env_remove("NO_COLOR"))?;
+    bundle(folder)
 }
 
 /// Adds what was built for one page to the others' folder, its page under its own name. Files of the same name are the same files: names

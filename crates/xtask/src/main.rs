@@ -2,6 +2,7 @@
 //! its time, and does nothing twice.
 
 mod build;
+mod bundle;
 mod check;
 mod cuda;
 mod duckdb;

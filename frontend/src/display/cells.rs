@@ -150,6 +150,56 @@ pub(crate) fn of_two(
     cells
 }
 
+/// A prompt coloured by latents, added where they fire: what each model's residual puts in, relative to `max` or else to the prompt's
+/// largest sum.
+pub(crate) fn of_latents(
+    tokens: &[TokenInfo],
+    latents: &[LatentValues],
+    max: Option<f64>,
+) -> Vec<Cell> {
+    let sum = added(tokens.len(), latents);
+    let here = sum.values.iter().copied().fold(0.0f32, f32::max);
+    let mut cells = of_latent(tokens, &sum, max.unwrap_or(here.into()));
+    if latents.len() > 1 {
+        for (i, cell) in cells.iter_mut().enumerate() {
+            let firing = latents.iter().filter_map(|latent| {
+                let v = *latent.values.get(i).filter(|v| **v > 0.0)?;
+                Some(("", format!("{}: v {}", latent.id, short(v.into()))))
+            });
+            cell.rows.extend(firing.take(LISTED));
+        }
+    }
+    cells
+}
+
+/// Latents of a set that a token's tooltip lists.
+const LISTED: usize = 6;
+
+/// The sums over latents where they fire; of one latent all its values.
+fn added(tokens: usize, latents: &[LatentValues]) -> LatentValues {
+    if let [one] = latents {
+        return one.clone();
+    }
+    let mut sum = LatentValues {
+        id: 0,
+        values: vec![0.0; tokens],
+        base: vec![0.0; tokens],
+        chat: vec![0.0; tokens],
+    };
+    for latent in latents {
+        let halves = latent.base.iter().zip(&latent.chat);
+        let sums = sum.values.iter_mut().zip(&mut sum.base).zip(&mut sum.chat);
+        for (((v, base), chat), (more, halves)) in sums.zip(latent.values.iter().zip(halves)) {
+            if *more > 0.0 {
+                *v += more;
+                *base += halves.0;
+                *chat += halves.1;
+            }
+        }
+    }
+    sum
+}
+
 /// A prompt coloured by one latent: what each model's residual puts in, relative to the latent's maximum.
 pub(crate) fn of_latent(tokens: &[TokenInfo], latent: &LatentValues, max: f64) -> Vec<Cell> {
     let halves = latent.base.iter().zip(&latent.chat);
@@ -267,6 +317,33 @@ mod tests {
         assert!(cells[0].chip && cells[2].chip && cells[2].breaks && !cells[1].chip);
         assert_eq!(cells[1].spoken, "“ lock”, 2.00: base −1.00, chat 3.00");
         assert_eq!(summary(&cells), "strongest at “ lock” 2.00");
+    }
+
+    #[test]
+    fn a_set_of_latents_is_added_where_they_fire() {
+        let tokens = [" a", " b"].map(|text| token(text, TokenKind::Content));
+        let latent = |id, values: [f32; 2], base: [f32; 2], chat: [f32; 2]| LatentValues {
+            id,
+            values: values.into(),
+            base: base.into(),
+            chat: chat.into(),
+        };
+        let set = [
+            latent(3, [0.0, 2.0], [9.0, 0.5], [9.0, 1.5]),
+            latent(8, [1.0, 2.0], [0.0, 0.5], [1.0, 1.5]),
+        ];
+        let cells = of_latents(&tokens, &set, None);
+        assert_eq!(cells[1].value, Some(4.0));
+        assert_eq!(cells[0].spoken, "“ a”, 1.00: base 0, chat 1.00");
+        assert!(cells[1].peak);
+        let listed = |cell: &Cell| {
+            let rows = cell.rows.iter().filter(|row| row.0.is_empty());
+            rows.map(|row| row.1.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(listed(&cells[0]), ["8: v 1.00"]);
+        assert_eq!(listed(&cells[1]), ["3: v 2.00", "8: v 2.00"]);
+        let one = of_latents(&tokens, &set[..1], Some(4.0));
+        assert_eq!(one, of_latent(&tokens, &set[0], 4.0));
     }
 
     #[test]

@@ -140,6 +140,11 @@ impl Picture {
                 continue;
             };
             let over = cover * strength / 255;
+            // Most pixels are still empty.
+            if pixel[3] == 0 {
+                pixel.copy_from_slice(&[r, g, b, over as u8]);
+                continue;
+            }
             let under = u32::from(pixel[3]) * (255 - over) / 255;
             let all = over + under;
             for (old, new) in pixel.iter_mut().zip([r, g, b]) {

@@ -108,6 +108,11 @@ impl Request {
         ))
     }
 
+    /// A latent's decoder rows.
+    pub(crate) fn decoder(dictionary: &str, id: u32) -> Self {
+        Self::dictionary(dictionary, &format!("latents/{id}/decoder"))
+    }
+
     /// A part of what is known of a dictionary: `curves`, `effects` or `scaling`.
     pub(crate) fn dictionary(dictionary: &str, part: &str) -> Self {
         Self::get(&format!("/dictionaries/{}/{part}", encode(dictionary)))
@@ -126,15 +131,17 @@ impl Request {
         Self::columns(dictionary, &format!("id&q={}", encode(text)))
     }
 
-    /// Examples of a latent, of one group or of all, strongest first.
+    /// Examples of a latent, of one group or of all, of one source or of all, strongest first.
     pub(crate) fn examples(
         dictionary: &str,
         id: u32,
         group: Option<u32>,
         cursor: Option<&str>,
+        source: Option<&str>,
     ) -> Self {
         let mut query = Query::default();
         query.push_some("group", group);
+        query.push_some("source", source);
         query.push_some("cursor", cursor);
         let query = query.to_string();
         let between = if query.is_empty() { "" } else { "?" };

@@ -29,6 +29,7 @@ const SHEET: &[(&str, &[(&str, &str)])] = &[
             ("Enter", "open the latent"),
             ("1 – 5, 0", "rate the row’s latent, clear its rating"),
             ("s", "steer with the row’s latent"),
+            ("r", "a random latent of the selection"),
             ("Shift + click", "sort by one more column"),
         ],
     ),

@@ -140,8 +140,13 @@ impl Strip {
 }
 
 /// What the halves of a token mean.
-pub(crate) fn legend(scale: &str) -> AnyView {
-    let words = format!("top half: what base puts in, bottom half: chat · scale: {scale}");
+pub(crate) fn legend(scale: &str, latents: usize) -> AnyView {
+    let sum = if latents > 1 {
+        ", the latents added"
+    } else {
+        ""
+    };
+    let words = format!("top half: what base puts in, bottom half: chat{sum} · scale: {scale}");
     view! { <p class="legend small quiet"><span class="key" aria-hidden="true"></span>{words}</p> }
         .into_any()
 }

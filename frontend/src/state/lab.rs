@@ -50,13 +50,52 @@ pub(crate) fn turn(role: &str, content: &str) -> Message {
 }
 
 /// What the colour of a token means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Colour {
     /// KL(chat ‖ base) of the next token.
     #[default]
     Kl,
-    /// A latent's activation, split by model.
-    Latent(u32),
+    /// Activation of latents, at least one, split by model; of several their sum.
+    Latents(Vec<u32>),
+}
+
+impl Colour {
+    /// By one latent.
+    pub(crate) fn latent(id: u32) -> Self {
+        Self::Latents(vec![id])
+    }
+
+    /// By the ids in a text, whatever stands between them; by KL without any.
+    pub(crate) fn read(text: &str) -> Self {
+        let mut ids: Vec<u32> = Vec::new();
+        for id in text
+            .split(|c: char| !c.is_ascii_digit())
+            .filter_map(|id| id.parse().ok())
+        {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        if ids.is_empty() {
+            Self::Kl
+        } else {
+            Self::Latents(ids)
+        }
+    }
+
+    /// The latents; none for KL.
+    pub(crate) fn ids(&self) -> &[u32] {
+        match self {
+            Self::Kl => &[],
+            Self::Latents(ids) => ids,
+        }
+    }
+
+    /// Their ids, separated by commas.
+    pub(crate) fn text(&self) -> String {
+        let ids: Vec<String> = self.ids().iter().map(u32::to_string).collect();
+        ids.join(",")
+    }
 }
 
 /// Everything that the lab shows.
@@ -109,7 +148,7 @@ impl LabState {
     pub(crate) fn steering(dictionary: String, latent: u32) -> Self {
         Self {
             dictionary: Some(dictionary),
-            colour: Colour::Latent(latent),
+            colour: Colour::latent(latent),
             steered: LaneForm::adding(vec![latent], 1.0),
             ..Self::default()
         }
@@ -166,7 +205,7 @@ impl UrlState for LabState {
         Self {
             dictionary: query.get("d").map(str::to_owned),
             prompt,
-            colour: query.number("colour").map_or(Colour::Kl, Colour::Latent),
+            colour: Colour::read(query.get("colour").unwrap_or("")),
             token: query.number("token"),
             plain,
             steered,
@@ -198,9 +237,7 @@ impl UrlState for LabState {
                 }
             }
         }
-        if let Colour::Latent(id) = self.colour {
-            query.push("colour", id);
-        }
+        query.push_some("colour", Some(self.colour.text()).filter(|t| !t.is_empty()));
         query.push_some("token", self.token);
         if self.plain != default.plain || self.steered != default.steered {
             query.push("lane", &self.plain);
@@ -252,7 +289,7 @@ mod tests {
                 turn("assistant", "I cannot help."),
                 turn("user", ""),
             ]),
-            colour: Colour::Latent(1777),
+            colour: Colour::Latents(vec![1777, 8]),
             token: Some(9),
             plain: LaneForm::plain(ModelName::Base),
             steered: LaneForm::adding(vec![1777], -1.25),
@@ -294,13 +331,27 @@ mod tests {
             ..full()
         };
         assert!(state.write().starts_with(
-            "u=How%20do%20I%20pick%0Athe%20lock%3F&a=I%20cannot%20help.&u=&colour=1777"
+            "u=How%20do%20I%20pick%0Athe%20lock%3F&a=I%20cannot%20help.&u=&colour=1777,8"
         ));
         assert!(
             state
                 .write()
                 .contains("lane=base&lane=chat;add:1777*-1.25&max=32&temperature=0.7")
         );
+    }
+
+    #[test]
+    fn colours_are_read_from_what_people_type() {
+        for (text, ids) in [
+            ("17", &[17][..]),
+            ("3, 17  3", &[3, 17]),
+            ("#5;#6", &[5, 6]),
+            ("", &[]),
+            ("refusal", &[]),
+        ] {
+            assert_eq!(Colour::read(text).ids(), ids, "{text}");
+        }
+        assert_eq!(Colour::read(""), Colour::Kl);
     }
 
     #[test]

@@ -42,6 +42,10 @@ pub(crate) struct LatentState {
     pub(crate) extent: Extent,
     /// Template tokens of the examples are dimmed.
     pub(crate) dim: bool,
+    /// Lines of the examples break where the text's lines do.
+    pub(crate) breaks: bool,
+    /// The corpus that the examples are of; `None`: every one.
+    pub(crate) source: Option<String>,
     /// Another latent that the examples show as well.
     pub(crate) overlay: Option<u32>,
     /// The prompt in the test box.
@@ -74,6 +78,8 @@ impl UrlState for LatentState {
                 .and_then(Extent::named)
                 .unwrap_or_default(),
             dim: query.get("template") == Some("dim"),
+            breaks: query.get("lines") == Some("break"),
+            source: query.get("source").map(str::to_owned),
             overlay: query.number("overlay"),
             prompt: query.get("prompt").map(str::to_owned),
             raw: query.get("as") == Some("text"),
@@ -86,6 +92,8 @@ impl UrlState for LatentState {
         query.push_some("group", self.group);
         query.push_some("extent", self.extent.name());
         query.push_some("template", self.dim.then_some("dim"));
+        query.push_some("lines", self.breaks.then_some("break"));
+        query.push_some("source", self.source.as_deref());
         query.push_some("overlay", self.overlay);
         query.push_some("prompt", self.prompt.as_deref());
         query.push_some("as", self.raw.then_some("text"));
@@ -106,6 +114,8 @@ mod tests {
                 group: Some(4),
                 extent: Extent::Whole,
                 dim: true,
+                breaks: true,
+                source: Some("chat.jsonl".into()),
                 overlay: Some(12),
                 prompt: Some("How do I pick\nthe lock? 100% & more".into()),
                 raw: true,

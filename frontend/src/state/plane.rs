@@ -74,6 +74,8 @@ pub(crate) struct PlaneState {
     pub(crate) view: Option<View>,
     /// The column of the histogram beside it.
     pub(crate) spread: &'static str,
+    /// That histogram is one for each class.
+    pub(crate) by_class: bool,
 }
 
 const USUAL: [Axis; 2] = [Axis::new("nu_epsilon"), Axis::new("nu_r")];
@@ -85,6 +87,7 @@ impl Default for PlaneState {
             by_verdict: false,
             view: None,
             spread: SPREAD,
+            by_class: false,
         }
     }
 }
@@ -132,6 +135,7 @@ impl PlaneState {
                 .iter()
                 .find(|c| query.get("histogram") == Some(c.0))
                 .map_or(SPREAD, |c| c.0),
+            by_class: query.get("bars") == Some("class"),
         }
     }
 
@@ -144,6 +148,7 @@ impl PlaneState {
         }
         query.push_some("colour", self.by_verdict.then_some("verdict"));
         query.push_some("histogram", Some(self.spread).filter(|c| *c != SPREAD));
+        query.push_some("bars", self.by_class.then_some("class"));
         let ends = self
             .view
             .map(|view| [view.x[0], view.x[1], view.y[0], view.y[1]]);
@@ -177,6 +182,7 @@ mod tests {
             ],
             by_verdict: true,
             spread: "nu_r",
+            by_class: true,
             view: Some(View {
                 x: [-4.5, 0.0],
                 y: [0.25, 1.0],
@@ -184,7 +190,7 @@ mod tests {
         };
         assert_eq!(
             through(&state),
-            "x=frequency:log&y=delta_norm&colour=verdict&histogram=nu_r&view=-4.5000,0.0000,0.2500,1.0000"
+            "x=frequency:log&y=delta_norm&colour=verdict&histogram=nu_r&bars=class&view=-4.5000,0.0000,0.2500,1.0000"
         );
     }
 

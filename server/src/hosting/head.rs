@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use axum::http::{HeaderMap, Uri, header};
 
-use super::previews;
+use super::{early, previews};
 use crate::App;
 
 /// The page for an address.
@@ -37,6 +37,7 @@ pub(crate) async fn of(app: &App, page: &str, uri: &Uri, headers: &HeaderMap) ->
         // Writing to a string cannot fail.
         let _ = write!(tags, "<meta {name} content=\"{}\">", escaped(&content));
     }
+    tags += &early::links(uri.path(), uri.query());
     let title = format!("<title>{}</title>{tags}", escaped(&preview.title));
     let page = between(page, "<title>", "</title>", &title);
     // Relative addresses begin here; in the page as it was built, at the root.
@@ -52,7 +53,7 @@ fn between(text: &str, from: &str, to: &str, with: &str) -> String {
     found.unwrap_or_else(|| text.to_owned())
 }
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

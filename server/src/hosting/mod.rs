@@ -2,6 +2,7 @@
 
 pub(crate) mod address;
 pub(crate) mod clients;
+mod early;
 pub(crate) mod head;
 mod picture;
 pub(crate) mod prefix;

@@ -1,6 +1,6 @@
 //! What a link says of itself where it is pasted: title, description and picture.
 
-use api::{Class, DictionaryInfo, LatentDetail};
+use api::{Class, DictionaryInfo, LatentDetail, LatentRow};
 use axum::{
     extract::State,
     http::{HeaderValue, header},
@@ -36,13 +36,13 @@ pub(super) async fn of(app: &App, path: &str) -> Preview {
     match segments.as_slice() {
         ["d", dict, "l", id] => {
             let known = match latent_id(dict, id) {
-                Ok(id) => latent(app, dict, id).await,
+                Ok(id) => row(app, dict, id).await,
                 Err(problem) => Err(problem),
             };
             known.map_or_else(
                 |_| general(study.name.clone()),
                 |of| Preview {
-                    title: match &of.row.label {
+                    title: match &of.label {
                         Some(label) => format!("Latent {id}: {label} · {}", study.name),
                         None => format!("Latent {id} of {dict} · {}", study.name),
                     },
@@ -66,6 +66,13 @@ pub(super) async fn of(app: &App, path: &str) -> Preview {
     }
 }
 
+/// The numbers of a latent; of its page nothing else is read.
+async fn row(app: &App, dict: &str, id: u32) -> Answer<LatentRow> {
+    app.check_dictionary(dict)?;
+    let dict = dict.to_owned();
+    app.ask(move |store| store.row(&dict, id).cloned()).await
+}
+
 async fn latent(app: &App, dict: &str, id: u32) -> Answer<LatentDetail> {
     app.check_dictionary(dict)?;
     let dict = dict.to_owned();
@@ -73,8 +80,7 @@ async fn latent(app: &App, dict: &str, id: u32) -> Answer<LatentDetail> {
 }
 
 /// A latent in one sentence.
-fn sentence(of: &LatentDetail) -> String {
-    let row = &of.row;
+fn sentence(row: &LatentRow) -> String {
     let class = row.class.as_str();
     let named = row
         .delta_norm

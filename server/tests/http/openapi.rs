@@ -23,6 +23,7 @@ fn every_route_and_every_event_is_described() {
         "/api/v1/study",
         "/api/v1/dictionaries/{dict}/latents",
         "/api/v1/dictionaries/{dict}/latents/{id}",
+        "/api/v1/dictionaries/{dict}/latents/{id}/decoder",
         "/api/v1/dictionaries/{dict}/latents/{id}/examples",
         "/api/v1/dictionaries/{dict}/latents/export",
         "/api/v1/dictionaries/{dict}/columns",

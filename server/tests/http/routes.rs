@@ -52,6 +52,17 @@ async fn a_study_without_analysis_has_what_weights_give() {
     let detail = site.get("/api/v1/dictionaries/l1/latents/7").await.json();
     assert_eq!(detail["id"], 7);
     assert!(detail["dead"].is_null() && detail["histogram"].is_null());
+    let decoder = "/api/v1/dictionaries/l1/latents/7/decoder";
+    let rows = site.get(decoder).await.json();
+    for (row, norm) in [("base", "norm_base"), ("chat", "norm_chat")] {
+        let numbers = rows[row].as_array().unwrap().iter();
+        let squares: f64 = numbers.map(|x| x.as_f64().unwrap().powi(2)).sum();
+        let norm = detail[norm].as_f64().unwrap();
+        assert!((squares.sqrt() - norm).abs() < 1e-5 * norm, "{row}");
+    }
+    site.get(&decoder.replace("7", "128"))
+        .await
+        .problem(404, "unknown-latent");
     let examples = site
         .get("/api/v1/dictionaries/l1/latents/7/examples")
         .await

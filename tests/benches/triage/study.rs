@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use api::{Betas, ClassCuts, ExampleGroup, LatentRow, TokenKind};
+use api::{Betas, ClassCuts, ExampleGroup, LatentRow, LensToken, LogitLens, ModelName, TokenKind};
+use diffing::LogHistogram;
 use store::{
-    ExampleRecord, GroupRecord, MatchRecord, Matched, OtherMatches, Scaled, SequenceRecord, Writer,
+    ExampleRecord, GroupRecord, HistogramRecord, LensRecord, MatchRecord, Matched, NeighbourRecord,
+    OtherMatches, Scaled, SequenceRecord, Writer,
 };
 
 /// The dictionary's slug.
@@ -54,7 +56,7 @@ impl Random {
     }
 }
 
-/// Writes the study, whose latents have one example each.
+/// Writes the study, whose latents have one example each, and histogram, lenses and neighbours as real ones have.
 pub(crate) fn write(folder: &Path, latents: u32) -> Result<(), String> {
     // The dictionary itself is not there: what the page shows is in the database.
     std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
@@ -99,6 +101,26 @@ fn fill(file: &Path, slug: &str, latents: u32, others: &[OtherMatches]) -> store
     writer.set_matches(others)?;
     writer.set_latents(&rows)?;
     writer.set_scaling(TOKENS / 2, &Scaled::All)?;
+    writer.set_histograms(rows.iter().map(|row| HistogramRecord {
+        latent: row.id,
+        histogram: spread(row.max_activation.unwrap_or_default() as f32),
+    }))?;
+    let lenses = rows.iter().flat_map(|row| {
+        [ModelName::Base, ModelName::Chat].map(|model| LensRecord {
+            latent: row.id,
+            model,
+            lens: lens(row.id),
+        })
+    });
+    writer.set_lenses(lenses)?;
+    writer.set_neighbours(rows.iter().map(|row| {
+        NeighbourRecord {
+            latent: row.id,
+            neighbours: (1..=10)
+                .map(|i| ((row.id + 97 * i) % latents, 1.0 / f64::from(i)))
+                .collect(),
+        }
+    }))?;
     let texts = WORDS.iter().enumerate();
     writer.set_tokens(texts.map(|(i, word)| (i as u32, (*word).to_owned())))?;
     let sequences: Vec<SequenceRecord> = (0..1000)
@@ -130,6 +152,24 @@ fn fill(file: &Path, slug: &str, latents: u32, others: &[OtherMatches]) -> store
     let groups: Vec<GroupRecord> = groups.collect();
     writer.set_examples("made up", &sequences, examples, groups)?;
     writer.finish()
+}
+
+/// Counts of activations up to the largest.
+fn spread(max: f32) -> LogHistogram {
+    (1..=24).map(|i| max * i as f32 / 24.0).collect()
+}
+
+/// Ten tokens at either end.
+fn lens(latent: u32) -> LogitLens {
+    let token = |i: u32, sign: f64| LensToken {
+        id: (latent + i) % WORDS.len() as u32,
+        text: String::new(),
+        value: sign / f64::from(i + 1),
+    };
+    LogitLens {
+        top: (0..10).map(|i| token(i, 1.0)).collect(),
+        bottom: (0..10).map(|i| token(i, -1.0)).collect(),
+    }
 }
 
 /// A latent whose numbers lie about as those of the paper's dictionaries do.

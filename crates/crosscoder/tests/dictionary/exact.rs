@@ -218,6 +218,8 @@ fn a_normalised_dictionary_encodes_normalised_and_decodes_back() {
     );
     close(&crosscoder.reconstruct(&codes), &[11., 0., -1., 14.]);
     close(&crosscoder.residual_row(1, 0), &[0., 3.0 / scale[1]]);
+    let alone = crosscoder::decoder_rows(folder.write(), 0).unwrap();
+    assert_eq!(alone, [0, 1].map(|model| crosscoder.residual_row(model, 0)));
     close(&crosscoder.residual_bias(0), &[1., 0.]);
     let mut moved = [0f32; 2];
     crosscoder.add_difference(codes.token(0), |id| id == 0, 1, 0.5, &mut moved);

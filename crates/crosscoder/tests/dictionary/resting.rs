@@ -31,6 +31,10 @@ fn codes_halves_and_reconstructions_are_those_in_memory() {
         let [memory, files] = [Residence::Memory, Residence::Files].map(|r| load(dir, r).unwrap());
         assert_eq!(files.norms(1), memory.norms(1));
         assert_eq!(files.decoder_row(1, 77), memory.decoder_row(1, 77));
+        let alone = crosscoder::decoder_rows(dir, 77).unwrap();
+        assert_eq!(alone, [0, 1].map(|model| memory.residual_row(model, 77)));
+        let outside = crosscoder::decoder_rows(dir, 128).unwrap_err();
+        assert!(outside.to_string().contains("128"), "{outside}");
         assert!(files.decoder_row(1, 128).is_empty());
         assert!(files.decoder().unwrap_err().to_string().contains("memory"));
         // Few rows and many take different paths.

@@ -69,7 +69,17 @@ fn latent(page: Page, slug: &str, top: TopLatent, largest: f32) -> AnyView {
         page.names.class(id),
         page.names.label(id),
     );
-    let colour = move || page.keep(History::Replace, |state| state.colour = Colour::Latent(id));
+    let colour = move || page.keep(History::Replace, |state| state.colour = Colour::latent(id));
+    let also = move || {
+        page.keep(History::Replace, |state| {
+            state.colour = Colour::read(&format!("{},{id}", state.colour.text()));
+        });
+    };
+    let add = Button {
+        label: Some("Colour by this latent too"),
+        test: Some("colour-too"),
+        ..Button::link("too")
+    };
     let steer = move || {
         page.keep_lanes(|state| {
             let edits = &mut state.steered.edits;
@@ -88,6 +98,7 @@ fn latent(page: Page, slug: &str, top: TopLatent, largest: f32) -> AnyView {
             {meter(f64::from(top.value / largest.max(f32::MIN_POSITIVE)))}
             <span class="num">{short(top.value.into())}</span>
             {Button::link("colour").doing(colour)}
+            {add.unless(move || page.url.read().colour == Colour::Kl, also)}
             {Button::link("steer").doing(steer)}
         </li>
     }

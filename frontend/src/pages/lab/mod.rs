@@ -141,10 +141,7 @@ pub(crate) fn Lab() -> impl IntoView {
     let reading = use_load::<ActivationsResponse>(move || {
         let prompt = prompt.get().filter(|_| explorer.ready.get())?;
         let dictionary = dictionary.read().as_ref().map(|d| d.slug.clone())?;
-        let latents = LatentSet::Ids(match url.read().colour {
-            Colour::Latent(id) => vec![id],
-            Colour::Kl => Vec::new(),
-        });
+        let latents = LatentSet::Ids(url.read().colour.ids().to_vec());
         Some(Request::activations(&ActivationsRequest {
             dictionary,
             prompt,

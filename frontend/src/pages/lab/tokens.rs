@@ -1,4 +1,4 @@
-//! The prompt's tokens, coloured by KL or by a latent.
+//! The prompt's tokens, coloured by KL or by latents.
 
 use api::LatentDetail;
 use leptos::prelude::*;
@@ -7,7 +7,7 @@ use super::{Page, chosen::chosen_token, explain::explanation};
 use crate::parts::signal::Memo;
 use crate::{
     display::{
-        cells::{kl_scale, of_kl, of_latent, summary},
+        cells::{kl_scale, of_kl, of_latents, summary},
         numbers::short,
         verdict::class_style,
     },
@@ -29,10 +29,10 @@ use crate::{
 
 /// The tokens' card, with what is known of the chosen one.
 pub(super) fn card(page: Page) -> AnyView {
-    let colour = memo(move || page.url.read().colour);
-    let latent = use_load(move || match colour.get() {
-        Colour::Latent(id) => Some(Request::latent(&page.slug()?, id)),
-        Colour::Kl => None,
+    let colour = memo(move || page.url.read().colour.clone());
+    let latent = use_load(move || match colour.get().ids() {
+        [id] => Some(Request::latent(&page.slug()?, *id)),
+        _ => None,
     });
     let reading = page.reading;
     // Without a choice the last token speaks: it predicts what comes next.
@@ -75,40 +75,37 @@ fn strip(page: Page, colour: Memo<Colour>, latent: Load<LatentDetail>, choice: C
                 (Some(_), false) => empty("The prompt waits for the models."),
             };
         };
-        let of = |id| answer.latents.first().filter(|values| values.id == id);
-        let (cells, tone, below, latent) = match colour.get() {
-            Colour::Latent(id) if of(id).is_some() => {
-                let detail = latent.get();
-                let known = detail
-                    .as_ref()
-                    .and_then(|d| d.row.max_activation)
-                    .filter(|m| *m > 0.0);
-                let values = of(id)
-                    .map(|latent| (latent, latent.values.iter().copied().fold(0.0f32, f32::max)));
-                let cells = values.map(|(latent, here)| {
-                    of_latent(&answer.tokens, latent, known.unwrap_or(here.into()))
-                });
-                let scale = known.map_or("this prompt’s maximum".into(), |max| {
-                    format!("the latent’s maximum, v {}", short(max))
-                });
-                let tone = detail.map_or("other", |d| class_style(d.row.class));
-                (cells.unwrap_or_default(), tone, legend(&scale), Some(id))
-            }
-            _ => {
-                let divergences = answer.kl_chat_base.as_deref().unwrap_or_default();
-                let max = kl_scale(divergences);
-                let scale = format!(
-                    "KL(chat ‖ base) of what follows each token · scale: {} nats",
-                    short(max)
-                );
-                let below = view! { <p class="legend small quiet">{scale}</p> };
-                (
-                    of_kl(&answer.tokens, divergences, max),
-                    "kl",
-                    below.into_any(),
-                    None,
-                )
-            }
+        let colour = colour.get();
+        let ids = colour.ids();
+        let answered = answer.latents.iter().map(|latent| latent.id);
+        let is_answered = !ids.is_empty() && answered.eq(ids.iter().copied());
+        let (cells, tone, below, latent) = if is_answered {
+            let detail = latent.get();
+            let known = detail
+                .as_ref()
+                .and_then(|d| d.row.max_activation)
+                .filter(|m| *m > 0.0);
+            let cells = of_latents(&answer.tokens, &answer.latents, known);
+            let scale = known.map_or("this prompt’s maximum".into(), |max| {
+                format!("the latent’s maximum, v {}", short(max))
+            });
+            let tone = detail.map_or("other", |d| class_style(d.row.class));
+            let one = ids.first().copied().filter(|_| ids.len() == 1);
+            (cells, tone, legend(&scale, ids.len()), one)
+        } else {
+            let divergences = answer.kl_chat_base.as_deref().unwrap_or_default();
+            let max = kl_scale(divergences);
+            let scale = format!(
+                "KL(chat ‖ base) of what follows each token · scale: {} nats",
+                short(max)
+            );
+            let below = view! { <p class="legend small quiet">{scale}</p> };
+            (
+                of_kl(&answer.tokens, divergences, max),
+                "kl",
+                below.into_any(),
+                None,
+            )
         };
         let label = format!(
             "Tokens of the prompt, {}. Arrow keys choose one.",
@@ -126,18 +123,20 @@ fn strip(page: Page, colour: Memo<Colour>, latent: Load<LatentDetail>, choice: C
     })
 }
 
-/// KL, or a latent by id.
+/// KL, or latents by id.
 fn colour_choice(page: Page, colour: Memo<Colour>) -> AnyView {
-    // The latent that comes back when the reader returns from KL.
-    let last = StoredValue::new(None::<u32>);
+    // The latents that come back when the reader returns from KL.
+    let last = StoredValue::new(None::<Colour>);
     let id = move || match colour.get() {
-        Colour::Latent(id) => {
-            last.set_value(Some(id));
-            id.to_string()
-        }
         Colour::Kl => String::new(),
+        latents @ Colour::Latents(_) => {
+            let text = latents.text();
+            last.set_value(Some(latents));
+            text
+        }
     };
-    let set = move |colour: Colour| page.keep(History::Replace, |state| state.colour = colour);
+    let set =
+        move |colour: Colour| page.keep(History::Replace, |state| state.colour = colour.clone());
     let again = move || {
         let first = || {
             page.url.with_untracked(|url| {
@@ -147,31 +146,42 @@ fn colour_choice(page: Page, colour: Memo<Colour>) -> AnyView {
                     .flat_map(|e| &e.latents)
                     .next()
                     .copied()
+                    .map(Colour::latent)
             })
         };
-        if let Some(id) = last.get_value().or_else(first) {
-            set(Colour::Latent(id));
+        if let Some(latents) = last.get_value().or_else(first) {
+            set(latents);
         }
     };
     let link = live(move || {
-        let Colour::Latent(id) = colour.get() else {
-            return None;
+        let (colour, slug) = (colour.get(), page.slug()?);
+        let several = colour.ids().len() > 1;
+        let link = |&id: &u32| {
+            let label = page.names.label(id);
+            let words = match (several, label) {
+                (false, label) => label.unwrap_or_else(|| "open".into()),
+                (true, None) => id.to_string(),
+                (true, Some(label)) => format!("{id} {label}"),
+            };
+            view! { <a class="small" href=latent_path(&slug, id)>{words}</a> }.into_any()
         };
-        let label = page.names.label(id).unwrap_or_else(|| "open".into());
-        let href = latent_path(&page.slug()?, id);
-        Some(view! { <a class="small" href=href>{label}</a> }.into_any())
+        Some(colour.ids().iter().map(link).collect_view())
     });
     let field = Field {
-        placeholder: "id",
+        kind: "text",
+        placeholder: "id, or ids",
         list: Some("labelled"),
-        ..Field::number("Latent that colours the tokens", "colour-id")
+        ..Field::number(
+            "Latents that colour the tokens: an id, or several separated by commas",
+            "colour-id",
+        )
     };
-    let typed = move |text: String| set(text.trim().parse().map_or(Colour::Kl, Colour::Latent));
+    let typed = move |text: String| set(Colour::read(&text));
     view! {
         <fieldset class="colour">
             <legend class="unseen">"What the colour means"</legend>
             {Check::radio("colour", "kl", "KL(chat ‖ base)").showing(move || colour.get() == Colour::Kl, move || set(Colour::Kl))}
-            {Check::radio("colour", "latent", "latent").showing(move || colour.get() != Colour::Kl, again)}
+            {Check::radio("colour", "latent", "latents").showing(move || colour.get() != Colour::Kl, again)}
             {field.showing(id, typed)}
             {link}
         </fieldset>

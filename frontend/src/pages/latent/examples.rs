@@ -24,7 +24,7 @@ use crate::{
     },
     parts::{
         card::Card,
-        field::Button,
+        field::{Button, Check, Select},
         live::{effect, live, memo},
         states::{empty, fault_note, skeleton},
         strip::Strip,
@@ -47,6 +47,7 @@ const MOST: usize = 200;
 #[derive(Clone, Copy)]
 pub(super) struct Feed {
     group: Memo<Option<u32>>,
+    source: Memo<Option<String>>,
     cursor: RwSignal<Option<String>>,
     load: Load<ExamplesPage>,
     /// The latent and its examples, all pages so far.
@@ -59,11 +60,12 @@ impl Feed {
     /// Asks for examples beside the latent itself, so that neither waits for the other.
     pub(super) fn of(slug: Memo<String>, id: Memo<Option<u32>>, state: Memo<LatentState>) -> Self {
         let group = memo(move || state.read().group);
+        let source = memo(move || state.read().source.clone());
         let cursor = RwSignal::new(None::<String>);
         let got = RwSignal::new((None, Vec::new()));
-        // Another latent or group begins at the strongest example again.
+        // Another latent, group or source begins at the strongest example again.
         effect(move || {
-            let _ = (group.get(), id.get(), slug.get());
+            let _ = (group.get(), source.get(), id.get(), slug.get());
             cursor.set(None);
         });
         let load = use_load::<ExamplesPage>(move || {
@@ -72,6 +74,7 @@ impl Feed {
                 id.get()?,
                 group.get(),
                 cursor.read().as_deref(),
+                source.read().as_deref(),
             ))
         });
         effect(move || {
@@ -93,6 +96,7 @@ impl Feed {
         });
         Self {
             group,
+            source,
             cursor,
             load,
             got,
@@ -105,6 +109,7 @@ impl Feed {
 pub(super) fn card(page: Page, feed: Feed) -> AnyView {
     let Feed {
         group,
+        source,
         cursor,
         load,
         got,
@@ -122,6 +127,7 @@ pub(super) fn card(page: Page, feed: Feed) -> AnyView {
     });
     let extent = memo(move || page.state.read().extent);
     let dim = memo(move || page.state.read().dim);
+    let breaks = memo(move || page.state.read().breaks);
     let list = live(move || {
         if let Some(fault) = load.state.fault.get() {
             return fault_note(&fault, Some(load.state));
@@ -135,7 +141,7 @@ pub(super) fn card(page: Page, feed: Feed) -> AnyView {
         let rows = examples
             .iter()
             .enumerate()
-            .map(|(i, example)| one(page, i, example, &detail, extent, overlay))
+            .map(|(i, example)| one(page, i, example, &detail, (extent, breaks), overlay))
             .collect_view();
         view! { <ol class="examples" class:dim=move || dim.get()>{rows}</ol> }.into_any()
     });
@@ -152,7 +158,7 @@ pub(super) fn card(page: Page, feed: Feed) -> AnyView {
             format!("{} of {}", got.read().1.len(), count(data.total))
         })
     };
-    let beside = view! { <span class="small quiet" data-testid="examples-tally">{tally}</span>{groups(page, group)}{reading(page, extent, dim)}{overlay::menu(page, overlay)} };
+    let beside = view! { <span class="small quiet" data-testid="examples-tally">{tally}</span>{groups(page, group)}{sources(page, source)}{reading(page, extent, dim, breaks)}{overlay::menu(page, overlay)} };
     let body = view! { {overlay::legend(page, overlay)}<div class:busy=move || load.state.busy.get()>{list}</div><div class="line">{more}</div> };
     Card::new("examples", "Where it fires").with(beside.into_any(), body.into_any())
 }
@@ -214,8 +220,33 @@ fn groups(page: Page, chosen: Memo<Option<u32>>) -> AnyView {
     })
 }
 
-/// How the examples are read: how much of each, and whether template tokens step back.
-fn reading(page: Page, extent: Memo<Extent>, dim: Memo<bool>) -> AnyView {
+/// The corpora that were read, where there are several, as a menu.
+fn sources(page: Page, chosen: Memo<Option<String>>) -> AnyView {
+    live(move || {
+        let detail = page.detail.get()?;
+        let corpora = detail.shares.iter().filter(|share| share.by == "corpus");
+        let corpora = corpora.map(|share| (share.part.clone(), share.part.clone()));
+        let mut choices = vec![(String::new(), "every corpus".to_owned())];
+        choices.extend(corpora);
+        let menu = Select {
+            label: "Corpus of the examples",
+            test: "source",
+            choices,
+        };
+        let choose = move |name: String| {
+            let state = LatentState {
+                source: Some(name).filter(|name| !name.is_empty()),
+                ..page.state.get_untracked()
+            };
+            page.change.run((state, History::Replace));
+        };
+        (menu.choices.len() > 2)
+            .then(|| menu.showing(move || chosen.get().unwrap_or_default(), choose))
+    })
+}
+
+/// How the examples are read: how much of each, whether template tokens step back, and whether lines break.
+fn reading(page: Page, extent: Memo<Extent>, dim: Memo<bool>, breaks: Memo<bool>) -> AnyView {
     let change = move |edit: &dyn Fn(&mut LatentState)| {
         let mut state = page.state.get_untracked();
         edit(&mut state);
@@ -226,10 +257,25 @@ fn reading(page: Page, extent: Memo<Extent>, dim: Memo<bool>) -> AnyView {
         let choose = move |_| change(&|state| state.extent = value);
         view! { <button type="button" aria-pressed=pressed data-extent=name on:click=choose>{name}</button> }.into_any()
     });
-    let toggle = move |_| change(&|state| state.dim = !state.dim);
+    let check = |value: &'static str, words: &'static str| Check {
+        kind: "checkbox",
+        name: "examples",
+        value,
+        words: words.into_any(),
+        class: "small",
+        title: String::new(),
+    };
+    let dimmed = check("dim", "dim template tokens").showing(
+        move || dim.get(),
+        move || change(&|state| state.dim = !state.dim),
+    );
+    let broken = check("breaks", "break lines").showing(
+        move || breaks.get(),
+        move || change(&|state| state.breaks = !state.breaks),
+    );
     view! {
         <div class="segments" role="group" aria-label="How much of each example">{buttons.into_iter().collect_view()}</div>
-        <label class="check small"><input type="checkbox" data-testid="dim-template" prop:checked=move || dim.get() on:change=toggle />"dim template tokens"</label>
+        {dimmed}{broken}
     }
     .into_any()
 }
@@ -245,7 +291,7 @@ fn nothing(detail: &LatentDetail) -> &'static str {
     match detail.row.dead {
         Some(true) => "It never fired in the tokens analysed, so there is nothing to show.",
         None => "Examples come with the analysis, which has not run for this dictionary.",
-        Some(false) => "No example is stored in this band.",
+        Some(false) => "No example is stored of this band and corpus.",
     }
 }
 
@@ -254,7 +300,7 @@ fn one(
     i: usize,
     example: &Arc<Example>,
     detail: &LatentDetail,
-    extent: Memo<Extent>,
+    (extent, breaks): (Memo<Extent>, Memo<bool>),
     overlay: Overlay,
 ) -> AnyView {
     let near = window(&example.values, WINDOW.0, WINDOW.1);
@@ -303,7 +349,7 @@ fn one(
             label,
             tone: if other.is_some() { "overlay" } else { tone },
             latent,
-            broken: false,
+            broken: breaks.get(),
             choice: None,
         };
         view! { <div class="cut">{dots(first != 0)}{strip.show()}{dots(last != all.end)}</div> }

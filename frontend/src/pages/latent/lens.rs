@@ -5,6 +5,7 @@ use leptos::prelude::*;
 
 use crate::{
     display::{numbers::fixed, tokens::glyph},
+    net::request::Request,
     parts::{
         badge::{bar_line, tag},
         card::Card,
@@ -16,7 +17,7 @@ use crate::{
 const SHOWN: usize = 8;
 
 /// Base beside chat, on one scale.
-pub(super) fn card(detail: &LatentDetail) -> AnyView {
+pub(super) fn card(slug: &str, detail: &LatentDetail) -> AnyView {
     let body = match (&detail.lens_base, &detail.lens_chat) {
         (Some(base), Some(chat)) => {
             let largest = |lens: &LogitLens| {
@@ -40,9 +41,15 @@ pub(super) fn card(detail: &LatentDetail) -> AnyView {
             empty("The logit lens comes with the analysis, which has not run for this dictionary.")
         }
     };
+    let id = detail.row.id;
+    let rows = Request::decoder(slug, id).path;
+    let body = view! {
+        {body}
+        <p class="small"><a href=rows download=format!("latent-{id}.json") data-testid="decoder">"Both decoder rows as JSON"</a></p>
+    };
     Card::new("lens", "What it writes")
         .remark("logit lens")
-        .holding(body)
+        .holding(body.into_any())
 }
 
 fn side(tone: &'static str, name: &'static str, lens: &LogitLens, scale: f64) -> AnyView {

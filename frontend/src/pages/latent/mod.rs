@@ -34,7 +34,7 @@ use crate::{
         lab::{LabState, PromptForm},
         latent::LatentState,
         place::{Place, latent_path, latents_path},
-        triage::TriageState,
+        triage::{PAGE, TriageState},
     },
 };
 
@@ -80,6 +80,10 @@ impl Page {
     /// Where this latent stands in the table that led here: its row on the page, and the page.
     fn selected(self) -> Option<(usize, Arc<LatentsPage>)> {
         let id = self.id.get()?;
+        // While the next rows are on their way, the last ones stand elsewhere in the table.
+        if self.selection.state.busy.get() {
+            return None;
+        }
         let rows = self.selection.get()?;
         let at = rows.rows.iter().position(|row| row.id == id)?;
         Some((at, rows))
@@ -89,18 +93,22 @@ impl Page {
     fn beside(self, forward: bool) -> Option<String> {
         let id = self.id.get()?;
         let slug = self.slug.get();
-        if let Some((at, rows)) = self.selected() {
+        if let (Some(from), Some((at, rows))) = (self.state.get().from, self.selected()) {
             let to = if forward {
                 at.checked_add(1)
             } else {
                 at.checked_sub(1)
             };
+            let to = to?;
+            let row = rows.rows.get(to)?;
             let state = LatentState {
-                from: self.state.get().from,
+                from: Some(followed(from, to, &rows)),
                 ..LatentState::default()
             };
-            let row = rows.rows.get(to?)?;
             return Some(state.href(&latent_path(&slug, row.id)));
+        }
+        if self.selection.state.busy.get() {
+            return None;
         }
         let all = explorer().dictionary(Some(&slug)).map_or(0, |d| d.latents);
         let to = if forward {
@@ -111,6 +119,20 @@ impl Page {
         let to = to.filter(|id| (*id as usize) < all)?;
         Some(latent_path(&slug, to))
     }
+}
+
+/// The query of a table whose rows were read, for the latent in row `to` of them: with other rows, around that one, where it is the
+/// first or last of them but not of the selection.
+fn followed(from: String, to: usize, rows: &LatentsPage) -> String {
+    let mut table = TriageState::read(&from);
+    let place = table.row + to as u64;
+    let first = to == 0 && place > 0;
+    let last = to + 1 == rows.rows.len() && place + 1 < rows.total;
+    if !first && !last {
+        return from;
+    }
+    table.row = place.saturating_sub(PAGE / 2);
+    table.write()
 }
 
 /// `/d/{dictionary}/l/{id}`.
@@ -216,7 +238,7 @@ fn content(page: Page, feed: Feed, tried: Load<ActivationsResponse>, notes: Note
             <div class="stack">{tryout::card(page, tried)}{examples::card(page, feed)}</div>
             <aside class="stack" aria-label="More about this latent">
                 {notes::card(page, notes)}
-                {with(|_, detail| lens::card(detail))}
+                {with(|page, detail| lens::card(&page.slug.read(), detail))}
                 {with(|_, detail| beside::histogram(detail))}
                 {with(|_, detail| beside::concepts(detail))}
                 {with(|_, detail| beside::activity(detail))}

@@ -111,7 +111,7 @@ pub(super) fn card(page: Page, load: Load<ActivationsResponse>) -> AnyView {
             <div data-testid="try-result">
                 <p class="small" data-testid="try-summary" aria-live="polite">{words}</p>
                 {strip.show()}
-                {legend(&scale)}
+                {legend(&scale, 1)}
             </div>
         };
         Some(view.into_any())

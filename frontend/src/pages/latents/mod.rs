@@ -3,6 +3,7 @@
 mod chooser;
 mod export;
 mod notes;
+mod random;
 mod rows;
 mod table;
 
@@ -92,7 +93,7 @@ pub(crate) fn Latents() -> impl IntoView {
         <div class="stack">
             <div class="title">
                 <div><h1>"Latents"</h1>{count_line(triage)}{notes::progress(triage.notes, plane)}</div>
-                <div class="actions">{other_dictionary(triage)}{chooser::menu(triage)}{export::menu(triage)}{notes::menu(triage.notes)}{share()}</div>
+                <div class="actions">{other_dictionary(triage)}{random::button(triage)}{chooser::menu(triage)}{export::menu(triage)}{notes::menu(triage.notes)}{share()}</div>
             </div>
             <div class="slot">{top}</div>
             <div class="cols triage">

@@ -13,6 +13,7 @@ use wasm_bindgen::JsCast;
 use super::{
     Triage,
     chooser::shown,
+    random,
     rows::{self, COLUMNS, Column, HEIGHT},
 };
 use crate::{
@@ -25,7 +26,9 @@ use crate::{
         styles::settle,
         symbols::symbol,
     },
-    state::{UrlState, lab::LabState, latent::LatentState, place::latent_path},
+    state::{
+        UrlState, lab::LabState, latent::LatentState, place::latent_path, triage::TriageState,
+    },
 };
 
 /// How long the table stays where it is before the address says so.
@@ -58,6 +61,7 @@ pub(super) fn table(triage: Triage) -> AnyView {
             "k" => -1,
             "0" | "1" | "2" | "3" | "4" | "5" => return table.rate(key),
             "s" => return table.steer(),
+            "r" => return random::open(triage),
             _ => return,
         };
         event.prevent_default();
@@ -106,6 +110,18 @@ pub(super) fn table(triage: Triage) -> AnyView {
     .into_any()
 }
 
+/// The address of the latent in row `at` of a selection, which it remembers.
+pub(super) fn latent_href(state: &TriageState, slug: &str, id: u32, at: u64) -> String {
+    let mut from = state.clone();
+    from.row = rows::before(at);
+    let from = from.write();
+    let state = LatentState {
+        from: Some(from).filter(|query| !query.is_empty()),
+        ..LatentState::default()
+    };
+    state.href(&latent_path(slug, id))
+}
+
 impl Table {
     /// Puts the rows that came into the page; the keyboard stays on its row.
     fn draw(self, columns: &[&'static str]) {
@@ -116,16 +132,7 @@ impl Table {
         let slug = triage.selection.slug.get_untracked();
         // Rows and the address that they answer change one after the other: only new rows are drawn.
         let state = triage.selection.state.get_untracked();
-        let href = |id: u32, at: u64| {
-            let mut from = state.clone();
-            from.row = rows::before(at);
-            let from = from.write();
-            let state = LatentState {
-                from: Some(from).filter(|query| !query.is_empty()),
-                ..LatentState::default()
-            };
-            state.href(&latent_path(&slug, id))
-        };
+        let href = |id: u32, at: u64| latent_href(&state, &slug, id, at);
         let focused = focused_row();
         let first = triage.window.get_untracked().0.min(page.total);
         body.set_inner_html(&rows::body(

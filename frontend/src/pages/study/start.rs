@@ -54,7 +54,7 @@ fn prompt(study: &StudyInfo) -> AnyView {
             } else {
                 PromptForm::user(&prompt)
             },
-            colour: best.map_or(Colour::Kl, Colour::Latent),
+            colour: best.map_or(Colour::Kl, Colour::latent),
             steered: LaneForm::adding(best.into_iter().collect(), 0.0),
             ..LabState::default()
         };

@@ -158,7 +158,9 @@ impl Plane {
             let (filters, (axes, (colour, _))) = (filters.read(), looks.get());
             let mut wanted = looked_at(&filters);
             wanted.extend(axes.map(|axis| axis.column));
-            wanted.extend([colour, selection.state.read().plane.spread]);
+            let plane = &selection.state.read().plane;
+            wanted.extend([colour, plane.spread]);
+            wanted.extend(plane.by_class.then_some("class"));
             wanted.join(",")
         });
         let held = Held::following(selection.slug, wanted);

@@ -5,11 +5,12 @@ use leptos::prelude::*;
 
 use super::plane::Plane;
 use crate::{
-    display::select::Columns,
+    display::{numbers::count, select::Columns, verdict::class_style},
     explorer::explorer,
     parts::{
+        badge::tag,
         card::Card,
-        field::Select,
+        field::{Check, Select},
         histogram::{Bars, Tone},
         live::{live, memo},
         states::{empty, skeleton},
@@ -27,9 +28,21 @@ pub(in crate::pages) fn card(plane: Plane) -> AnyView {
         .with(menu(plane), body(plane))
 }
 
-/// The menu of columns.
+/// The menu of columns, and whether classes are counted apart.
 pub(in crate::pages) fn menu(plane: Plane) -> AnyView {
-    Select::new("Column", "spread-column", COLUMNS).showing(
+    let by_class = move || plane.selection.state.read().plane.by_class;
+    let apart = Check {
+        kind: "checkbox",
+        name: "spread",
+        value: "class",
+        words: "by class".into_any(),
+        class: "small",
+        title: "One histogram for each class, on the same axis".into(),
+    };
+    let apart = apart.showing(by_class, move || {
+        plane.show(|state| state.by_class = !state.by_class);
+    });
+    let column = Select::new("Column", "spread-column", COLUMNS).showing(
         move || plane.selection.state.read().plane.spread.to_owned(),
         move |name| {
             plane.show(|state| {
@@ -38,36 +51,73 @@ pub(in crate::pages) fn menu(plane: Plane) -> AnyView {
                 }
             });
         },
-    )
+    );
+    view! { {column}{apart} }.into_any()
 }
 
 /// The histogram.
 pub(in crate::pages) fn body(plane: Plane) -> AnyView {
-    let column = memo(move || plane.selection.state.read().plane.spread);
+    let shown = memo(move || {
+        let plane = &plane.selection.state.read().plane;
+        (plane.spread, plane.by_class)
+    });
     live(move || {
-        let column = column.get();
+        let (column, by_class) = shown.get();
         let held = plane.held.columns.read();
         let (Some(values), Some(kept)) = (held.column(column), plane.kept.get()) else {
             return skeleton(5);
         };
+        if by_class {
+            let Some(classes) = held.column("class") else {
+                return skeleton(5);
+            };
+            return apart(column, values, &kept.0, classes);
+        }
         let Some(histogram) = histogram(values, &kept.0, usual_ends(column)) else {
-            return empty("The analysis did not measure this column.");
+            return empty(UNMEASURED);
         };
-        let edges = &histogram.edges;
-        let ticks = [edges.first(), edges.get(BINS / 2), edges.last()];
-        let bars = Bars {
-            name: column_name(column),
-            counted: "latents",
-            tone: if column == "delta_norm" {
-                Tone::Classes(explorer().cuts())
-            } else {
-                Tone::Class(Class::Other)
-            },
-            ticks: ticks.into_iter().flatten().copied().collect(),
-            histogram,
+        let tone = if column == "delta_norm" {
+            Tone::Classes(explorer().cuts())
+        } else {
+            Tone::Class(Class::Other)
         };
-        bars.show()
+        bars(column, histogram, tone)
     })
+}
+
+/// In place of a histogram without values.
+const UNMEASURED: &str = "The analysis did not measure this column.";
+
+fn bars(column: &str, histogram: Histogram, tone: Tone) -> AnyView {
+    let edges = &histogram.edges;
+    let ticks = [edges.first(), edges.get(BINS / 2), edges.last()];
+    let bars = Bars {
+        name: column_name(column),
+        counted: "latents",
+        tone,
+        ticks: ticks.into_iter().flatten().copied().collect(),
+        histogram,
+    };
+    bars.show()
+}
+
+/// One histogram for each class that the selection has, all on the axis of all values.
+fn apart(column: &str, values: &[f32], kept: &[bool], classes: &[f32]) -> AnyView {
+    let of = |(code, class): (usize, &Class)| {
+        let mine = kept.iter().zip(classes);
+        let mine: Vec<bool> = mine
+            .map(|(kept, of)| *kept && *of as usize == code)
+            .collect();
+        let counted = mine.iter().filter(|mine| **mine).count();
+        let histogram = histogram(values, &mine, usual_ends(column)).filter(|_| counted > 0)?;
+        let head = view! { <h3 class="small">{tag(class_style(*class), class.as_str())}" "{count(counted as u64)}</h3> };
+        Some(view! { {head}{bars(column, histogram, Tone::Class(*class))} }.into_any())
+    };
+    let shown: Vec<AnyView> = Class::ALL.iter().enumerate().filter_map(of).collect();
+    if shown.is_empty() {
+        return empty(UNMEASURED);
+    }
+    view! { <div class="stack" data-testid="apart">{shown}</div> }.into_any()
 }
 
 /// Counts of the kept values between ends that all values share, the column's natural ones included; by powers where a column without

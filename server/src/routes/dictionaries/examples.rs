@@ -20,6 +20,7 @@ use crate::{
         ("group" = Option<u32>, Query, description = "Quantile group, 0 (weakest) to 5; unset: all"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before"),
         ("limit" = Option<usize>, Query, description = "Examples of the page"),
+        ("source" = Option<String>, Query, description = "Only examples whose source begins with this, for instance a corpus file's name"),
         ("sequences" = Option<String>, Query, description = "Instead of a page: the examples that are these sequences, separated by commas", example = "7,19"),
     ),
     responses(
@@ -34,12 +35,12 @@ pub(crate) async fn get(
 ) -> Answer<Json<ExamplesPage>> {
     app.check_dictionary(&dict)?;
     let id = latent_id(&dict, &id)?;
-    let [group, cursor, limit, sequences] =
-        parameters.named(["group", "cursor", "limit", "sequences"])?;
+    let [group, cursor, limit, source, sequences] =
+        parameters.named(["group", "cursor", "limit", "source", "sequences"])?;
     if let Some(sequences) = sequences {
-        if group.or(cursor).or(limit).is_some() {
+        if group.or(cursor).or(limit).or(source).is_some() {
             return Err(Problem::invalid(
-                "sequences stands instead of group, cursor and limit; leave these out",
+                "sequences stands instead of group, cursor, limit and source; leave these out",
             ));
         }
         let sequences = sequences.split(',').map(|s| whole("sequences", s));
@@ -52,8 +53,18 @@ pub(crate) async fn get(
     let group = group.map(|g| whole("group", g)).transpose()?;
     let limit = limit.map(|l| whole("limit", l)).transpose()?;
     let cursor = cursor.map(str::to_owned);
+    let source = source.map(str::to_owned);
     let page = app
-        .ask(move |store| store.examples(&dict, id, group, cursor.as_deref(), limit))
+        .ask(move |store| {
+            store.examples_from(
+                &dict,
+                id,
+                group,
+                cursor.as_deref(),
+                limit,
+                source.as_deref(),
+            )
+        })
         .await?;
     Ok(Json(page))
 }

@@ -3,6 +3,7 @@
 pub(crate) mod columns;
 pub(crate) mod controls;
 pub(crate) mod curves;
+pub(crate) mod decoder;
 pub(crate) mod effects;
 pub(crate) mod examples;
 pub(crate) mod export;

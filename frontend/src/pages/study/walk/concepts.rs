@@ -58,7 +58,7 @@ fn row(slug: &str, of: &ConceptTruth) -> String {
         ..LabState::default()
     };
     if let Some(best) = best(of) {
-        lab.colour = Colour::Latent(best.latent);
+        lab.colour = Colour::latent(best.latent);
         lab.steered = LaneForm::adding(vec![best.latent], 0.0);
         let state = LatentState {
             prompt: of.prompt.clone(),

@@ -102,7 +102,7 @@ fn lane(slug: &str, truth: &GroundTruth, of: &SteeringTest) -> Option<LabState> 
     Some(LabState {
         dictionary: Some(slug.to_owned()),
         prompt: PromptForm::user(&prompt),
-        colour: Colour::Latent(first),
+        colour: Colour::latent(first),
         steered: LaneForm {
             model: ModelName::Chat,
             edits: vec![edit],
