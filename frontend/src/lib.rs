@@ -16,9 +16,14 @@ use leptos::prelude::*;
 
 use pages::Pages;
 
-/// The program of everything to read: study, latents, method.
+/// The program of what a reader sees first: the study, and the method.
 pub fn study() {
     start(pages::of_the_study);
+}
+
+/// The program of a dictionary's latents: all of them, and each.
+pub fn latents() {
+    start(pages::of_the_latents);
 }
 
 /// The program of everything to run: the lab and its saved runs.

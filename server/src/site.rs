@@ -15,12 +15,13 @@ use crate::{App, caching, hosting::head, problem::Problem};
 #[allow_missing = true]
 struct Dist;
 
-/// The pages, each with a program that routes itself: that of every address that is not a file, that of the lab and its saved runs, and
-/// that of two dictionaries compared.
+/// The pages, each with a program that routes itself: that of every address that is not a file, that of a dictionary's latents, that of
+/// the lab and its saved runs, and that of two dictionaries compared.
 const INDEX: &str = "index.html";
+const LATENTS: &str = "latents.html";
 const LAB: &str = "lab.html";
 const COMPARE: &str = "compare.html";
-const PAGES: [&str; 3] = [INDEX, LAB, COMPARE];
+const PAGES: [&str; 4] = [INDEX, LATENTS, LAB, COMPARE];
 
 /// In place of an explorer that was not built.
 const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Stereoscope</title>\
@@ -84,6 +85,7 @@ pub(crate) async fn fallback(State(app): State<App>, request: Request) -> Respon
 fn program(path: &str) -> &'static str {
     let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
     match segments.as_slice() {
+        ["d", _] | ["d", _, "l", _] => LATENTS,
         ["lab"] | ["r", _] => LAB,
         ["compare"] => COMPARE,
         _ => INDEX,
@@ -217,7 +219,10 @@ mod tests {
     fn every_path_has_one_program() {
         for (path, expected) in [
             ("", INDEX),
-            ("d/a/l/3", INDEX),
+            ("d/a", LATENTS),
+            ("d/a/l/3", LATENTS),
+            ("d/a/l", INDEX),
+            ("d/", INDEX),
             ("lab", LAB),
             ("lab/", LAB),
             ("laboratory", INDEX),

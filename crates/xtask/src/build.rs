@@ -23,7 +23,7 @@ const FRONTEND: &[&str] = &[
 ];
 
 /// Programs beside that of the first page, each with a page of its own name.
-const FURTHER: [&str; 2] = ["lab", "compare"];
+const FURTHER: [&str; 3] = ["latents", "lab", "compare"];
 
 /// Everything, up to the release binary with the explorer inside.
 pub(crate) fn all(place: &Place) -> Result<DuckDb, Failure> {

@@ -1,4 +1,4 @@
-//! Study, latents and method in the browser.
+//! The study and the method in the browser.
 
 fn main() {
     frontend::study();

@@ -17,16 +17,23 @@ use crate::state::place::Place;
 /// The page at a place; none where another program has it.
 pub(crate) type Pages = fn(&Place) -> Option<AnyView>;
 
-/// What can be read.
+/// The study, the method, and what is nowhere.
 pub(crate) fn of_the_study(place: &Place) -> Option<AnyView> {
-    Some(match place {
-        Place::Study => view! { <study::Study /> }.into_any(),
-        Place::Latents { .. } => view! { <latents::Latents /> }.into_any(),
-        Place::Latent { .. } => view! { <latent::Latent /> }.into_any(),
-        Place::Method => view! { <method::Method /> }.into_any(),
-        Place::Missing => view! { <missing::Missing /> }.into_any(),
-        Place::Lab | Place::Run { .. } | Place::Compare => return None,
-    })
+    match place {
+        Place::Study => Some(view! { <study::Study /> }.into_any()),
+        Place::Method => Some(view! { <method::Method /> }.into_any()),
+        Place::Missing => Some(view! { <missing::Missing /> }.into_any()),
+        _ => None,
+    }
+}
+
+/// All latents, and each.
+pub(crate) fn of_the_latents(place: &Place) -> Option<AnyView> {
+    match place {
+        Place::Latents { .. } => Some(view! { <latents::Latents /> }.into_any()),
+        Place::Latent { .. } => Some(view! { <latent::Latent /> }.into_any()),
+        _ => None,
+    }
 }
 
 /// What can be run.

@@ -1,0 +1,5 @@
+//! The latents of a dictionary in the browser.
+
+fn main() {
+    frontend::latents();
+}
