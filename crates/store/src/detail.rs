@@ -6,14 +6,14 @@ use std::collections::HashMap;
 
 use api::{
     Betas, Class, Correlated, ExampleGroup, Histogram, LatentDetail, LatentRow, LensToken,
-    LogitLens, ModelName, Neighbour,
+    LogitLens, ModelName, Neighbour, Twin,
 };
 use diffing::LogHistogram;
 use duckdb::{Connection, Row};
 
 use crate::table::{COLUMNS, Table};
 use crate::{Error, Result, Store};
-use crate::{groups, scaling, template};
+use crate::{fits, groups, template};
 
 impl Store {
     /// Everything of a latent's page but the examples.
@@ -33,6 +33,7 @@ impl Store {
             shares: Vec::new(),
             template: Vec::new(),
             fits: Vec::new(),
+            verification: Vec::new(),
             groups: Vec::new(),
             concepts: self.concepts(slug)?,
         };
@@ -53,7 +54,7 @@ impl Store {
                 *lens = logit_lens(connection, slug, id, model, texts)?;
             }
             detail.groups = bands(connection, slug, id)?;
-            detail.fits = scaling::fits(connection, slug, id)?;
+            (detail.fits, detail.verification) = fits::fits(connection, slug, id)?;
             detail.shares = groups::shares(connection, slug, id)?;
             Ok((
                 neighbours(connection, slug, id)?,
@@ -66,7 +67,13 @@ impl Store {
             &self.template_latent(slug, id)?,
         );
         detail.neighbours = named(table, slug, near)?;
-        detail.twins = named(table, slug, twins)?;
+        detail.twins = named(table, slug, twins)?
+            .into_iter()
+            .map(|near| {
+                let joint = self.joint(slug, id, near.id)?;
+                Ok(Twin { near, joint })
+            })
+            .collect::<Result<_>>()?;
         detail.correlated = partners
             .into_iter()
             .map(|partner| {
@@ -77,6 +84,7 @@ impl Store {
                     label: row.label.clone(),
                     correlation: partner.correlation,
                     together: partner.together,
+                    joint: self.joint(slug, id, partner.id)?,
                 })
             })
             .collect::<Result<_>>()?;

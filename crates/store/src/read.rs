@@ -11,6 +11,7 @@ use duckdb::Connection;
 use sha2::{Digest as _, Sha256};
 
 use crate::export::{ExportFormat, export};
+use crate::joints::Joints;
 use crate::matches::Matches;
 use crate::pool::Pool;
 use crate::table::{Table, search_text};
@@ -41,6 +42,7 @@ pub(crate) struct Dictionary {
     table: OnceLock<Table>,
     texts: OnceLock<HashMap<u32, String>>,
     pub(crate) matches: OnceLock<Matches>,
+    pub(crate) joints: OnceLock<Joints>,
 }
 
 /// What is known of a dictionary as a whole.
