@@ -201,6 +201,17 @@ pub struct Neighbour {
     pub cosine: f64,
 }
 
+/// A latent of the opposite class whose own decoder row points the same way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Twin {
+    /// The latent, and the cosine of the chat-only one's chat row with the base-only one's base row.
+    #[serde(flatten)]
+    pub near: Neighbour,
+    /// How the two fire on the same tokens; `null` if that was not computed.
+    pub joint: Option<crate::JointActivity>,
+}
+
 /// A latent that fires together with another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -215,6 +226,8 @@ pub struct Correlated {
     pub correlation: f64,
     /// Tokens on which both fire.
     pub together: u64,
+    /// How the two fire on the same tokens; `null` but for the closest partner of a chat-only latent.
+    pub joint: Option<crate::JointActivity>,
 }
 
 /// A latent's activity on a part of the tokens.
@@ -263,7 +276,7 @@ pub struct LatentDetail {
     /// Nearest latents by chat decoder row.
     pub neighbours: Vec<Neighbour>,
     /// Latents of the opposite class (chat-only, base-only) whose own decoder row has a cosine above 0.9 with this one's.
-    pub twins: Vec<Neighbour>,
+    pub twins: Vec<Twin>,
     /// Latents that fire together with this one, most correlated first.
     pub correlated: Vec<Correlated>,
     /// Activity by corpus, by template and role, most general first; empty before analysis.
@@ -272,6 +285,9 @@ pub struct LatentDetail {
     pub template: Vec<crate::TemplateActivity>,
     /// Fit of Latent Scaling; empty before analysis.
     pub fits: Vec<crate::ScalingFit>,
+    /// The same by strength of the activation, from weak to strong, for the latents that this was computed for: chat-only ones and the
+    /// shared ones that they are compared with.
+    pub verification: Vec<crate::ScalingBucket>,
     /// Example groups and how many examples each holds.
     pub groups: Vec<crate::ExampleGroup>,
     /// Scores of this latent against ground truth, if the study has any.

@@ -12,6 +12,7 @@ mod examples;
 mod explain;
 mod generate;
 mod intervention;
+mod joint;
 mod lasso;
 mod latent;
 mod matches;
@@ -40,10 +41,11 @@ pub use generate::{
     Sampling, Timings, TokenEvent,
 };
 pub use intervention::{ClampUnit, Intervention, Lane, LatentSet, LatentStrength, StrengthUnit};
+pub use joint::{JointActivity, JointCounts};
 pub use lasso::{AxisScale, Lasso};
 pub use latent::{
     ActivityShare, Betas, Class, Correlated, DecoderRows, Histogram, LATENT_COLUMNS, LatentDetail,
-    LatentRow, LensToken, LogitLens, Neighbour, Verdict,
+    LatentRow, LensToken, LogitLens, Neighbour, Twin, Verdict,
 };
 pub use matches::{LatentMatch, MatchBy, MatchesPage};
 pub use page::{LatentsPage, MAX_PAGE};
@@ -51,7 +53,9 @@ pub use positions::Positions;
 pub use problem::Problem;
 pub use prompt::{Message, ModelName, Prompt, PromptSource, TokenInfo, TokenKind};
 pub use run::{Run, RunDifference, RunInputs, RunOutput, RunToken, Verification};
-pub use scaling::{RatioSummary, ScalingFit, ScalingGroup, ScalingSummary};
+pub use scaling::{
+    BucketFit, RatioSummary, ScalingBucket, ScalingFit, ScalingGroup, ScalingSummary,
+};
 pub use study::{
     Availability, ClassCounts, ClassCuts, ConceptScore, DictionaryInfo, ModelInfo, Readiness,
     ReadyState, StudyInfo, TrainingSummary,

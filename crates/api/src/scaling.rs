@@ -52,3 +52,31 @@ pub struct ScalingFit {
     /// Mean ‖y − β·f·d‖² over the same tokens.
     pub after: [f64; 2],
 }
+
+/// How well a latent's β fit the tokens on which it fires at some share of its maximum. The β are those of the latent's row, from all
+/// tokens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ScalingBucket {
+    /// Least share v/max, exclusive.
+    pub from: f64,
+    /// Largest share.
+    pub to: f64,
+    /// Tokens.
+    pub tokens: u64,
+    /// By target; empty without tokens.
+    pub fits: Vec<BucketFit>,
+}
+
+/// One target's squared errors in a bucket.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BucketFit {
+    /// The target, and its mean squared errors.
+    #[serde(flatten)]
+    pub fit: ScalingFit,
+    /// Standard deviation of ‖y‖² over the bucket's tokens; base, chat; `null` for fewer than two.
+    pub before_std: Option<[f64; 2]>,
+    /// Standard deviation of ‖y − β·f·d‖² over the same tokens.
+    pub after_std: Option<[f64; 2]>,
+}

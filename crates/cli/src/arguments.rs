@@ -241,7 +241,7 @@ pub(crate) struct Analyse {
     /// Name of the dictionary
     #[arg(long)]
     pub(crate) dictionary: String,
-    /// Steps to run, all by default: neighbours, matches, logit-lens, scaling, baselines, statistics, examples, correlated, effects; what others wrote stays
+    /// Steps to run, all by default: neighbours, matches, logit-lens, scaling, baselines, statistics, examples, correlated, verification, joint, effects; what others wrote stays
     #[arg(long, value_delimiter = ',')]
     pub(crate) steps: Vec<pipeline::Step>,
     /// Do this share of activations and dialogues, for instance 0/4, and leave the rest to other runs and `merge`; by default that of a
@@ -255,6 +255,9 @@ pub(crate) struct Analyse {
     /// what an earlier run found out about others stays
     #[arg(long, value_name = "WHICH", default_value = "all")]
     pub(crate) latents: pipeline::ScaledLatents,
+    /// In the verification of Latent Scaling, count activations below 0.05 of a latent's maximum apart
+    #[arg(long)]
+    pub(crate) noise_bucket: bool,
     /// Examples kept per latent and quantile group
     #[arg(long, default_value_t = 20)]
     pub(crate) examples: usize,

@@ -14,7 +14,7 @@ use crate::sampler::mix;
 const LEAST_TOGETHER: u64 = 3;
 
 /// A latent that fires together with another.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Partner {
     /// Its id.
     pub id: u32,

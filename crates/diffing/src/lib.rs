@@ -12,6 +12,7 @@ mod divergence;
 mod effects;
 mod error;
 mod histogram;
+mod joint;
 mod moments;
 mod norms;
 mod roc;
@@ -33,6 +34,7 @@ pub use divergence::{Prediction, Reference, kl, log_softmax};
 pub use effects::{Effect, EffectSums, half_width};
 pub use error::{Error, Result};
 pub use histogram::{LogHistogram, histogram};
+pub use joint::{JOINT_BUCKETS, JOINT_EDGES, JointHistogram, JointScale, JointSums, Pairs};
 pub use moments::Moments;
 pub use norms::{cosine, delta_norm, dot, norm};
 pub use roc::auroc;
@@ -46,5 +48,5 @@ pub use template::{
     template_bucket,
 };
 pub use token::{Products, ScalingToken, Squares};
-pub use verification::{NOISE, ScalingBuckets, bucket_edges};
+pub use verification::{NOISE, VERIFICATION_BUCKETS, Verification, VerificationSums, bucket_edges};
 pub use weights::weight_row;

@@ -151,32 +151,63 @@ impl Problems {
         }
     }
 
+    /// Squared errors before and after with these coefficients, target by model, summed over the tokens.
+    fn errors(&self, betas: &BetaTable) -> ErrorTable {
+        let mut errors = ErrorTable::default();
+        for (i, errors) in errors.as_flattened_mut().iter_mut().enumerate() {
+            let (t, m) = (i / 2, i % 2);
+            let (beta, before) = (betas[t][m], self.squares[t][m]);
+            let cross = 2.0 * beta * self.numerators[t][m];
+            let after = before - (cross - beta * beta * self.denominator);
+            *errors = [before.max(0.0), after.max(0.0)];
+        }
+        errors
+    }
+
     /// Mean squared errors with these coefficients; an unknown one counts as 0.
     fn fits(&self, betas: &Betas, tokens: u64) -> Vec<ScalingFit> {
         if tokens == 0 {
             return Vec::new();
         }
-        let mean = |sum: f64| sum.max(0.0) / tokens as f64;
-        let betas = by_target(betas);
-        (0..4)
-            .map(|t| {
-                let after = |m: usize| {
-                    let beta = betas[t][m].unwrap_or(0.0);
-                    let cross = 2.0 * beta * self.numerators[t][m];
-                    self.squares[t][m] - (cross - beta * beta * self.denominator)
-                };
+        let errors = self.errors(&by_target(betas));
+        SCALING_TARGETS
+            .iter()
+            .zip(errors)
+            .map(|(target, [base, chat])| {
+                let mean = |i: usize| [base[i], chat[i]].map(|sum| sum / tokens as f64);
                 ScalingFit {
-                    target: SCALING_TARGETS[t].into(),
-                    before: self.squares[t].map(mean),
-                    after: [mean(after(0)), mean(after(1))],
+                    target: (*target).into(),
+                    before: mean(0),
+                    after: mean(1),
                 }
             })
             .collect()
     }
 }
 
+/// Coefficients by target and model; an unknown one is 0.
+pub(crate) type BetaTable = [[f64; 2]; 4];
+
+/// Squared errors before and after, by target and model.
+pub(crate) type ErrorTable = [[[f64; 2]; 2]; 4];
+
+/// Squared errors of one token on which a latent is active with unscaled code `f`, before and after its part with these coefficients is
+/// taken away.
+pub(crate) fn token_errors(
+    decoder: &Decoder,
+    latent: u32,
+    f: f64,
+    token: &ScalingToken<'_>,
+    betas: &BetaTable,
+) -> ErrorTable {
+    let latent = latent as usize;
+    let mut sums = Sums::default();
+    sums.add(f, &token.products(decoder, latent), token.squares());
+    Problems::of(&sums, decoder, latent).errors(betas)
+}
+
 /// Coefficients in the order of [`SCALING_TARGETS`], base then chat.
-fn by_target(betas: &Betas) -> [[Option<f64>; 2]; 4] {
+pub(crate) fn by_target(betas: &Betas) -> BetaTable {
     [
         [betas.beta_activation_base, betas.beta_activation_chat],
         [
@@ -189,6 +220,7 @@ fn by_target(betas: &Betas) -> [[Option<f64>; 2]; 4] {
         ],
         [betas.beta_error_base, betas.beta_error_chat],
     ]
+    .map(|models| models.map(Option::unwrap_or_default))
 }
 
 /// Sums that give the least-squares coefficients β of Latent Scaling for four targets and both models; mergeable.

@@ -170,7 +170,7 @@ fn a_few_tokens_count_as_by_hand() {
 
 /// The largest v of latent j is where sequence, position and latent are largest.
 #[test]
-fn maxima_from_sparse_codes_are_those_of_the_dense_pass() {
+fn t4_maxima_from_sparse_codes_are_those_of_the_dense_pass() {
     let (samples, tokens, base) = (7usize, 5usize, 3.0f32);
     let value = |s: usize, t: usize, j: usize| s as f32 + t as f32 + j as f32 + base;
     let mut statistics = LatentStatistics::new(LATENTS, 1);
@@ -295,7 +295,7 @@ fn groups(sequence: &Sequence) -> Vec<Vec<TemplateGroup>> {
 }
 
 #[test]
-fn template_statistics_are_those_of_a_dense_reading() {
+fn t5_template_statistics_are_those_of_a_dense_reading() {
     let all = sequences(30, 8);
     let mut maxima = vec![0f32; LATENTS];
     for row in all.iter().flat_map(|s| &s.dense) {

@@ -19,7 +19,7 @@ fn normal(rng: &mut ChaCha8Rng) -> f64 {
 }
 
 #[test]
-fn moments_stream_and_merge() {
+fn t3_moments_stream_and_merge() {
     let mut small = Moments::new(3);
     assert!(small.std().iter().all(|s| s.is_nan()));
     small.add(&[1.0, 2.0, 3.0]).unwrap();
@@ -62,7 +62,7 @@ fn halved(x: f32) -> f32 {
 }
 
 #[test]
-fn moments_of_half_precision_rows_merge_in_any_order() {
+fn t3_moments_of_half_precision_rows_merge_in_any_order() {
     let mut rng = ChaCha8Rng::seed_from_u64(2);
     let rows: Vec<[f32; 2]> = (0..600)
         .map(|_| {

@@ -111,7 +111,7 @@ fn activation_betas(d: &[f32], f: &[f32], y_base: &[[f32; 2]], y_chat: &[[f32; 2
 }
 
 #[test]
-fn beta_of_two_exact_cases() {
+fn e2_beta_of_two_exact_cases() {
     let (d, f) = ([3.0, 4.0], [1.0, 0.0, 2.0]);
     let base = [[3.0, 0.0], [0.0, 0.0], [0.0, 4.0]];
     let chat = [[3.0, 4.0], [9.0, 9.0], [6.0, 8.0]];
@@ -123,7 +123,7 @@ fn beta_of_two_exact_cases() {
 }
 
 #[test]
-fn perfect_reconstruction_leaves_the_latents_own_part() {
+fn e3_perfect_reconstruction_leaves_the_latents_own_part() {
     let (d_base, d_chat, zero) = ([1.0, 2.0], [3.0, 4.0], [0f32; 2]);
     let decoder = Decoder::new([&d_base, &d_chat], [&zero, &zero]).unwrap();
     let mut sums = ScalingSums::new(1);
@@ -180,7 +180,7 @@ fn orthonormal(rng: &mut ChaCha8Rng, wanted: usize, dim: usize) -> Vec<Vec<f64>>
 }
 
 #[test]
-fn planted_coefficients_are_recovered() {
+fn t1_planted_coefficients_are_recovered() {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     for (dim, latents, tokens) in [(10, 2, 100), (100, 2, 1000), (100, 10, 1000)] {
         let basis = orthonormal(&mut rng, latents, dim);
@@ -272,7 +272,7 @@ fn the_error_target_keeps_the_latents_own_part() {
 }
 
 #[test]
-fn divergence_of_a_distribution_from_itself_is_zero() {
+fn e7_divergence_of_a_distribution_from_itself_is_zero() {
     let p = [1.0f32, -3.0, 0.5, 20.0];
     let shifted = p.map(|x| x + 4.0);
     assert_eq!(kl(&p, &p), 0.0);

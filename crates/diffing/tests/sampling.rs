@@ -79,7 +79,7 @@ fn sampled(all: &[Sequence], maxima: &[f32], per_group: usize) -> QuantileSample
 }
 
 #[test]
-fn without_replacement_the_sample_is_every_distinct_text() {
+fn t6_without_replacement_the_sample_is_every_distinct_text() {
     let (all, maxima) = corpus(400, 6, 1);
     let sampler = sampled(&all, &maxima, all.len());
     for (latent, &max) in (0u32..).zip(&maxima) {
@@ -95,7 +95,7 @@ fn without_replacement_the_sample_is_every_distinct_text() {
 }
 
 #[test]
-fn a_small_sample_is_a_part_of_it_and_as_large_as_it_can_be() {
+fn t6_a_small_sample_is_a_part_of_it_and_as_large_as_it_can_be() {
     let (all, maxima) = corpus(600, 6, 2);
     let sampler = sampled(&all, &maxima, 20);
     let mut fewer = 0;
@@ -122,7 +122,7 @@ fn a_small_sample_is_a_part_of_it_and_as_large_as_it_can_be() {
 }
 
 #[test]
-fn nothing_and_a_single_latent_are_sampled_too() {
+fn t6_nothing_and_a_single_latent_are_sampled_too() {
     let empty = QuantileSampler::new(Vec::new(), 5, 0);
     assert!(empty.kept().is_empty() && empty.examples(0, 0).is_empty());
     assert!(empty.choice(0, 5, 5).iter().all(Vec::is_empty));

@@ -139,6 +139,8 @@ fn trained(
             target_rms: Some(1.0),
             checkpoint_every: 0,
             log_every: LOG_EVERY,
+            // The metrics travel with the program.
+            threshold_every: 0,
             validate_every: VALIDATE_EVERY,
             // Two dictionaries have to travel with the program.
             save_format: WeightFormat::F16,

@@ -215,7 +215,7 @@ fn numbers_equal_diffing_applied_to_the_shards() {
 }
 
 #[test]
-fn examples_fill_their_quotas_with_what_the_shards_say() {
+fn t6_examples_fill_their_quotas_with_what_the_shards_say() {
     let study = collected();
     run(&study, "batchtopk");
     let store = open_store(&study.path).unwrap();

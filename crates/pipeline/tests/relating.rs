@@ -320,10 +320,37 @@ fn twins_find_each_other() {
     let twins = |id: u32| store.latent("twins", id).unwrap().twins;
     let (chat, base) = (twins(3), twins(10));
     assert_eq!((chat.len(), base.len()), (1, 1));
-    assert_eq!((chat[0].id, chat[0].class), (10, Class::BaseOnly));
-    assert_eq!((base[0].id, base[0].class), (3, Class::ChatOnly));
-    assert!(chat[0].cosine > 0.999 && chat[0].cosine == base[0].cosine);
+    let near = |twins: &[api::Twin]| (twins[0].near.id, twins[0].near.class);
+    assert_eq!(near(&chat), (10, Class::BaseOnly));
+    assert_eq!(near(&base), (3, Class::ChatOnly));
+    let cosine = chat[0].near.cosine;
+    assert!(cosine > 0.999 && cosine == base[0].near.cosine);
+    assert_eq!(chat[0].joint, None, "nothing is collected");
     for other in [4, 11, 20] {
         assert!(twins(other).is_empty());
+    }
+}
+
+#[test]
+fn twins_tell_how_they_fire_on_the_same_tokens() {
+    let study = collected();
+    with_twins(&study);
+    run(&study, "twins", &[Step::Neighbours, Step::Joint]);
+    let store = open_store(&study.path).unwrap();
+    let latent = |id: u32| store.latent("twins", id).unwrap();
+    let (chat, base) = (latent(3), latent(10));
+    let [here, there] = [&chat, &base].map(|detail| detail.twins[0].joint.clone().unwrap());
+    for (here, there) in [
+        (&here.by_pair, &there.by_pair),
+        (&here.by_own, &there.by_own),
+    ] {
+        assert_eq!(here.divergence, there.divergence);
+        for (i, j) in (0..25).map(|cell| (cell / 5, cell % 5)) {
+            assert_eq!(here.counts[i][j], there.counts[j][i], "turned over");
+        }
+        let total: u64 = here.counts.iter().flatten().sum();
+        assert_eq!(Some(total), chat.row.tokens);
+        let fires: u64 = here.counts[1..].iter().flatten().sum();
+        assert_eq!(Some(fires), chat.row.active_tokens);
     }
 }

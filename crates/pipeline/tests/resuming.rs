@@ -124,14 +124,14 @@ fn a_run_killed_in_every_pass_ends_with_the_same_bits() {
     let (study, expected) = expected();
     assert!(checkpoints(&study).is_empty());
     let options = options(&study);
-    for step in ["scan", "effects", "examples", "correlations"] {
+    for step in ["scan", "effects", "examples", "correlations", "second-scan"] {
         killed(&options, step, 3);
         assert!(!study.path.join("study.duckdb").exists());
     }
-    assert_eq!(checkpoints(&study).len(), 4);
+    assert_eq!(checkpoints(&study).len(), 5);
     let listener = Listener::default();
     analyse(&options, &listener).unwrap();
-    assert_eq!(listener.said().matches("going on from").count(), 4);
+    assert_eq!(listener.said().matches("going on from").count(), 5);
     assert!(shown(&study) == expected, "numbers differ");
     assert!(
         checkpoints(&study).is_empty(),

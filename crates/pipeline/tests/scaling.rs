@@ -4,11 +4,11 @@
 mod common;
 
 use api::Class;
-use candle_core::{Device, Tensor};
-use common::{Study, WIDTH, close, collected, fixtures, sequences};
+use candle_core::Device;
+use common::{Study, close, collected, every_token, fixtures};
 use crosscoder::Crosscoder;
-use diffing::{Baseline, ScalingSums, ScalingToken};
-use pipeline::{AnalyseOptions, DeviceChoice, Manifest, Silent, Step, analyse, open_store};
+use diffing::{Baseline, ScalingSums};
+use pipeline::{AnalyseOptions, DeviceChoice, Silent, Step, analyse, open_store};
 
 const SLUG: &str = "l1";
 
@@ -28,32 +28,6 @@ fn run(study: &Study, steps: &[Step], jump_threshold: Option<f32>) -> Result<(),
 fn crosscoder() -> Crosscoder {
     let folder = fixtures().join(format!("crosscoder-{SLUG}"));
     Crosscoder::load(folder, &Device::Cpu).unwrap()
-}
-
-/// Calls `with` for every collected token and its active latents as (id, f, v).
-fn every_token(
-    study: &Study,
-    crosscoder: &Crosscoder,
-    mut with: impl FnMut(&ScalingToken<'_>, &[(u32, f32, f32)]),
-) {
-    let decoder = crosscoder.decoder().unwrap();
-    for sequence in sequences(&study.path) {
-        let shape = (sequence.tokens.len(), 2, WIDTH);
-        let x = Tensor::from_slice(&sequence.activations, shape, &Device::Cpu).unwrap();
-        let codes = crosscoder.codes(&x).unwrap();
-        let x_hat = crosscoder.reconstruct_normalized(&codes);
-        for t in 0..sequence.tokens.len() {
-            let at = |m: usize| (2 * t + m) * WIDTH..(2 * t + m + 1) * WIDTH;
-            let x = [0, 1].map(|m| &sequence.activations[at(m)]);
-            let error = [0, 1].map(|m| -> Vec<f32> {
-                let pairs = x[m].iter().zip(&x_hat[at(m)]);
-                pairs.map(|(x, x_hat)| x - x_hat).collect()
-            });
-            let token = ScalingToken::new(x, [&error[0], &error[1]], &decoder).unwrap();
-            let active: Vec<_> = codes.token(t).iter().map(|a| (a.id, a.f[1], a.v)).collect();
-            with(&token, &active);
-        }
-    }
 }
 
 #[test]
@@ -124,7 +98,7 @@ fn a_chosen_set_gets_the_ratios_of_a_full_run_and_leaves_others_alone() {
             .collect();
         (rows, fits)
     };
-    let whole = with_chat_only();
+    let whole = common::with_chat_only(SLUG);
     scale(&whole, "all").unwrap();
     let (rows, fits) = found(&whole);
     assert!(fits.iter().any(|fits| !fits.is_empty()));
@@ -134,7 +108,7 @@ fn a_chosen_set_gets_the_ratios_of_a_full_run_and_leaves_others_alone() {
     let chat_only = rows.iter().filter(|row| row.class == Class::ChatOnly);
     assert!(judged.len() >= 10 && chat_only.count() == judged.len());
 
-    let some = with_chat_only();
+    let some = common::with_chat_only(SLUG);
     for (more, chosen) in [
         (judged[0], vec![judged[0]]),
         (judged[4], vec![judged[0], judged[4]]),
@@ -169,7 +143,7 @@ fn a_chosen_set_gets_the_ratios_of_a_full_run_and_leaves_others_alone() {
 
 #[test]
 fn baselines_are_the_same_codes_along_other_directions() {
-    let study = with_chat_only();
+    let study = common::with_chat_only(SLUG);
     run(&study, &[Step::Scaling, Step::Baselines], None).unwrap();
 
     let store = open_store(&study.path).unwrap();
@@ -236,28 +210,4 @@ fn baselines_are_the_same_codes_along_other_directions() {
             assert!((0..2).all(|m| found.after[m] <= found.before[m]));
         }
     }
-}
-
-/// Δ_norm of every latent, rising.
-/// A study with activations and a cut that some latents reach: the reference dictionaries are random.
-fn with_chat_only() -> Study {
-    let study = collected();
-    let mut manifest = Manifest::read(&study.path).unwrap();
-    let deltas = deltas_of(&study);
-    manifest.classes.chat_only = deltas[deltas.len() * 9 / 10];
-    manifest.write(&study.path).unwrap();
-    study
-}
-
-fn deltas_of(study: &Study) -> Vec<f64> {
-    run(study, &[Step::Neighbours], None).unwrap();
-    let store = open_store(&study.path).unwrap();
-    let mut deltas: Vec<f64> = store
-        .rows(SLUG)
-        .unwrap()
-        .iter()
-        .filter_map(|row| row.delta_norm)
-        .collect();
-    deltas.sort_by(f64::total_cmp);
-    deltas
 }

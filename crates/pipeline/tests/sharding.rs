@@ -162,7 +162,8 @@ fn examples_correlations_and_effects_in_parts_are_those_of_one_run() {
         }
         let next = &merge(&study).unwrap()[0].next;
         assert!(
-            next[0].contains("--steps examples,effects") && next[1].contains("--steps correlated"),
+            next[0].contains("--steps correlated")
+                && next[1].contains("--steps examples,verification,joint,effects"),
             "{next:?}"
         );
         for index in order {

@@ -195,6 +195,40 @@ fn training_is_reproducible_and_resumes_bit_for_bit() {
 }
 
 #[test]
+fn batches_are_measured_with_the_inference_threshold_too_and_nothing_changes() {
+    let study = collected();
+    for (kind, expected) in [(Kind::BatchTopK, 7), (Kind::L1, 0)] {
+        let run = |threshold_every| {
+            let options = TrainOptions {
+                threshold_every,
+                force: true,
+                ..options(&study, kind)
+            };
+            let folder = train(&options, &Silent).unwrap().folder;
+            let text = fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+            let lines: Vec<serde_json::Value> = text
+                .lines()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect();
+            let measured = lines
+                .into_iter()
+                .filter(|line| line["stage"] == "trainthres");
+            (weights(&study.path), measured.collect::<Vec<_>>())
+        };
+        let (plain, none) = run(0);
+        let (measured, lines) = run(4);
+        assert!(plain == measured, "measuring changes the weights");
+        assert!(none.is_empty());
+        // Steps 12, 16, … 36: the estimate begins after step 10.
+        assert_eq!(lines.len(), expected);
+        for line in &lines {
+            assert_eq!(line["step"].as_u64().unwrap() % 4, 0);
+            assert!(line["l0"].as_f64().unwrap() > 0.0 && line["fve_total"].is_number());
+        }
+    }
+}
+
+#[test]
 fn epochs_count_passes_over_the_training_tokens() {
     let study = collected();
     let passes = |epochs| {

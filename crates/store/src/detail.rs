@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use api::{Betas, Class, Correlated, LatentDetail, LatentRow, LensToken, LogitLens, Neighbour};
+use api::{
+    Betas, Class, Correlated, LatentDetail, LatentRow, LensToken, LogitLens, Neighbour, Twin,
+};
 use diffing::{LogHistogram, TemplateLatent};
 use duckdb::{Connection, Row};
 
@@ -30,6 +32,7 @@ impl Store {
             shares: Vec::new(),
             template: Vec::new(),
             fits: Vec::new(),
+            verification: Vec::new(),
             groups: Vec::new(),
             concepts: self.concepts(slug)?,
         };
@@ -46,11 +49,16 @@ impl Store {
             detail.lens_chat = lens(&stored.lens, true, texts);
             detail.groups.clone_from(&stored.groups);
             detail.fits.clone_from(&stored.fits);
+            detail.verification.clone_from(&stored.verification);
             detail.shares = groups::shares(&facts.parts, &stored.shares);
             let sums = TemplateLatent::from_parts(stored.template.iter().copied());
             detail.template = template::activity(&facts.template, &sums);
             detail.neighbours = named(table, slug, &stored.neighbours)?;
-            detail.twins = named(table, slug, &stored.twins)?;
+            let twins = named(table, slug, &stored.twins)?.into_iter().map(|near| {
+                let joint = self.joint(slug, id, near.id)?;
+                Ok(Twin { near, joint })
+            });
+            detail.twins = twins.collect::<Result<_>>()?;
             let correlated = stored.correlated.iter().map(|partner| {
                 let row = other(table, slug, partner.id)?;
                 Ok(Correlated {
@@ -59,6 +67,7 @@ impl Store {
                     label: row.label.clone(),
                     correlation: partner.correlation,
                     together: partner.together,
+                    joint: self.joint(slug, id, partner.id)?,
                 })
             });
             detail.correlated = correlated.collect::<Result<_>>()?;

@@ -152,6 +152,23 @@ impl Store {
         Ok(self.facts(slug)?.template.clone())
     }
 
+    /// Every latent with the one that fires most closely with it, in the order of ids; empty before analysis.
+    ///
+    /// # Errors
+    /// [`crate::Error::UnknownDictionary`], or a damaged database.
+    pub fn closest_partners(&self, slug: &str) -> Result<Vec<(u32, u32)>> {
+        self.entry(slug)?;
+        let Some(pool) = &self.pool else {
+            return Ok(Vec::new());
+        };
+        pool.with(|connection| {
+            connection
+                .prepare("SELECT latent, partner FROM correlated WHERE dictionary = ? AND rank = 0 ORDER BY latent")?
+                .query_map([slug], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
+        })
+    }
+
     /// A latent's activations on the groups of the chats' tokens.
     ///
     /// # Errors

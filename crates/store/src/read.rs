@@ -11,6 +11,7 @@ use duckdb::Connection;
 use sha2::{Digest as _, Sha256};
 
 use crate::export::{ExportFormat, export};
+use crate::joints::Joints;
 use crate::matches::Matches;
 use crate::pool::Pool;
 use crate::recent::Recent;
@@ -47,6 +48,7 @@ pub(crate) struct Dictionary {
     pub(crate) facts: OnceLock<Facts>,
     pub(crate) shelves: Shelves,
     pub(crate) matches: OnceLock<Matches>,
+    pub(crate) joints: OnceLock<Joints>,
     /// Latents by what their examples' tokens contain, for the last searches.
     searches: Recent<String, HashSet<u32>>,
 }
@@ -64,6 +66,7 @@ impl Default for Dictionary {
             facts: OnceLock::new(),
             shelves: shelves(),
             matches: OnceLock::new(),
+            joints: OnceLock::new(),
             searches: Recent::new(SEARCHES),
         }
     }

@@ -1,7 +1,7 @@
-//! How Latent Scaling's coefficients fit, and its ratios over groups of latents beside those of random directions.
+//! Latent Scaling's ratios over groups of latents, beside those of random directions.
 
-use api::{Class, LatentRow, ScalingFit, ScalingSummary};
-use duckdb::{Appender, Connection, params};
+use api::{Class, LatentRow, ScalingSummary};
+use duckdb::{Connection, params};
 
 use crate::read::SCALING_KEY;
 use crate::{Result, Store, Writer};
@@ -41,60 +41,7 @@ pub struct BaselineRecord {
     pub nu_r: Option<f64>,
 }
 
-fn append_fits(
-    appender: &mut Appender<'_>,
-    dictionary: &str,
-    latent: u32,
-    fits: &[ScalingFit],
-) -> duckdb::Result<()> {
-    fits.iter().try_for_each(|fit| {
-        let ([before_base, before_chat], [after_base, after_chat]) = (fit.before, fit.after);
-        appender.append_row(params![
-            dictionary,
-            latent,
-            fit.target,
-            before_base,
-            before_chat,
-            after_base,
-            after_chat
-        ])
-    })
-}
-
 impl Writer {
-    /// How well every latent's coefficients fit, by latent.
-    ///
-    /// # Errors
-    /// [`crate::Error::Database`].
-    pub fn set_scaling_fits(
-        &self,
-        fits: impl IntoIterator<Item = (u32, Vec<ScalingFit>)>,
-    ) -> Result<()> {
-        self.set("scaling_fits", fits, |appender, (latent, fits)| {
-            append_fits(appender, self.dictionary(), latent, &fits)
-        })
-    }
-
-    /// As [`Writer::set_scaling_fits`], for some latents; those of others stay.
-    ///
-    /// # Errors
-    /// [`crate::Error::Database`].
-    pub fn amend_scaling_fits(&self, fits: &[(u32, Vec<ScalingFit>)]) -> Result<()> {
-        self.carry("scaling_fits")?;
-        self.run(|connection| {
-            let mut delete = connection
-                .prepare("DELETE FROM scaling_fits WHERE dictionary = ? AND latent = ?")?;
-            for (latent, _) in fits {
-                delete.execute(params![self.dictionary(), latent])?;
-            }
-            let mut appender = connection.appender("scaling_fits")?;
-            for (latent, fits) in fits {
-                append_fits(&mut appender, self.dictionary(), *latent, fits)?;
-            }
-            appender.flush()
-        })
-    }
-
     /// Ratios with random directions.
     ///
     /// # Errors

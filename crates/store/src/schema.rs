@@ -29,7 +29,8 @@ const BLOCK: &str = "65536";
 /// `examples.rank` counts a latent's examples from the strongest. `firing_tokens` says which tokens a latent fires on in its examples.
 /// `truth.truth` is [`api::GroundTruth`] as JSON: it is read whole or not at all. `parts` are corpora and roles; `shares` and `template_sums` have no row where a latent is not active, and
 /// `template_sums.number` is that of [`diffing::TemplateLatent::parts`]. `matches` has the nearest latent of each other dictionary, by both
-/// decoder rows and by the chat row.
+/// decoder rows and by the chat row. `verification` has a row without a target for a bucket without tokens; `joints` has the cells that
+/// are not 0 of [`diffing::JointHistogram`], by `pair` and `own` maxima.
 pub(crate) const TABLES: &[(&str, &str)] = &[
     (
         "meta",
@@ -98,6 +99,12 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
          before_chat DOUBLE NOT NULL, after_base DOUBLE NOT NULL, after_chat DOUBLE NOT NULL",
     ),
     (
+        "verification",
+        "dictionary VARCHAR NOT NULL, latent UINTEGER NOT NULL, \"from\" DOUBLE NOT NULL, \"to\" DOUBLE NOT NULL, tokens UBIGINT NOT NULL, \
+         target VARCHAR, before_base FLOAT, before_chat FLOAT, after_base FLOAT, after_chat FLOAT, before_base_std FLOAT, \
+         before_chat_std FLOAT, after_base_std FLOAT, after_chat_std FLOAT",
+    ),
+    (
         "baselines",
         "dictionary VARCHAR NOT NULL, latent UINTEGER NOT NULL, kind VARCHAR NOT NULL, nu_epsilon DOUBLE, nu_r DOUBLE",
     ),
@@ -118,6 +125,11 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
         "correlated",
         "dictionary VARCHAR NOT NULL, latent UINTEGER NOT NULL, rank USMALLINT NOT NULL, partner UINTEGER NOT NULL, \
          correlation FLOAT NOT NULL, together UBIGINT NOT NULL",
+    ),
+    (
+        "joints",
+        "dictionary VARCHAR NOT NULL, \"first\" UINTEGER NOT NULL, \"second\" UINTEGER NOT NULL, scale VARCHAR NOT NULL, \
+         \"row\" UTINYINT NOT NULL, \"column\" UTINYINT NOT NULL, count UBIGINT NOT NULL",
     ),
     (
         "matches",

@@ -5,11 +5,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use api::{ExampleGroup, ScalingFit};
+use api::{ExampleGroup, ScalingBucket, ScalingFit};
 use diffing::{Partner, TemplateSums};
 use duckdb::{Connection, Row, params};
 
 use crate::detail::TOP;
+use crate::fits;
 use crate::recent::Recent;
 use crate::{Result, Store};
 
@@ -39,6 +40,7 @@ pub(crate) struct Stored {
     pub(crate) correlated: Vec<Partner>,
     pub(crate) groups: Vec<ExampleGroup>,
     pub(crate) fits: Vec<ScalingFit>,
+    pub(crate) verification: Vec<ScalingBucket>,
     /// Activity by number of the part.
     pub(crate) shares: Vec<(u16, Share)>,
     /// By number of [`diffing::TemplateLatent::parts`].
@@ -169,11 +171,14 @@ fn read(connection: &Connection, slug: &str, first: u32) -> duckdb::Result<Vec<S
         group,
         |stored, group| stored.groups.push(group),
     )?;
+    shelf.add("scaling_fits", fits::WHOLE, fits::whole, |stored, fit| {
+        stored.fits.push(fit)
+    })?;
     shelf.add(
-        "scaling_fits",
-        "target, before_base, before_chat, after_base, after_chat",
-        fit,
-        |stored, fit| stored.fits.push(fit),
+        "verification",
+        fits::BUCKET,
+        fits::bucket,
+        |stored, bucket| fits::put(&mut stored.verification, bucket),
     )?;
     shelf.add(
         "shares",
@@ -195,10 +200,7 @@ fn read(connection: &Connection, slug: &str, first: u32) -> duckdb::Result<Vec<S
         of.lens.sort_unstable_by_key(|lens| lens.rank);
         of.groups
             .sort_unstable_by_key(|group| std::cmp::Reverse(group.group));
-        of.fits.sort_by_key(|fit| {
-            let mut targets = diffing::SCALING_TARGETS.iter();
-            targets.position(|target| *target == fit.target)
-        });
+        fits::sort(&mut of.fits, &mut of.verification);
     }
     Ok(stored)
 }
@@ -330,14 +332,6 @@ fn group(row: &Row<'_>) -> duckdb::Result<ExampleGroup> {
         to: row.get(3)?,
         examples: row.get(4)?,
         sequences: row.get(5)?,
-    })
-}
-
-fn fit(row: &Row<'_>) -> duckdb::Result<ScalingFit> {
-    Ok(ScalingFit {
-        target: row.get(1)?,
-        before: [row.get(2)?, row.get(3)?],
-        after: [row.get(4)?, row.get(5)?],
     })
 }
 

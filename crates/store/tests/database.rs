@@ -93,7 +93,7 @@ fn everything_written_comes_back() {
     assert_eq!(shares, [("web", 500, 0, None), ("chat", 500, 4, Some(0.5))]);
     let twins = |id: u32| -> Vec<u32> {
         let twins = store.latent("btk", id).unwrap().twins;
-        twins.iter().map(|twin| twin.id).collect()
+        twins.iter().map(|twin| twin.near.id).collect()
     };
     assert_eq!(
         (twins(1), twins(2), twins(0)),

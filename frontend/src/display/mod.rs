@@ -9,6 +9,7 @@ pub(crate) mod curves;
 pub(crate) mod decimal;
 pub(crate) mod doses;
 pub(crate) mod effects;
+pub(crate) mod joint;
 pub(crate) mod markup;
 pub(crate) mod numbers;
 pub(crate) mod ratios;

@@ -1,11 +1,11 @@
 //! Small tables of the latent page as markup.
 
-use api::{ActivityShare, ScalingFit, TemplateActivity};
+use api::{ActivityShare, BucketFit, ScalingBucket, ScalingFit, TemplateActivity};
 
 use super::{
     decimal::share,
-    markup::{close, head, leaf, open, worded},
-    numbers::{UNKNOWN, count, fixed, percent, short, short_or_dash},
+    markup::{close, fill, head, leaf, open, worded},
+    numbers::{UNKNOWN, count, fixed, percent, short, short_or_dash, tick},
 };
 
 /// Activity by part of the tokens: a bar for the share of the part's tokens on which the latent fires.
@@ -145,9 +145,113 @@ pub(crate) fn betas(targets: &[Target], fits: &[ScalingFit]) -> String {
     out
 }
 
+/// Mean squared errors before and after by strength of the activation, target by target.
+/// Without any, the command to run for them.
+pub(crate) fn by_strength(targets: &[Target], buckets: &[ScalingBucket], command: &str) -> String {
+    let mut out =
+        "<h3 id=\"strength\" class=\"small\">Mean squared error by strength, before → after</h3>"
+            .into();
+    if buckets.is_empty() {
+        fill(
+            &mut out,
+            "<p class=\"small quiet\">Not computed for this latent: <code>{}</code> computes it for the chat-only latents and as many \
+             shared ones.</p>",
+            &[command],
+        );
+        return out;
+    }
+    out.push_str("<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-labelledby=\"strength\"><table class=\"rows\">");
+    head(
+        &mut out,
+        &[
+            ("v / max", "l"),
+            ("tokens", ""),
+            ("base error", ""),
+            ("chat error", ""),
+        ],
+    );
+    for &(words, target, ..) in targets {
+        fill(
+            &mut out,
+            "<tr class=\"group\"><th colspan=\"4\" scope=\"colgroup\" class=\"l\">{}</th></tr>",
+            &[words],
+        );
+        for bucket in buckets {
+            let fit = bucket.fits.iter().find(|fit| fit.fit.target == target);
+            let [from, to] = [bucket.from, bucket.to].map(tick);
+            let tokens = count(bucket.tokens);
+            let [base, chat] = [0, 1].map(|i| {
+                fit.map_or(UNKNOWN.into(), |fit| {
+                    [short(fit.fit.before[i]), short(fit.fit.after[i])].join(" → ")
+                })
+            });
+            let spread = fit.and_then(spread).unwrap_or_default();
+            open(&mut out, "tr", &[("title", &spread)]);
+            fill(
+                &mut out,
+                "<th scope=\"row\" class=\"l\">{}–{}</th><td>{}</td><td>{}</td><td>{}</td></tr>",
+                &[&from, &to, &tokens, &base, &chat],
+            );
+        }
+    }
+    out.push_str("</table></div>");
+    out
+}
+
+/// Standard deviations of a bucket's errors, where it has more than one token.
+fn spread(fit: &BucketFit) -> Option<String> {
+    let (before, after) = (fit.before_std?, fit.after_std?);
+    let [base, chat] = [0, 1].map(|i| [short(before[i]), short(after[i])].join(" → "));
+    Some(["standard deviation: base ", &base, ", chat ", &chat].concat())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_by_strength_are_grouped_by_target() {
+        let targets = [
+            ("error", "error", Some(0.5), Some(2.0)),
+            ("residual", "activation", None, None),
+        ];
+        let fit = BucketFit {
+            fit: ScalingFit {
+                target: "error".into(),
+                before: [4.0, 8.0],
+                after: [3.0, 2.0],
+            },
+            before_std: Some([1.0, 2.0]),
+            after_std: Some([0.5, 0.25]),
+        };
+        let bucket = |from: f64, to: f64, fits: Vec<BucketFit>| ScalingBucket {
+            from,
+            to,
+            tokens: 1234 * fits.len() as u64,
+            fits,
+        };
+        let buckets = [
+            bucket(0.0, 1.0 / 3.0, vec![fit]),
+            bucket(1.0 / 3.0, 1.0, Vec::new()),
+        ];
+        let table = by_strength(&targets, &buckets, "");
+        assert!(
+            table.contains("0–0.333</th><td>1,234</td><td>4.00 → 3.00</td><td>8.00 → 2.00</td>"),
+            "{table}"
+        );
+        assert!(table.contains("standard deviation: base 1.00 → 0.500, chat 2.00 → 0.250"));
+        assert_eq!(
+            table
+                .matches("0.333–1</th><td>0</td><td>–</td><td>–</td>")
+                .count(),
+            2
+        );
+        assert_eq!(table.matches("colgroup").count(), 2);
+        let none = by_strength(&targets, &[], "analyse --steps verification");
+        assert!(
+            none.contains("<code>analyse --steps verification</code>") && !none.contains("<table")
+        );
+    }
 
     #[test]
     fn activity_is_grouped_and_relative_to_the_busiest_part() {
@@ -166,6 +270,10 @@ mod tests {
             part("role", "text", 0, 0),
         ]);
         assert_eq!(table.matches("colgroup").count(), 2);
+        let none = by_strength(&targets, &[], "analyse --steps verification");
+        assert!(
+            none.contains("<code>analyse --steps verification</code>") && !none.contains("<table")
+        );
         let numbered = TemplateActivity {
             group: "ctrl_3".into(),
             tokens: 10,

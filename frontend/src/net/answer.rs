@@ -2,16 +2,17 @@
 //! the compiler checks that every field is there, the tests below that the names are the wire's.
 
 use api::{
-    ActivationsResponse, ActivityShare, Availability, Bar, Betas, CausalEffects, CausalMeasure,
-    CausalMetric, CausalScope, CausalSetup, Class, ClassCounts, ClassCuts, ConceptBehaviour,
-    ConceptScore, ConceptTruth, Correlated, Curve, DictionaryInfo, DoneEvent, DoneReason, Example,
-    ExampleGroup, ExamplesPage, GroundTruth, Histogram, LatentDetail, LatentMatch, LatentRow,
-    LatentTruth, LatentValues, LatentsPage, LensToken, LogitLens, MatchesPage, ModelInfo,
-    Neighbour, NextToken, NextTokens, Positions, Problem, QueuedEvent, RatioSummary, Readiness,
-    ReadyState, RunOutput, RunToken, ScalingFit, ScalingGroup, ScalingSummary, SeedDictionary,
-    SeedLatent, SeedScore, SteeringAction, SteeringDose, SteeringOutcome, SteeringTest, StudyInfo,
-    TemplateActivity, TemplateBucket, Timings, TokenEvent, TokenInfo, TokenKind, TopLatent,
-    TrainingCurves, TrainingSummary, Verdict,
+    ActivationsResponse, ActivityShare, Availability, Bar, Betas, BucketFit, CausalEffects,
+    CausalMeasure, CausalMetric, CausalScope, CausalSetup, Class, ClassCounts, ClassCuts,
+    ConceptBehaviour, ConceptScore, ConceptTruth, Correlated, Curve, DictionaryInfo, DoneEvent,
+    DoneReason, Example, ExampleGroup, ExamplesPage, GroundTruth, Histogram, JointActivity,
+    JointCounts, LatentDetail, LatentMatch, LatentRow, LatentTruth, LatentValues, LatentsPage,
+    LensToken, LogitLens, MatchesPage, ModelInfo, Neighbour, NextToken, NextTokens, Positions,
+    Problem, QueuedEvent, RatioSummary, Readiness, ReadyState, RunOutput, RunToken, ScalingBucket,
+    ScalingFit, ScalingGroup, ScalingSummary, SeedDictionary, SeedLatent, SeedScore,
+    SteeringAction, SteeringDose, SteeringOutcome, SteeringTest, StudyInfo, TemplateActivity,
+    TemplateBucket, Timings, TokenEvent, TokenInfo, TokenKind, TopLatent, TrainingCurves,
+    TrainingSummary, Twin, Verdict,
 };
 
 use super::json::Json;
@@ -128,6 +129,7 @@ objects! {
         beta_activation_base, beta_activation_chat, beta_activation_no_bias_base, beta_activation_no_bias_chat,
         beta_reconstruction_base, beta_reconstruction_chat, beta_error_base, beta_error_chat
     }
+    BucketFit { before_std, after_std; ..fit }
     CausalEffects { dialogues, source, candidates, setups }
     CausalMeasure { scope, metric, mean, variance, count, half_width }
     CausalSetup { name, description, latents, sets, measures }
@@ -136,7 +138,7 @@ objects! {
     ConceptBehaviour { concept, never_seen, prompts, chat, chat_exact, chat_refuses, base, base_refuses, bar }
     ConceptScore { concept, against, latent, class, delta_norm, auroc, positives, negatives }
     ConceptTruth { concept, against, positives, negatives, bar, above_cut, any_class, seeds, prompt }
-    Correlated { id, class, label, correlation, together }
+    Correlated { id, class, label, correlation, together, joint }
     Curve { name, values }
     DictionaryInfo {
         slug, kind, note, latents, activation_dim, code_normalization, threshold, k, normalized, counts, delta_norm, tokens,
@@ -148,8 +150,10 @@ objects! {
     ExamplesPage { total, next, examples }
     GroundTruth { dictionary, cut, chat_only, behaviours, concepts, steering, seeds }
     Histogram { edges, counts }
+    JointActivity { edges, by_pair, by_own }
+    JointCounts { counts, divergence }
     LatentDetail {
-        histogram, lens_base, lens_chat, neighbours, twins, correlated, shares, template, fits, groups, concepts; ..row
+        histogram, lens_base, lens_chat, neighbours, twins, correlated, shares, template, fits, verification, groups, concepts; ..row
     }
     LatentMatch { latent, match_cosine, matched }
     LatentRow {
@@ -171,6 +175,7 @@ objects! {
     Readiness { state, fraction, detail }
     RunOutput { reason, tokens }
     RunToken { id, text, logprob }
+    ScalingBucket { from, to, tokens, fits }
     ScalingFit { target, before, after }
     ScalingGroup { name, latents, reliable, nu_epsilon, nu_r }
     ScalingSummary { tokens, groups }
@@ -193,6 +198,7 @@ objects! {
     TopLatent { id, value }
     TrainingCurves { steps, tokens, curves }
     TrainingSummary { fve, l0, dead_share, tokens, steps, settings }
+    Twin { joint; ..near }
 }
 
 impl Answer for Problem {
@@ -346,16 +352,24 @@ mod tests {
         agree::<LatentsPage>(&json!({ "total": 2, "next": "c", "rows": [row()] }));
         let lens = json!({ "top": [{ "id": 9, "text": " no", "value": 1.5 }], "bottom": [{ "id": 8, "text": "y", "value": -1.5 }] });
         let near = json!({ "id": 5, "class": "shared", "label": "l", "cosine": 0.5 });
+        let counts = json!({ "counts": [[9, 1], [0, 3]], "divergence": 0.25 });
+        let joint = json!({ "edges": [0.5], "by_pair": counts, "by_own": counts });
+        let mut twin = near.clone();
+        twin["joint"] = joint.clone();
         let mut detail = row();
         let rest = json!({
-            "histogram": histogram(), "lens_base": lens, "lens_chat": lens, "neighbours": [near], "twins": [near],
-            "correlated": [{ "id": 6, "class": "other", "label": "k", "correlation": 0.25, "together": 11 }],
+            "histogram": histogram(), "lens_base": lens, "lens_chat": lens, "neighbours": [near], "twins": [twin],
+            "correlated": [{ "id": 6, "class": "other", "label": "k", "correlation": 0.25, "together": 11, "joint": joint }],
             "shares": [{ "by": "role", "part": "user", "active_tokens": 1, "tokens": 2, "max_activation": 0.5, "mean_activation": 0.25 }],
             "template": [{
                 "group": "ctrl", "tokens": 4, "active_tokens": 2, "frequency": 0.5, "share": 0.25, "mean_activation": 1.5,
                 "max_activation": 2.0, "buckets": [{ "active_tokens": 2, "mean_activation": 1.5, "max_activation": 2.0 }],
             }],
             "fits": [{ "target": "error", "before": [1.0, 2.0], "after": [0.5, 0.25] }],
+            "verification": [{
+                "from": 0.0, "to": 0.5, "tokens": 3,
+                "fits": [{ "target": "error", "before": [1.0, 2.0], "after": [0.5, 0.25], "before_std": [0.1, 0.2], "after_std": null }],
+            }],
             "groups": [{ "group": 1, "from": 0.0, "to": 1.0, "examples": 2, "sequences": 3 }],
             "concepts": [],
         });

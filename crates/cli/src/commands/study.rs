@@ -133,6 +133,7 @@ pub(crate) fn analyse(analyse: Analyse, offline: bool) -> Result<(), Failure> {
         shard: shard(analyse.shard)?,
         jump_threshold: analyse.jump_threshold,
         scaled: analyse.latents,
+        noise_bucket: analyse.noise_bucket,
         examples_per_group: analyse.examples,
         correlated_sample: analyse.correlated_sample,
         checkpoint_seconds: analyse.checkpoint_seconds,

@@ -150,6 +150,9 @@ pub(crate) struct Train {
     /// Steps between two lines of metrics
     #[arg(long, default_value_t = 10)]
     log_every: u64,
+    /// Steps between two lines of metrics that use the inference threshold, on the batch just learned from (BatchTopK); 0 for none
+    #[arg(long, default_value_t = 50, value_name = "STEPS")]
+    threshold_every: u64,
     /// Seed of the initial draw and the order of the data
     #[arg(long, default_value_t = 42)]
     seed: u64,
@@ -198,6 +201,7 @@ fn options(train: Train) -> Result<TrainOptions, Failure> {
         validate_every: train.validate_every,
         checkpoint_every: train.checkpoint_every,
         log_every: train.log_every,
+        threshold_every: train.threshold_every,
         save_format: match train.save_format {
             SaveFormat::F32 => WeightFormat::F32,
             SaveFormat::Bf16 => WeightFormat::Bf16,

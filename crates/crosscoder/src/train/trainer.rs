@@ -165,6 +165,11 @@ impl Trainer {
         self.thresholds[1]
     }
 
+    /// Whether BatchTopK has an estimate of the inference threshold; without one, codes are rectified alone.
+    pub fn has_threshold(&self) -> bool {
+        self.settings.kind == Kind::BatchTopK && self.thresholds[1] >= 0.0
+    }
+
     /// Estimates for base and chat: equal unless DECOUPLED.
     pub fn thresholds(&self) -> [f32; 2] {
         self.thresholds

@@ -28,7 +28,7 @@ fn close(found: &[f32], expected: &[f32]) {
 }
 
 #[test]
-fn the_exact_case_under_every_normalisation() {
+fn e1_the_exact_case_under_every_normalisation() {
     let (sae, mixed) = ([3.162_277_7, 4.472_136], [3.562_277_7, 5.072_136]);
     let weights: [(i64, &[f32], f32); 5] = [
         (1, &[4., 6.], 16.0),
@@ -90,7 +90,7 @@ fn mixed_weights_come_from_the_configuration() {
 }
 
 #[test]
-fn an_activation_at_the_threshold_is_inactive() {
+fn e5_an_activation_at_the_threshold_is_inactive() {
     for (threshold, active) in [(15.9, true), (16.0, false), (-1.0, true)] {
         let mut folder = Folder::exact();
         folder.set("k", integer(1));
@@ -131,7 +131,7 @@ fn decoupled_models_have_thresholds_of_their_own() {
 }
 
 #[test]
-fn selection_is_over_the_batch_and_settles_ties_by_order() {
+fn e4_selection_is_over_the_batch_and_settles_ties_by_order() {
     let kept = |v: &[f32], rows, k| top_k_over_batch(v, rows, k).kept;
     assert_eq!(kept(&[5., 1., 4., 3.], 2, 1), [0, 2]);
     assert_eq!(kept(&[5., 4., 1., 0.5], 2, 1), [0, 1]);
@@ -171,7 +171,7 @@ fn fitted(rows: &[f32], dim: usize, target: f32) -> Normalizer {
 }
 
 #[test]
-fn normalised_activations_have_the_target_norm() {
+fn e9_normalised_activations_have_the_target_norm() {
     let (dim, target) = (3, 10.0);
     let rows: Vec<f32> = (0..2 * dim * 200)
         .map(|i| ((i * i) % 101) as f32 * if i % 2 == 0 { 0.1 } else { 3.0 } + 5.0)

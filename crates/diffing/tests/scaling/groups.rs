@@ -10,7 +10,7 @@ use crate::common::close;
 use crate::planted::{DIM, Planted, TARGET};
 
 #[test]
-fn the_error_coefficient_is_one_and_what_the_error_adds() {
+fn e3_the_error_coefficient_is_one_and_what_the_error_adds() {
     // d_chat = (3, 4), d_base = (1, 2); two tokens with f = 1 and 2 and known errors.
     let (d_base, d_chat, zero) = ([1f32, 2.0], [3f32, 4.0], [0f32; 2]);
     let decoder = Decoder::new([&d_base, &d_chat], [&zero, &zero]).unwrap();

@@ -102,18 +102,10 @@ impl Planted {
         maxima
     }
 
-    /// Mean squared errors of one latent before and after, target by model, over the tokens with f in (`from`, `to`], by the
-    /// definitions; and how many there are.
-    pub(crate) fn direct(
-        &self,
-        j: usize,
-        betas: &[[f64; 2]; 4],
-        from: f64,
-        to: f64,
-    ) -> ([[[f64; 2]; 2]; 4], u64) {
+    /// Squared errors of one latent before and after, target by model, over the tokens with f in (`from`, `to`], by the definitions.
+    pub(crate) fn direct(&self, j: usize, betas: &[[f64; 2]; 4], from: f64, to: f64) -> Direct {
         let decoder = self.decoder();
-        let mut sums = [[[0f64; 2]; 2]; 4];
-        let mut count = 0;
+        let mut all: Vec<Errors> = Vec::new();
         for token in &self.tokens {
             let Some(&(_, f)) = token.active.iter().find(|a| a.0 as usize == j) else {
                 continue;
@@ -122,8 +114,8 @@ impl Planted {
             if f <= from || f > to {
                 continue;
             }
-            count += 1;
-            for (t, sums) in sums.iter_mut().enumerate() {
+            let mut errors = Errors::default();
+            for (t, errors) in errors.iter_mut().enumerate() {
                 for m in 0..2 {
                     for i in 0..DIM {
                         let at = |row: &[f32]| f64::from(row[i]);
@@ -134,15 +126,37 @@ impl Planted {
                             "reconstruction" => x_hat,
                             _ => x - (x_hat - f * at(decoder.row(m, j))),
                         };
-                        sums[0][m] += y * y;
-                        sums[1][m] += (y - betas[t][m] * f * at(decoder.chat(j))).powi(2);
+                        errors[0][m] += y * y;
+                        errors[1][m] += (y - betas[t][m] * f * at(decoder.chat(j))).powi(2);
                     }
                 }
             }
+            all.push(errors);
         }
-        let means = sums.map(|s| s.map(|s| s.map(|sum| sum / count as f64)));
-        (means, count)
+        let mut direct = Direct {
+            mean: Errors::default(),
+            std: Errors::default(),
+            count: all.len() as u64,
+        };
+        for (t, when, m) in (0..16).map(|i| (i / 4, i / 2 % 2, i % 2)) {
+            let n = all.len() as f64;
+            let values = || all.iter().map(|errors| errors[t][when][m]);
+            let mean = values().sum::<f64>() / n;
+            let squares: f64 = values().map(|x| (x - mean).powi(2)).sum();
+            direct.mean[t][when][m] = mean;
+            direct.std[t][when][m] = (squares / (n - 1.0)).sqrt();
+        }
+        direct
     }
+}
+
+/// Target; before, after; model.
+pub(crate) type Errors = [[[f64; 2]; 2]; 4];
+
+pub(crate) struct Direct {
+    pub(crate) mean: Errors,
+    pub(crate) std: Errors,
+    pub(crate) count: u64,
 }
 
 fn remove(row: &mut [f32], target: &[f32]) {

@@ -49,7 +49,7 @@ fn recovered(sums: &ScalingSums, rows: &[f32], truth: &[f64], what: &str) {
 }
 
 #[test]
-fn planted_coefficients_are_recovered_from_common_data() {
+fn t1_planted_coefficients_are_recovered_from_common_data() {
     for [dim, latents, tokens, batch] in SIZES {
         let mut rng = ChaCha8Rng::seed_from_u64(batch as u64);
         // Supports without a common coordinate make the directions orthogonal, in f32 as well.
@@ -101,7 +101,7 @@ fn planted_coefficients_are_recovered_from_common_data() {
 }
 
 #[test]
-fn planted_coefficients_are_recovered_from_data_of_each_latent() {
+fn t1_planted_coefficients_are_recovered_from_data_of_each_latent() {
     for [dim, latents, tokens, batch] in SIZES {
         let mut rng = ChaCha8Rng::seed_from_u64(100 + batch as u64);
         let supports = vec![(0..dim).collect::<Vec<_>>(); latents];

@@ -39,15 +39,17 @@ pub(super) enum Pass {
     Examples,
     Correlations,
     Matches,
+    Second,
     Effects,
 }
 
 impl Pass {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Scan,
         Self::Examples,
         Self::Correlations,
         Self::Matches,
+        Self::Second,
         Self::Effects,
     ];
 
@@ -58,6 +60,7 @@ impl Pass {
             Self::Examples => "examples",
             Self::Correlations => "correlations",
             Self::Matches => "matches",
+            Self::Second => "second-scan",
             Self::Effects => "effects",
         }
     }
@@ -69,6 +72,7 @@ impl Pass {
             Self::Examples => &[Step::Examples, Step::Correlated],
             Self::Correlations => &[Step::Correlated],
             Self::Matches => &[Step::Matches],
+            Self::Second => &[Step::Verification, Step::Joint],
             Self::Effects => &[Step::Effects],
         };
         of.iter().any(|step| steps.contains(step))

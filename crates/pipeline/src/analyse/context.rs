@@ -230,6 +230,8 @@ impl<'a> Context<'a> {
                 Step::Statistics,
                 Step::Examples,
                 Step::Correlated,
+                Step::Verification,
+                Step::Joint,
             ];
             // Dialogues of a file do without.
             let effects = (self.options.effects.dialogues.is_none()).then_some(Step::Effects);
@@ -247,9 +249,14 @@ impl<'a> Context<'a> {
                 ));
             }
         }
-        // The groups of examples are shares of the maximum.
-        if steps.contains(&Step::Examples) && self.maxima().is_none() {
+        // Groups of examples and buckets of activations are shares of the maximum.
+        let by_share = [Step::Examples, Step::Verification, Step::Joint];
+        if by_share.iter().any(|step| steps.contains(step)) && self.maxima().is_none() {
             steps.insert(Step::Statistics);
+        }
+        let scaled = self.earlier.as_ref().is_some_and(|e| e.scaled.any());
+        if steps.contains(&Step::Verification) && !scaled {
+            steps.insert(Step::Scaling);
         }
         if self.sharded() && Step::FILL_ROWS.iter().any(|step| steps.contains(step)) {
             let later: Vec<&str> = Step::AFTER_MERGE
@@ -261,7 +268,7 @@ impl<'a> Context<'a> {
                 skipped.push(format!(
                     "skipped {}: this starts from the numbers over all shards; after the merge run `stereoscope analyse {} --dictionary {} \
                      --steps {}`, with --shard I/N to share it out",
-                    later.join(" and "),
+                    later.join(", "),
                     self.options.study.display(),
                     self.options.dictionary,
                     later.join(",")
@@ -269,6 +276,15 @@ impl<'a> Context<'a> {
             }
         }
         steps
+    }
+
+    /// Every latent with the one that fires most closely with it, as an earlier run found out; empty before that.
+    pub(super) fn closest_partners(&self) -> Result<Vec<(u32, u32)>> {
+        if self.earlier.is_none() {
+            return Ok(Vec::new());
+        }
+        let store = Store::open(&self.database(), &self.manifest.classes)?;
+        Ok(store.closest_partners(&self.options.dictionary)?)
     }
 
     fn facts(&self) -> Result<Vec<(&'static str, String)>> {

@@ -22,7 +22,7 @@ const PARTNERS: usize = 10;
 const PAIRS: &str = "correlated-pairs";
 
 /// Every latent with the others that fire together with it.
-type Partners = Vec<(u32, Vec<Partner>)>;
+pub(super) type Partners = Vec<(u32, Vec<Partner>)>;
 
 /// What a pass gathers to find latents that fire together; mergeable.
 #[derive(Debug, Serialize, Deserialize)]

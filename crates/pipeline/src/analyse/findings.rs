@@ -6,8 +6,10 @@ use api::{LatentRow, ScalingFit};
 use serde::{Deserialize, Serialize};
 use store::Scaled;
 
+use super::correlated::Partners;
 use super::examples::Gathered;
 use super::scan::{Sums, fill_statistics, scan};
+use super::second::{Second, second};
 use super::{Context, Step, causal, examples, scaling, weights};
 use crate::effects::MeasuredEffects;
 use crate::{Error, Result};
@@ -17,6 +19,9 @@ use crate::{Error, Result};
 pub(super) struct Findings {
     pub(super) sums: Option<Sums>,
     pub(super) gathered: Option<Gathered>,
+    /// Latents that fire together, where one run has seen all tokens.
+    pub(super) partners: Option<Partners>,
+    pub(super) second: Option<Second>,
     pub(super) effects: Option<MeasuredEffects>,
 }
 
@@ -79,14 +84,26 @@ impl Findings {
     ) -> Result<Self> {
         let sums = scan(context, steps)?;
         let Known { rows, .. } = Known::of(context, sums.as_ref())?;
+        let effects = if steps.contains(&Step::Effects) {
+            causal::measure(context, steps, &rows, skipped)?
+        } else {
+            None
+        };
+        let mut gathered = examples::gather(context, steps, &rows)?;
+        let correlated = gathered
+            .as_mut()
+            .and_then(|g| g.correlated.take_if(|_| !context.sharded()));
+        let partners = match correlated {
+            Some(correlated) => correlated.partners(context)?,
+            None => None,
+        };
+        let second = second(context, steps, &rows, partners.as_deref())?;
         Ok(Self {
-            effects: if steps.contains(&Step::Effects) {
-                causal::measure(context, steps, &rows, skipped)?
-            } else {
-                None
-            },
-            gathered: examples::gather(context, steps, &rows)?,
             sums,
+            gathered,
+            partners,
+            second,
+            effects,
         })
     }
 
@@ -94,6 +111,9 @@ impl Findings {
     pub(super) fn merge(&mut self, other: Self) -> Result<()> {
         both(&mut self.sums, other.sums, |here, there| here.merge(&there))?;
         both(&mut self.gathered, other.gathered, Gathered::merge)?;
+        both(&mut self.second, other.second, |here, there| {
+            here.merge(&there)
+        })?;
         both(&mut self.effects, other.effects, |here, there| {
             here.merge(&there)
         })

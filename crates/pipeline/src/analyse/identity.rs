@@ -23,6 +23,7 @@ pub(super) struct Identity {
     neighbours: usize,
     jump_threshold: Option<f32>,
     scaled: ScaledLatents,
+    noise_bucket: bool,
     correlated_sample: usize,
     /// Options of the effects, where they are measured; a file of dialogues by its name, as workers may have it in different places.
     effects: Option<EffectOptions>,
@@ -56,6 +57,7 @@ impl Identity {
             neighbours: options.neighbours,
             jump_threshold: options.jump_threshold,
             scaled: options.scaled.clone(),
+            noise_bucket: options.noise_bucket,
             correlated_sample: options.correlated_sample,
             effects,
             rows: rows.map(|earlier| fingerprint(&earlier.rows)),
@@ -74,6 +76,7 @@ impl Identity {
             neighbours: self.neighbours,
             jump_threshold: self.jump_threshold,
             scaled: self.scaled.clone(),
+            noise_bucket: self.noise_bucket,
             correlated_sample: self.correlated_sample,
             shard: None,
             effects: self.effects.clone().unwrap_or_default(),
@@ -107,13 +110,14 @@ impl Identity {
                 self.jump_threshold != other.jump_threshold,
             ),
             ("--latents", self.scaled != other.scaled),
+            ("--noise-bucket", self.noise_bucket != other.noise_bucket),
             (
                 "--correlated-sample",
                 self.correlated_sample != other.correlated_sample,
             ),
             ("the options of the effects", self.effects != other.effects),
             (
-                "the numbers in study.duckdb that examples and effects start from",
+                "the numbers in study.duckdb that examples, verification, joint and effects start from",
                 self.rows != other.rows,
             ),
         ];

@@ -2,6 +2,7 @@
 
 mod causal;
 mod checkpoint;
+mod chunks;
 mod context;
 mod correlated;
 mod examples;
@@ -16,17 +17,18 @@ mod parts;
 mod reading;
 mod scaling;
 mod scan;
+mod second;
 mod weights;
 mod write;
 
 use crate::{Progress, Result};
 
 pub(crate) use checkpoint::Checkpoint;
+pub(crate) use chunks::chunk_tokens;
 pub(crate) use context::Context;
 use findings::Findings;
 pub use options::{AnalyseOptions, AnalyseSummary, ScaledLatents, Step};
 pub use parts::merge_analyses;
-pub(crate) use scan::chunk_tokens;
 
 /// Computes norms, classes and cosines, and every step that is asked for and has its data; writes them to the study's database, where
 /// other dictionaries' rows stay. A run that is ended leaves the old database; the same run again goes on from the checkpoints of its

@@ -33,13 +33,19 @@ pub enum Step {
     Examples,
     /// Latents that fire together; needs activations.
     Correlated,
+    /// How Latent Scaling's coefficients fit strong and weak activations, for the chat-only latents and as many shared ones; needs
+    /// activations, and starts from coefficients and maxima.
+    Verification,
+    /// How twins fire on the same tokens, and every chat-only latent with the one that fires most closely with it; needs activations, and
+    /// starts from the maxima.
+    Joint,
     /// Causal effects of sets of latents; needs the models and dialogues, and ranks latents by Latent Scaling.
     Effects,
 }
 
 impl Step {
     /// Every step, in the order of running.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Neighbours,
         Self::Matches,
         Self::LogitLens,
@@ -48,6 +54,8 @@ impl Step {
         Self::Statistics,
         Self::Examples,
         Self::Correlated,
+        Self::Verification,
+        Self::Joint,
         Self::Effects,
     ];
 
@@ -55,7 +63,12 @@ impl Step {
     pub(super) const FILL_ROWS: [Self; 2] = [Self::Scaling, Self::Statistics];
 
     /// Steps that start from the numbers over all activations: shares of them can be made once those are merged.
-    pub(super) const AFTER_MERGE: [Self; 2] = [Self::Examples, Self::Effects];
+    pub(super) const AFTER_MERGE: [Self; 4] = [
+        Self::Examples,
+        Self::Verification,
+        Self::Joint,
+        Self::Effects,
+    ];
 
     /// Whether shares of the step can be made.
     pub(super) fn is_shared(self) -> bool {
@@ -73,6 +86,8 @@ impl Step {
             Self::Statistics => "statistics",
             Self::Examples => "examples",
             Self::Correlated => "correlated",
+            Self::Verification => "verification",
+            Self::Joint => "joint",
             Self::Effects => "effects",
         }
     }
@@ -148,6 +163,8 @@ pub struct AnalyseOptions {
     /// Latents that Latent Scaling is computed for; what an earlier run found out about others stays, and one that was never scaled has no
     /// verdict.
     pub scaled: ScaledLatents,
+    /// Whether the verification counts activations below a twentieth of a latent's maximum apart.
+    pub noise_bucket: bool,
     /// Activations held to find latents that fire together; where there are more, the pairs that these name are compared in another pass.
     pub correlated_sample: usize,
     /// Part of the activations and dialogues to read: writes a partial file, which `merge` puts together with the others.
@@ -174,6 +191,7 @@ impl Default for AnalyseOptions {
             neighbours: 10,
             jump_threshold: None,
             scaled: ScaledLatents::All,
+            noise_bucket: false,
             correlated_sample: CORRELATED_SAMPLE,
             shard: None,
             checkpoint_seconds: 60,

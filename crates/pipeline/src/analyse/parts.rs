@@ -237,7 +237,9 @@ fn finish(
     let mut summary = write::write(&context, &steps, findings, skipped)?;
     if Step::FILL_ROWS.iter().any(|step| steps.contains(step)) && context.pair.is_some() {
         let later = command(options, &Step::AFTER_MERGE);
-        summary.next.insert(0, later);
+        // Latents that fire together first: joint histograms start from them.
+        let place = summary.next.len().saturating_sub(1);
+        summary.next.insert(place, later);
     }
     Ok(summary)
 }

@@ -3,36 +3,15 @@
 use std::collections::BTreeSet;
 
 use api::LatentRow;
-use candle_core::{Device, Tensor};
-use crosscoder::{Active, Codes, Crosscoder};
-use diffing::{Baseline, Decoder, LatentStatistics, Place, ScalingSums, ScalingToken};
-use rayon::prelude::*;
+use crosscoder::{Active, Crosscoder};
+use diffing::{Baseline, Decoder, LatentStatistics, ScalingSums};
 use serde::{Deserialize, Serialize};
 use store::{HistogramRecord, PartRecord, ShareRecord};
 
-use super::checkpoint::{Checkpoint, Pass};
-use super::{Context, Step, reading, scaling};
+use super::checkpoint::Pass;
+use super::chunks::{Chunk, Tokens};
+use super::{Context, Step, scaling};
 use crate::{Error, Result};
-
-/// Most numbers of the dense code that are in memory at once.
-const CODE_NUMBERS: usize = 1 << 24;
-/// Numbers that the allocator keeps from chunk to chunk; larger blocks come fresh from the system every time.
-const KEPT_NUMBERS: usize = 1 << 22;
-/// Tokens over which the encoder is read once, whatever that takes up to [`CODE_NUMBERS`].
-const FEW_TOKENS: usize = 256;
-/// Most tokens encoded at once.
-const MOST_TOKENS: usize = 4096;
-/// Parts that gather side by side; token t of N in a chunk belongs to part t·PARTS/N. Their number does not follow the machine's, so that sums are the same everywhere.
-const PARTS: usize = 8;
-
-/// How many tokens to encode at once with a dictionary of this size.
-pub(crate) fn chunk_tokens(latents: usize) -> usize {
-    let latents = latents.max(1);
-    (KEPT_NUMBERS / latents)
-        .max(FEW_TOKENS)
-        .min(CODE_NUMBERS / latents)
-        .clamp(1, MOST_TOKENS)
-}
 
 /// What one pass gathers over some of the tokens; mergeable.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -79,63 +58,25 @@ struct Plan<'a> {
     corpora: usize,
 }
 
-/// A run of tokens with their codes.
-struct Chunk<'a> {
-    /// What the decoder is compared with, [N, 2, D]; empty unless Latent Scaling runs.
-    inputs: Vec<f32>,
-    codes: Codes,
-    places: &'a [Place],
-}
-
 /// Reads the tokens of this run and gathers what the steps ask for; `None` if that is nothing.
 pub(super) fn scan(context: &Context<'_>, steps: &BTreeSet<Step>) -> Result<Option<Sums>> {
     let reading = [Step::Scaling, Step::Baselines, Step::Statistics];
-    let Some(collection) = &context.collection else {
-        return Ok(None);
-    };
-    if !reading.iter().any(|step| steps.contains(step)) {
+    if context.collection.is_none() || !reading.iter().any(|step| steps.contains(step)) {
         return Ok(None);
     }
     let plan = Plan::of(context, steps)?;
-    let mut checkpoint = Checkpoint::of(context, steps, Pass::Scan, &plan.least);
-    let (before, mut parts) = checkpoint
-        .load()
-        .unwrap_or_else(|| (0, vec![plan.sums(); PARTS]));
-    let crosscoder = &context.crosscoder;
-    let row = 2 * crosscoder.activation_dim();
-    let tokens = chunk_tokens(crosscoder.dict_size());
-    let shards = context.shards();
-    let total = shards.iter().map(|(entry, _)| entry.tokens).sum();
-    context.progress.start(Pass::Scan.as_str(), "tokens", total);
-    let mut done = 0;
-    for (entry, _) in shards {
-        if done + entry.tokens <= before {
-            done += entry.tokens;
-            continue;
-        }
-        let shard = collection.load(entry)?;
-        let tokens_of = shard.kinds.iter().zip(&shard.roles);
-        let places: Vec<Place> = tokens_of
-            .map(|(&kind, &role)| Place {
-                corpus: entry.corpus,
-                kind,
-                speaker: reading::speaker(role),
-            })
-            .collect();
-        let chunks = shard.activations.chunks(tokens * row);
-        for (activations, places) in chunks.zip(places.chunks(tokens)) {
-            done += places.len() as u64;
-            if done <= before {
-                continue;
-            }
-            let chunk = plan.encode(&context.device, activations, places)?;
-            plan.gather(&chunk, &mut parts)?;
-            checkpoint.offer(done, &parts)?;
-            context.progress.advance(done);
-        }
-    }
-    context.progress.finish();
-    let mut all = plan.sums();
+    let tokens = Tokens {
+        context,
+        steps,
+        pass: Pass::Scan,
+        more: &plan.least,
+        compared: plan.scale || !plan.baselines.is_empty(),
+    };
+    let empty = plan.sums();
+    let parts = tokens.gather(&empty, |part, chunk, t, error| {
+        plan.add(part, chunk, t, error)
+    })?;
+    let mut all = empty;
     for part in &parts {
         all.merge(part)?;
     }
@@ -144,10 +85,6 @@ pub(super) fn scan(context: &Context<'_>, steps: &BTreeSet<Step>) -> Result<Opti
 
 impl<'a> Plan<'a> {
     fn of(context: &'a Context<'_>, steps: &BTreeSet<Step>) -> Result<Self> {
-        let least = match context.options.jump_threshold {
-            Some(share) => Some(least(context, share)?),
-            None => None,
-        };
         let crosscoder = &context.crosscoder;
         Ok(Self {
             crosscoder,
@@ -157,7 +94,7 @@ impl<'a> Plan<'a> {
             } else {
                 Vec::new()
             },
-            least,
+            least: least_counted(context)?,
             chosen: scaling::chosen(context)?,
             scale: steps.contains(&Step::Scaling),
             count: steps.contains(&Step::Statistics),
@@ -179,60 +116,27 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn encode<'k>(
+    /// Adds token t; `error` is room for its errors.
+    fn add(
         &self,
-        device: &Device,
-        activations: &[f32],
-        places: &'k [Place],
-    ) -> Result<Chunk<'k>> {
-        let crosscoder = self.crosscoder;
-        let shape = (places.len(), 2, crosscoder.activation_dim());
-        let x = Tensor::from_slice(activations, shape, device)?;
-        let codes = crosscoder.codes(&x)?;
-        let mut inputs = Vec::new();
-        if self.scale || !self.baselines.is_empty() {
-            // Latent Scaling compares in the space in which the decoder was trained.
-            inputs = crosscoder.normalize(&x)?.flatten_all()?.to_vec1()?;
-        }
-        Ok(Chunk {
-            inputs,
-            codes,
-            places,
-        })
-    }
-
-    /// Token t belongs to part t·PARTS/N.
-    fn gather(&self, chunk: &Chunk<'_>, parts: &mut [Sums]) -> Result<()> {
-        let count = chunk.places.len();
-        let share = count.div_ceil(parts.len().max(1)).max(1);
-        parts.par_iter_mut().enumerate().try_for_each(|(p, part)| {
-            let from = (p * share).min(count);
-            let mut error = vec![0f32; 2 * self.crosscoder.activation_dim()];
-            (from..(from + share).min(count)).try_for_each(|t| self.add(part, chunk, t, &mut error))
-        })
-    }
-
-    /// Adds token t; `error` is room for its errors, [2, D].
-    fn add(&self, part: &mut Sums, chunk: &Chunk<'_>, t: usize, error: &mut [f32]) -> Result<()> {
-        let active = chunk.codes.token(t);
+        part: &mut Sums,
+        chunk: &Chunk<'_>,
+        t: usize,
+        error: &mut Vec<f32>,
+    ) -> Result<()> {
+        let active = chunk.active(t);
         part.tokens += 1;
-        if let (Some(statistics), Some(&place)) = (&mut part.statistics, chunk.places.get(t)) {
+        if let (Some(statistics), Some(place)) = (&mut part.statistics, chunk.place(t)) {
             statistics.add_token(place, active.iter().map(|a| (a.id, a.v)))?;
         }
         if part.scaling.is_none() && part.baselines.is_none() {
             return Ok(());
         }
-        let dim = self.crosscoder.activation_dim();
-        let row = 2 * dim;
-        let x = chunk.inputs.get(t * row..(t + 1) * row).unwrap_or_default();
-        // Rebuilt here and not for the whole chunk, so that the decoder rows are still at hand for the products.
-        self.crosscoder.reconstruct_token(active, error);
-        error.iter_mut().zip(x).for_each(|(e, x)| *e = x - *e);
-        let token = ScalingToken::new(models(x, dim), models(error, dim), &self.decoder)?;
+        let token = chunk.compared(t, &self.decoder, error)?;
         // With one code per model, the chat model's is the one that goes with its decoder row.
         let codes: Vec<(u32, f32)> = active
             .iter()
-            .filter(|a| a.f[1] != 0.0 && self.counts(a))
+            .filter(|a| a.f[1] != 0.0 && counts(self.least.as_deref(), a))
             .map(|a| (a.id, a.f[1]))
             .collect();
         if let Some(sums) = &mut part.scaling {
@@ -254,11 +158,18 @@ impl<'a> Plan<'a> {
         }
         Ok(())
     }
+}
 
-    fn counts(&self, active: &Active) -> bool {
-        let least = self.least.as_ref().and_then(|l| l.get(active.id as usize));
-        least.is_none_or(|&least| active.v >= least)
-    }
+/// Whether Latent Scaling counts an activation, by the least v of every latent.
+pub(super) fn counts(least: Option<&[f32]>, active: &Active) -> bool {
+    let least = least.and_then(|least| least.get(active.id as usize));
+    least.is_none_or(|&least| active.v >= least)
+}
+
+/// Least v of every latent that Latent Scaling counts; `None` for any.
+pub(super) fn least_counted(context: &Context<'_>) -> Result<Option<Vec<f32>>> {
+    let share = context.options.jump_threshold;
+    share.map(|share| least(context, share)).transpose()
 }
 
 /// Least v of every latent that Latent Scaling counts, at a share of its maximum.
@@ -276,12 +187,6 @@ fn least(context: &Context<'_>, share: f32) -> Result<Vec<f32>> {
         ))
     })?;
     Ok(maxima.into_iter().map(|max| share * max).collect())
-}
-
-/// Rows of base and chat out of [2, D].
-fn models(rows: &[f32], dim: usize) -> [&[f32]; 2] {
-    let (base, chat) = rows.split_at(dim.min(rows.len()));
-    [base, chat]
 }
 
 pub(super) fn fill_statistics(rows: &mut [LatentRow], statistics: &LatentStatistics) {

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use api::TrainingSummary;
+use api::{ScalingFit, TrainingSummary};
 use store::{Store, Writer};
 
 use super::findings::{Findings, Known};
+use super::second::Second;
 use super::{
-    AnalyseSummary, Context, ScaledLatents, Step, correlated, examples, lens, matches, neighbours,
-    parts, scaling, scan,
+    AnalyseOptions, AnalyseSummary, Context, ScaledLatents, Step, correlated, examples, lens,
+    matches, neighbours, parts, scaling, scan,
 };
 use crate::Result;
 use crate::files::read_json;
@@ -65,14 +66,8 @@ pub(super) fn write(
         writer.set_shares(&scan::parts(context, statistics), scan::shares(statistics))?;
     }
     if let Some(fits) = fits {
-        if options.scaled == ScaledLatents::All {
-            writer.set_scaling_fits(fits)?;
-        } else {
-            writer.amend_scaling_fits(&fits)?;
-        }
+        write_fits(options, &fits, &writer)?;
         writer.set_scaling(sums.tokens, &scaled)?;
-        let jump = options.jump_threshold.unwrap_or(0.0);
-        writer.set_meta("scaling_jump_threshold", &jump.to_string())?;
     }
     if let Some(sums) = &sums.baselines {
         writer.set_baselines(scaling::baseline_rows(context, sums)?)?;
@@ -88,16 +83,23 @@ pub(super) fn write(
     if steps.contains(&Step::LogitLens) {
         writer.set_lenses(lens::lenses(context, &mut tokens)?)?;
     }
+    let mut partners = findings.partners;
     if let Some(gathered) = findings.gathered {
         if let Some(correlated) = gathered.correlated {
-            match correlated.partners(context)? {
-                Some(partners) => writer.set_correlated(partners)?,
-                None => next.push(parts::command(options, &[Step::Correlated])),
+            partners = correlated.partners(context)?;
+            if partners.is_none() {
+                next.push(parts::command(options, &[Step::Correlated]));
             }
         }
         if let Some(chosen) = gathered.chosen {
             examples::write(context, chosen, &writer, &mut tokens)?;
         }
+    }
+    if let Some(partners) = partners {
+        writer.set_correlated(partners)?;
+    }
+    if let Some(second) = &findings.second {
+        write_second(options, second, &writer)?;
     }
     if let Some(found) = &effects {
         writer.set_effects(&found.effects)?;
@@ -128,6 +130,34 @@ pub(super) fn write(
         skipped,
         next,
     })
+}
+
+fn write_fits(
+    options: &AnalyseOptions,
+    fits: &[(u32, Vec<ScalingFit>)],
+    writer: &Writer,
+) -> Result<()> {
+    if options.scaled == ScaledLatents::All {
+        writer.set_scaling_fits(fits.iter().cloned())?;
+    } else {
+        writer.amend_scaling_fits(fits)?;
+    }
+    let jump = options.jump_threshold.unwrap_or(0.0);
+    Ok(writer.set_meta("scaling_jump_threshold", &jump.to_string())?)
+}
+
+fn write_second(options: &AnalyseOptions, second: &Second, writer: &Writer) -> Result<()> {
+    if let Some(sums) = &second.verification {
+        if let ScaledLatents::Ids(_) = options.scaled {
+            writer.amend_verification(&sums.buckets().collect::<Vec<_>>())?;
+        } else {
+            writer.set_verification(sums.buckets())?;
+        }
+    }
+    if let Some(sums) = &second.joint {
+        writer.set_joints(sums.histograms())?;
+    }
+    Ok(())
 }
 
 fn training(folder: &Path) -> Result<Option<TrainingSummary>> {

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_of_each_run_are_kept() {
+    fn e6_the_first_of_each_run_are_kept() {
         let bits = |text: &str| text.bytes().map(|b| b == b'1').collect::<Vec<_>>();
         assert_eq!(first_of_runs(&bits("0111011"), 2), bits("0110011"));
         assert_eq!(first_of_runs(&bits("111"), 1), bits("100"));
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_answer_has_nine_first_positions() {
+    fn e6_a_long_answer_has_nine_first_positions() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/chat");
         let tokenizer = gemma::Tokenizer::open(folder).unwrap();
         let message = |role: &str, content: &str| gemma::Message {

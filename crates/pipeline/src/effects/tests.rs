@@ -172,7 +172,7 @@ fn divergences_are_the_references() {
 }
 
 #[test]
-fn a_model_does_not_diverge_from_itself_and_losses_are_cross_entropies() {
+fn e7_a_model_does_not_diverge_from_itself_and_losses_are_cross_entropies() {
     let ids = conversation();
     let effects = measure(&load("batchtopk"), &[lane("none")], &ids);
     let [base, chat, none] = &effects[..] else {
@@ -203,7 +203,7 @@ fn a_model_does_not_diverge_from_itself_and_losses_are_cross_entropies() {
 }
 
 #[test]
-fn moving_nothing_is_none_bit_for_bit() {
+fn e7_moving_nothing_is_none_bit_for_bit() {
     let ids = conversation();
     let empty = |latents: Vec<u32>| {
         let edit = Edit::Move {
@@ -257,7 +257,7 @@ fn perfect(folder: &Path) -> Crosscoder {
 }
 
 #[test]
-fn all_with_a_perfect_reconstruction_is_chat() {
+fn e7_all_with_a_perfect_reconstruction_is_chat() {
     let folder = tempfile::tempdir().unwrap();
     let effects = measure(
         &perfect(folder.path()),

@@ -12,7 +12,8 @@ use serde_json::{Map, Value};
 use crate::files::write_whole;
 use crate::{Error, Result};
 
-/// One JSON object per logged step, beside a trained dictionary: `stage` (`train`, or `val` for held-out tokens), `step`, `epoch`,
+/// One JSON object per logged step, beside a trained dictionary: `stage` (`train`, `trainthres` for the same batch with the inference
+/// threshold, or `val` for held-out tokens), `step`, `epoch`,
 /// `num_tokens` (seen so far), and whatever was measured.
 pub(crate) const METRICS: &str = "metrics.jsonl";
 /// Points of a curve that the study keeps, but for validations.
@@ -130,7 +131,7 @@ pub(crate) fn curves(folder: &Path) -> Result<Option<TrainingCurves>> {
         let (Some(stage), Some(step), Some(tokens)) = (stage, number(STEP), number(TOKENS)) else {
             continue;
         };
-        if stage != "train" {
+        if stage == "val" {
             validated.insert(step);
         }
         let (_, values) = points.entry(step).or_insert((tokens, BTreeMap::new()));

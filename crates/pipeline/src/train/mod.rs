@@ -283,7 +283,8 @@ fn steps(
     progress.start("train", "tokens", total * batch);
     progress.advance(trainer.steps_done() * batch);
     while trainer.steps_done() < total {
-        let metrics = trainer.step(batches.take()?)?;
+        let taken = batches.take()?;
+        let metrics = trainer.step(taken)?;
         let done = trainer.steps_done();
         progress.advance(done * batch);
         let due = |every: u64| every > 0 && done.is_multiple_of(every) && done < total;
@@ -298,6 +299,14 @@ fn steps(
                 ("loss", metrics.loss),
             ]);
             monitor.log.write("train", point(trainer), &metrics)?;
+        }
+        let with_threshold = options.threshold_every;
+        if with_threshold > 0
+            && metrics.step.is_multiple_of(with_threshold)
+            && trainer.has_threshold()
+        {
+            let found = trainer.validate([taken])?;
+            monitor.log.write("trainthres", point(trainer), &found)?;
         }
         if validate && let Some(found) = monitor.validate(trainer, point(trainer))? {
             progress.say(&format!(

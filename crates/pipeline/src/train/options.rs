@@ -46,6 +46,8 @@ pub struct TrainOptions {
     pub checkpoint_every: u64,
     /// Steps between two lines of metrics.
     pub log_every: u64,
+    /// Steps between two lines of metrics with the inference threshold (BatchTopK), on the batch just learned from; 0 writes none.
+    pub threshold_every: u64,
     /// Number format of the trained weights' file.
     pub save_format: WeightFormat,
     /// Goes on from the last checkpoint of a run that was ended.
@@ -72,6 +74,7 @@ impl Default for TrainOptions {
             validate_every: 20_000,
             checkpoint_every: 1000,
             log_every: 10,
+            threshold_every: 50,
             save_format: WeightFormat::F32,
             resume: false,
             force: false,

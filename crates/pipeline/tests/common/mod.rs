@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use crosscoder::Crosscoder;
-use pipeline::{CollectOptions, DeviceChoice, InitOptions, ModelRef, Silent, Store, collect, init};
+use diffing::ScalingToken;
+use pipeline::{
+    CollectOptions, DeviceChoice, InitOptions, Manifest, ModelRef, Silent, Store, collect, init,
+};
 use safetensors::{Dtype, SafeTensors};
 
 pub(crate) const LAYER: usize = 2;
@@ -234,4 +237,45 @@ pub(crate) fn dense(crosscoder: &Crosscoder, activations: &[f32]) -> Vec<Vec<f32
                 .collect()
         })
         .collect()
+}
+
+/// Calls `with` for every collected token and its active latents as (id, f, v).
+pub(crate) fn every_token(
+    study: &Study,
+    crosscoder: &Crosscoder,
+    mut with: impl FnMut(&ScalingToken<'_>, &[(u32, f32, f32)]),
+) {
+    let decoder = crosscoder.decoder().unwrap();
+    for sequence in sequences(&study.path) {
+        let shape = (sequence.tokens.len(), 2, WIDTH);
+        let x = Tensor::from_slice(&sequence.activations, shape, &Device::Cpu).unwrap();
+        let codes = crosscoder.codes(&x).unwrap();
+        let x_hat = crosscoder.reconstruct_normalized(&codes);
+        for t in 0..sequence.tokens.len() {
+            let at = |m: usize| (2 * t + m) * WIDTH..(2 * t + m + 1) * WIDTH;
+            let x = [0, 1].map(|m| &sequence.activations[at(m)]);
+            let error = [0, 1].map(|m| -> Vec<f32> {
+                let pairs = x[m].iter().zip(&x_hat[at(m)]);
+                pairs.map(|(x, x_hat)| x - x_hat).collect()
+            });
+            let token = ScalingToken::new(x, [&error[0], &error[1]], &decoder).unwrap();
+            let active: Vec<_> = codes.token(t).iter().map(|a| (a.id, a.f[1], a.v)).collect();
+            with(&token, &active);
+        }
+    }
+}
+
+/// A study with activations and a cut that a tenth of a dictionary's latents reach: the reference dictionaries are random.
+pub(crate) fn with_chat_only(slug: &str) -> Study {
+    let study = collected();
+    let crosscoder = load(slug);
+    let norms = crosscoder.norms(0).iter().zip(crosscoder.norms(1));
+    let mut deltas: Vec<f64> = norms
+        .filter_map(|(&base, &chat)| diffing::delta_norm(base, chat))
+        .collect();
+    deltas.sort_by(f64::total_cmp);
+    let mut manifest = Manifest::read(&study.path).unwrap();
+    manifest.classes.chat_only = deltas[deltas.len() * 9 / 10];
+    manifest.write(&study.path).unwrap();
+    study
 }

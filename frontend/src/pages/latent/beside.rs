@@ -6,6 +6,7 @@ use leptos::prelude::*;
 use super::Page;
 use crate::{
     display::{
+        joint,
         numbers::{count, fixed},
         tables::{self, Target},
     },
@@ -85,14 +86,44 @@ pub(super) fn twins(page: Page, detail: &LatentDetail) -> AnyView {
     if detail.twins.is_empty() {
         return ().into_any();
     }
-    near(
-        Card::new("twins", "Twins").remark("opposite class, own decoder rows above 0.9"),
-        page,
-        &detail.twins,
-    )
+    let near: Vec<Neighbour> = detail.twins.iter().map(|twin| twin.near.clone()).collect();
+    let mut together = String::new();
+    for twin in &detail.twins {
+        let pair = [detail.row.id, twin.near.id];
+        match &twin.joint {
+            Some(joint) => joint::joint(&mut together, joint, pair),
+            None => joint::unknown(&mut together, pair, &command(page, "joint")),
+        }
+    }
+    Card::new("twins", "Twins")
+        .remark("opposite class, own decoder rows above 0.9")
+        .flush()
+        .holding(and(listed("twins", page, &near), together))
+}
+
+/// The command that computes a step of this dictionary.
+fn command(page: Page, step: &str) -> String {
+    let slug = page.slug.read_untracked();
+    [
+        "stereoscope analyse STUDY --dictionary ",
+        &slug,
+        " --steps ",
+        step,
+    ]
+    .concat()
+}
+
+/// A table, and markup under it.
+fn and(table: AnyView, under: String) -> AnyView {
+    view! { {table}<div class="pad stack" inner_html=under></div> }.into_any()
 }
 
 fn near(card: Card, page: Page, latents: &[Neighbour]) -> AnyView {
+    let id = card.id;
+    card.flush().holding(listed(id, page, latents))
+}
+
+fn listed(id: &'static str, page: Page, latents: &[Neighbour]) -> AnyView {
     let rows = latents.iter().map(|near| {
         let link = link(page, near.id, near.class, near.label.as_ref());
         line(link, fixed(near.cosine, 3), None)
@@ -100,9 +131,7 @@ fn near(card: Card, page: Page, latents: &[Neighbour]) -> AnyView {
     let rows = rows.collect_view();
     let head =
         view! { <tr><th scope="col" class="l">"Latent"</th><th scope="col">"cosine"</th></tr> };
-    let id = card.id;
-    card.flush()
-        .holding(table(id, head.into_any(), rows.into_any()))
+    table(id, head.into_any(), rows.into_any())
 }
 
 /// Latents that fire together with this one.
@@ -115,11 +144,21 @@ pub(super) fn correlated(page: Page, detail: &LatentDetail) -> AnyView {
         line(link, fixed(with.correlation, 3), Some(count(with.together)))
     });
     let rows = rows.collect_view();
+    // Only a chat-only latent has this, with its closest partner.
+    let mut together = String::new();
+    for with in &detail.correlated {
+        if let Some(joint) = &with.joint {
+            joint::joint(&mut together, joint, [detail.row.id, with.id]);
+        }
+    }
     let head = view! { <tr><th scope="col" class="l">"Latent"</th><th scope="col">"correlation"</th><th scope="col">"tokens together"</th></tr> };
     Card::new("correlated", "Fires together with")
         .remark("Pearson, over all tokens")
         .flush()
-        .holding(table("correlated", head.into_any(), rows.into_any()))
+        .holding(and(
+            table("correlated", head.into_any(), rows.into_any()),
+            together,
+        ))
 }
 
 fn link(page: Page, id: u32, class: Class, label: Option<&String>) -> AnyView {
@@ -146,7 +185,7 @@ pub(super) fn activity(detail: &LatentDetail) -> AnyView {
 }
 
 /// The coefficients behind the ratios.
-pub(super) fn scaling(detail: &LatentDetail) -> AnyView {
+pub(super) fn scaling(page: Page, detail: &LatentDetail) -> AnyView {
     let b = &detail.row.betas;
     let targets: [Target; 4] = [
         (
@@ -183,7 +222,14 @@ pub(super) fn scaling(detail: &LatentDetail) -> AnyView {
     Card::new("scaling", "Latent Scaling")
         .remark(remark)
         .flush()
-        .holding(drawn("scaling", tables::betas(&targets, &detail.fits)))
+        .holding(and(
+            drawn("scaling", tables::betas(&targets, &detail.fits)),
+            tables::by_strength(
+                &targets,
+                &detail.verification,
+                &command(page, "verification"),
+            ),
+        ))
 }
 
 /// A table under the heading `id`, which the keyboard can scroll.

@@ -245,7 +245,7 @@ fn content(page: Page, feed: Feed, tried: Load<ActivationsResponse>, notes: Note
                 {with(beside::twins)}
                 {with(beside::neighbours)}
                 {with(beside::correlated)}
-                {with(|_, detail| beside::scaling(detail))}
+                {with(beside::scaling)}
             </aside>
         </div>
     }

@@ -156,7 +156,7 @@ pub(super) fn menu(page: Page, overlay: Overlay) -> AnyView {
                 choices.push((value, format!("{what} {id}{label}")));
             }
         };
-        for of in &detail.twins {
+        for of in detail.twins.iter().map(|twin| &twin.near) {
             add("twin", of.id, of.label.as_ref());
         }
         for of in &detail.correlated {

@@ -150,7 +150,7 @@ const IN_BASE: f64 = 0.2;
 // Seeds 0 to 5 were tried: under L1 ν^ε was 0.23 to 0.30 for the features weaker in base and at most 0.09 for those of chat, at L0 2.9
 // to 3.1; under BatchTopK Δ_norm was 0.85 to 0.86 and at least 0.98.
 #[test]
-fn l1_invents_chat_only_latents_that_scaling_flags_and_batch_top_k_does_not() {
+fn e10_l1_invents_chat_only_latents_that_scaling_flags_and_batch_top_k_does_not() {
     for seed in 0..3 {
         let (own, weaker, l0) = train(seed, Kind::L1);
         for found in own.iter().chain(&weaker) {

@@ -7,7 +7,7 @@ use crate::train::{BiasStart, Settings, Trainer};
 use crate::{CodeNormalization, Kind, Normalizer};
 
 #[test]
-fn the_rate_rises_stays_and_falls() {
+fn e8_the_rate_rises_stays_and_falls() {
     let s = Settings {
         steps: 4000,
         decay_start: Some(3000),
@@ -44,7 +44,7 @@ fn k_falls_to_its_target() {
 }
 
 #[test]
-fn the_threshold_starts_at_the_first_minimum_and_follows() {
+fn e5_the_threshold_starts_at_the_first_minimum_and_follows() {
     let first = next_threshold(-1.0, 2.0, 0.999);
     assert_eq!(first, 2.0);
     assert!((next_threshold(first, 3.0, 0.999) - 2.001).abs() < 1e-6);
