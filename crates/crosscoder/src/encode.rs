@@ -158,7 +158,7 @@ impl Crosscoder {
     /// # Errors
     /// If `x` has another shape, or the device lacks memory.
     pub fn codes(&self, x: &Tensor) -> Result<Codes> {
-        self.codes_by(x, |encoder, x| encoder.product(x))
+        self.codes_by(x, Encoder::product)
     }
 
     /// As [`Crosscoder::codes`]; on the CPU a token's codes have the bits that they have alone.

@@ -35,7 +35,9 @@ pub fn decoder_rows(dir: impl AsRef<Path>, latent: u32) -> Result<[Vec<f32>; MOD
         let mut row = file.part("decoder.weight", first..first + dim)?;
         if let Some(normalizer) = &normalizer {
             let divisor = normalizer.divisor(model);
-            row.iter_mut().for_each(|x| *x /= divisor);
+            for x in &mut row {
+                *x /= divisor;
+            }
         }
         Ok(row)
     };

@@ -1,6 +1,7 @@
 //! Fetches a repository's needed files into the cache: resumed where a download broke off, and checked when they are there.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -445,7 +446,11 @@ fn hash(path: &Path, mut hasher: impl Digest) -> io::Result<String> {
         }
     }
     let digits = hasher.finalize();
-    Ok(digits.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(digits.iter().fold(String::new(), |mut text, byte| {
+        // Writing into a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    }))
 }
 
 /// Lets a snapshot's name lead to a blob, as the hub's own tools do.

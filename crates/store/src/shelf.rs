@@ -172,7 +172,7 @@ fn read(connection: &Connection, slug: &str, first: u32) -> duckdb::Result<Vec<S
         |stored, group| stored.groups.push(group),
     )?;
     shelf.add("scaling_fits", fits::WHOLE, fits::whole, |stored, fit| {
-        stored.fits.push(fit)
+        stored.fits.push(fit);
     })?;
     shelf.add(
         "verification",

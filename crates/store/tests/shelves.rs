@@ -87,7 +87,7 @@ fn every_latent_has_its_own_rows() {
         }
         let near: Vec<u32> = detail.neighbours.iter().map(|n| n.id).collect();
         assert_eq!(near, [(latent + 1) % MANY, (latent + 70) % MANY]);
-        let twins: Vec<u32> = detail.twins.iter().map(|n| n.id).collect();
+        let twins: Vec<u32> = detail.twins.iter().map(|n| n.near.id).collect();
         let expected: &[u32] = match latent {
             0 | 149 => &[1],
             1 => &[0, 149],

@@ -60,7 +60,7 @@ async fn a_study_without_analysis_has_what_weights_give() {
         let norm = detail[norm].as_f64().unwrap();
         assert!((squares.sqrt() - norm).abs() < 1e-5 * norm, "{row}");
     }
-    site.get(&decoder.replace("7", "128"))
+    site.get(&decoder.replace('7', "128"))
         .await
         .problem(404, "unknown-latent");
     let examples = site
