@@ -142,37 +142,6 @@ fn the_choice_and_the_stored_format_decide() {
     assert!("f32".parse::<WeightChoice>().unwrap_err().contains("bf16"));
 }
 
-/// Names a folder on a disk of 64 kB, in the run of this test that has one.
-const SMALL_DISK: &str = "TEST_SMALL_DISK";
-
-#[test]
-fn a_full_disk_is_told_and_nothing_is_left() {
-    if let Some(disk) = std::env::var_os(SMALL_DISK) {
-        let (_dir, model) = source();
-        let refused = round(&model, Path::new(&disk)).unwrap_err().to_string();
-        for part in ["No space left", "make room", "--weights as-is"] {
-            assert!(refused.contains(part), "{refused}");
-        }
-        assert_eq!(entries(Path::new(&disk)), 0);
-        return;
-    }
-    // A disk in memory, in a name space of its own, where the system lets one be made.
-    let folder = tempfile::tempdir().unwrap();
-    let script = format!(
-        "mount -t tmpfs -o size=64k tmpfs \"${SMALL_DISK}\" || exit 99; exec \"$0\" --exact a_full_disk_is_told_and_nothing_is_left"
-    );
-    let run = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--mount", "sh", "-c", &script])
-        .arg(std::env::current_exe().unwrap())
-        .env(SMALL_DISK, folder.path())
-        .output();
-    match run.map(|run| (run.status.code(), run)) {
-        Ok((Some(0), _)) => (),
-        Ok((Some(101), run)) => panic!("{}", String::from_utf8_lossy(&run.stdout)),
-        _ => eprintln!("skipped: the system lets nobody mount a small disk"),
-    }
-}
-
 #[test]
 fn what_cannot_be_rounded_or_written_leaves_nothing() {
     let (dir, model) = source();
