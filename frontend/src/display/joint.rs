@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(shown.matches("<th scope=\"col\">").count(), 10);
         assert!(shown.contains("<th scope=\"row\">≤ 0.4</th>"));
         assert!(
-            shown.contains("title=\"120,000 tokens\" data-style=\"--h:1\">120 k"),
+            shown.contains("title=\"120,000 tokens\" data-style=\"--h:1.000\">120 k"),
             "{shown}"
         );
     }

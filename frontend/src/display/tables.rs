@@ -270,10 +270,6 @@ mod tests {
             part("role", "text", 0, 0),
         ]);
         assert_eq!(table.matches("colgroup").count(), 2);
-        let none = by_strength(&targets, &[], "analyse --steps verification");
-        assert!(
-            none.contains("<code>analyse --steps verification</code>") && !none.contains("<table")
-        );
         let numbered = TemplateActivity {
             group: "ctrl_3".into(),
             tokens: 10,

@@ -255,12 +255,12 @@ mod tests {
             "api/v1/dictionaries/a%2Fb%20c/latents/7"
         );
         assert_eq!(
-            Request::examples("d", 7, None, None).path,
+            Request::examples("d", 7, None, None, None).path,
             "api/v1/dictionaries/d/latents/7/examples"
         );
         assert_eq!(
-            Request::examples("d", 7, Some(4), Some("x=")).path,
-            "api/v1/dictionaries/d/latents/7/examples?group=4&cursor=x%3D"
+            Request::examples("d", 7, Some(4), Some("x="), Some("web")).path,
+            "api/v1/dictionaries/d/latents/7/examples?group=4&source=web&cursor=x%3D"
         );
         assert_eq!(
             Request::latents("d", "limit=100").path,
