@@ -33,6 +33,8 @@ struct Shared {
     runs: Runs,
     /// Questions to the study that are answered at once; more would only take the processor from each other, each with a thread.
     questions: Semaphore,
+    /// One reads what is not at hand: that takes long, and makes many others' answers quick.
+    reading: Semaphore,
     requests: Requests,
     public: Option<PublicUrl>,
     clients: Clients,
@@ -104,10 +106,29 @@ impl App {
             absent,
             runs,
             questions: Semaphore::new(thread::available_parallelism().map_or(2, usize::from) + 1),
+            reading: Semaphore::new(1),
             requests: Requests::default(),
             public: options.public_url.clone(),
             clients: Clients::new(options.clients.clone()),
         })))
+    }
+
+    /// Reads, on a thread of its own, what latents' pages will show; whoever asks meanwhile is answered as before.
+    pub fn read_ahead(&self) {
+        let shared = Arc::clone(&self.0);
+        let reads = move || {
+            for slug in &shared.slugs {
+                if let Err(error) = shared.store.read_ahead(slug) {
+                    tracing::warn!("the latents of {slug} could not be read ahead: {error}");
+                }
+            }
+        };
+        if let Err(error) = thread::Builder::new()
+            .name("read-ahead".into())
+            .spawn(reads)
+        {
+            tracing::warn!("nothing is read ahead: {error}");
+        }
     }
 
     /// State of the models.
@@ -240,6 +261,25 @@ impl App {
         Ok(self.wait(move || question(&store)).await??)
     }
 
+    /// Asks about one latent. What must be read for it is read first, for one after the other: others' questions go on meanwhile.
+    ///
+    /// # Errors
+    /// As [`App::ask`].
+    pub(crate) async fn ask_of_latent<T: Send + 'static>(
+        &self,
+        slug: String,
+        id: u32,
+        question: impl FnOnce(&Store, &str) -> store::Result<T> + Send + 'static,
+    ) -> Answer<T> {
+        if !self.0.store.is_at_hand(&slug, id)? {
+            // It is never closed.
+            let _turn = self.0.reading.acquire().await.ok();
+            let (store, slug) = (Arc::clone(&self.0.store), slug.clone());
+            blocking(move || store.read_near(&slug, id)).await??;
+        }
+        self.ask(move |store| question(store, &slug)).await
+    }
+
     /// A latent's decoder rows, from the dictionary's weights.
     ///
     /// # Errors
@@ -261,11 +301,16 @@ impl App {
     ) -> Answer<T> {
         // It is never closed.
         let _turn = self.0.questions.acquire().await.ok();
-        tokio::task::spawn_blocking(work).await.map_err(|error| {
-            tracing::error!(%error, "a question to the study failed");
-            Problem::internal("the study could not be read; try again")
-        })
+        blocking(work).await
     }
+}
+
+/// Does something on a thread where waiting is allowed.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Answer<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        tracing::error!(%error, "a question to the study failed");
+        Problem::internal("the study could not be read; try again")
+    })
 }
 
 fn unavailable(reason: String) -> Availability {

@@ -10,6 +10,7 @@ use axum::{
     routing::{get, post},
 };
 use tower_http::{
+    CompressionLevel,
     catch_panic::CatchPanicLayer,
     compression::{
         CompressionLayer, Predicate,
@@ -104,10 +105,15 @@ pub fn router(app: App) -> Router {
         .route("/previews/{dict}/{id}", get(previews::latent_picture))
         .fallback(site::fallback)
         .method_not_allowed_fallback(wrong_method)
-        // Two columns of floats take 40 ms to compress.
-        .layer(CompressionLayer::new().compress_when(
-            DefaultPredicate::new().and(NotForContentType::const_new("application/octet-stream")),
-        ))
+        // Answers are a few dozen kB: to press out their last tenth would take longer than to make them. Columns of floats do not shrink.
+        .layer(
+            CompressionLayer::new()
+                .quality(CompressionLevel::Fastest)
+                .compress_when(
+                    DefaultPredicate::new()
+                        .and(NotForContentType::const_new("application/octet-stream")),
+                ),
+        )
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(security::headers))
         .layer(from_fn_with_state(app.clone(), metrics::count))

@@ -43,6 +43,7 @@ pub async fn serve(options: Options, started: impl FnOnce(&Started)) -> Result<(
         addr: listener.local_addr()?,
         without_models: app.absent().map(str::to_owned),
     });
+    app.read_ahead();
     run(listener, app, asked_to_end()?, GRACE).await
 }
 

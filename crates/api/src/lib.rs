@@ -48,7 +48,7 @@ pub use latent::{
     LatentRow, LensToken, LogitLens, Neighbour, Twin, Verdict,
 };
 pub use matches::{LatentMatch, MatchBy, MatchesPage};
-pub use page::{LatentsPage, MAX_PAGE};
+pub use page::{FIRST_COLUMNS, FIRST_ROWS, LatentsPage, MAX_PAGE};
 pub use positions::Positions;
 pub use problem::Problem;
 pub use prompt::{Message, ModelName, Prompt, PromptSource, TokenInfo, TokenKind};

@@ -1,16 +1,19 @@
 //! Results that were asked for last, so that asking again costs nothing and memory stays bounded.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What the last so many different keys came to, newest first.
 #[derive(Debug)]
 pub(crate) struct Recent<K, T: ?Sized> {
     most: usize,
-    kept: Mutex<VecDeque<(K, Arc<T>)>>,
+    kept: Mutex<VecDeque<(K, Slot<T>)>>,
 }
 
-impl<K: PartialEq, T: ?Sized> Recent<K, T> {
+/// Empty until the result is made; locked while somebody makes it.
+type Slot<T> = Arc<Mutex<Option<Arc<T>>>>;
+
+impl<K: Clone + PartialEq, T: ?Sized> Recent<K, T> {
     /// Keeps no more than `most`.
     pub(crate) fn new(most: usize) -> Self {
         Self {
@@ -19,7 +22,7 @@ impl<K: PartialEq, T: ?Sized> Recent<K, T> {
         }
     }
 
-    /// The result for this key: as kept, or made now.
+    /// The result for this key: as kept, or made now. Who asks for one that is being made waits for it; for others nobody waits.
     ///
     /// # Errors
     /// Those of `make`; nothing is kept then.
@@ -28,25 +31,38 @@ impl<K: PartialEq, T: ?Sized> Recent<K, T> {
         key: K,
         make: impl FnOnce(&K) -> Result<Arc<T>, E>,
     ) -> Result<Arc<T>, E> {
-        if let Some(kept) = self.kept(&key) {
-            return Ok(kept);
+        let slot = self.slot(&key);
+        let mut result = locked(&slot);
+        if let Some(kept) = &*result {
+            return Ok(Arc::clone(kept));
         }
-        // Others need not wait for this; two may make the same.
         let made = make(&key)?;
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.push_front((key, Arc::clone(&made)));
-        kept.truncate(self.most);
+        *result = Some(Arc::clone(&made));
         Ok(made)
     }
 
-    fn kept(&self, key: &K) -> Option<Arc<T>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = kept.iter().position(|(of, _)| of == key)?;
-        let entry = kept.remove(at)?;
-        let found = Arc::clone(&entry.1);
-        kept.push_front(entry);
-        Some(found)
+    /// Whether the result for this key is kept; false while it is being made.
+    pub(crate) fn has(&self, key: &K) -> bool {
+        let kept = locked(&self.kept);
+        let slot = kept.iter().find(|(of, _)| of == key);
+        slot.is_some_and(|(_, slot)| slot.try_lock().is_ok_and(|result| result.is_some()))
     }
+
+    fn slot(&self, key: &K) -> Slot<T> {
+        let mut kept = locked(&self.kept);
+        let at = kept.iter().position(|(of, _)| of == key);
+        let entry = at.and_then(|at| kept.remove(at));
+        let entry = entry.unwrap_or_else(|| (key.clone(), Slot::default()));
+        let slot = Arc::clone(&entry.1);
+        kept.push_front(entry);
+        kept.truncate(self.most);
+        slot
+    }
+}
+
+/// What a lock guards is whole even after a panic: it is replaced in one step.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -69,10 +85,30 @@ mod tests {
             ask(key);
         }
         assert_eq!(ask(0), 3);
+        assert!(recent.has(&0) && !recent.has(&3));
         // One more pushes out the one not asked for longest.
         ask(3);
         assert_eq!(ask(0), 4);
         assert_eq!(ask(1), 5);
+    }
+
+    #[test]
+    fn many_who_ask_at_once_share_one_result() {
+        let recent: Recent<u32, u32> = Recent::new(3);
+        let made = std::sync::atomic::AtomicU32::new(0);
+        let ask = || {
+            recent.get(1, |_| {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                let before = made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                Ok::<_, ()>(Arc::new(before))
+            })
+        };
+        std::thread::scope(|scope| {
+            let asking: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+            for one in asking {
+                assert_eq!(one.join().unwrap().as_deref(), Ok(&0));
+            }
+        });
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! What latents' pages show besides their rows, read for neighbours together and kept.
 //!
-//! DuckDB plans every query anew and reads a table's row groups whole, so that a shelf of 64 latents costs about what one latent costs.
+//! DuckDB plans every query anew and reads a table's row groups whole: one latent costs a third of what a shelf of 1,024 costs, and
+//! readers of a few dozen latents have soon paid for all of them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
 
 use api::{ExampleGroup, ScalingBucket, ScalingFit};
 use diffing::{Partner, TemplateSums};
@@ -11,21 +14,22 @@ use duckdb::{Connection, Row, params};
 
 use crate::detail::TOP;
 use crate::fits;
+use crate::pool::Pool;
 use crate::recent::Recent;
 use crate::{Result, Store};
 
 /// Latents of a shelf.
-const WIDTH: u32 = 64;
+const WIDTH: u32 = 1_024;
 
-/// Shelves kept of a dictionary: every latent of the paper's dictionaries, at one or two kB each.
-const SHELVES: usize = 1_280;
+/// Shelves kept of a dictionary: every latent of the paper's dictionaries, at some two kB each.
+const SHELVES: u32 = 80;
 
 /// The shelves asked for last, by their number.
 pub(crate) type Shelves = Recent<u32, [Stored]>;
 
 /// No shelf yet.
 pub(crate) fn shelves() -> Shelves {
-    Recent::new(SHELVES)
+    Recent::new(SHELVES as usize)
 }
 
 /// One latent's rows of every table but that of its numbers; lists are in the order that its page shows.
@@ -39,12 +43,21 @@ pub(crate) struct Stored {
     pub(crate) twins: Vec<(u32, f64)>,
     pub(crate) correlated: Vec<Partner>,
     pub(crate) groups: Vec<ExampleGroup>,
+    pub(crate) examples: Place,
     pub(crate) fits: Vec<ScalingFit>,
     pub(crate) verification: Vec<ScalingBucket>,
     /// Activity by number of the part.
     pub(crate) shares: Vec<(u16, Share)>,
     /// By number of [`diffing::TemplateLatent::parts`].
     pub(crate) template: Vec<(u8, TemplateSums)>,
+}
+
+/// Where a latent's rows lie in a table.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Place {
+    /// First and last row's number.
+    pub(crate) rows: [i64; 2],
+    pub(crate) count: i64,
 }
 
 /// A token of a logit lens.
@@ -75,6 +88,23 @@ pub(crate) struct Facts {
 }
 
 impl Store {
+    /// Whether a latent's rows are at hand; else whoever asks for them waits until they and its neighbours' are read.
+    ///
+    /// # Errors
+    /// [`crate::Error::UnknownDictionary`].
+    pub fn is_at_hand(&self, slug: &str, id: u32) -> Result<bool> {
+        let stored = self.pool.is_some() && self.is_analysed(slug);
+        Ok(!stored || self.entry(slug)?.shelves.has(&(id / WIDTH)))
+    }
+
+    /// Reads the rows of a latent and its neighbours, unless they are at hand.
+    ///
+    /// # Errors
+    /// [`crate::Error::UnknownDictionary`], [`crate::Error::UnknownLatent`], or a damaged database.
+    pub fn read_near(&self, slug: &str, id: u32) -> Result<()> {
+        self.stored(slug, id, |_| Ok(()))
+    }
+
     /// Does something with a latent's rows; with none where the dictionary has no latents in the database.
     ///
     /// # Errors
@@ -89,13 +119,38 @@ impl Store {
         let Some(pool) = self.pool.as_ref().filter(|_| self.is_analysed(slug)) else {
             return take(&Stored::default());
         };
-        let shelf = self.entry(slug)?.shelves.get(id / WIDTH, |number| {
-            pool.with(|connection| read(connection, slug, number * WIDTH).map(Arc::from))
-        })?;
+        let shelf = self.shelf(pool, slug, id / WIDTH)?;
         match shelf.get((id % WIDTH) as usize) {
             Some(stored) => take(stored),
             None => take(&Stored::default()),
         }
+    }
+
+    /// Reads what latents' pages show, of as many latents as are kept, so that nobody who opens one waits for it. Takes seconds for a
+    /// dictionary of the paper's size, and rests as long as it works, for others need the processor too.
+    ///
+    /// # Errors
+    /// [`crate::Error::UnknownDictionary`], or a damaged database.
+    pub fn read_ahead(&self, slug: &str) -> Result<()> {
+        let Some(pool) = self.pool.as_ref().filter(|_| self.is_analysed(slug)) else {
+            return Ok(());
+        };
+        self.texts(slug)?;
+        self.facts(slug)?;
+        let latents = self.rows(slug)?.len();
+        let shelves = latents.div_ceil(WIDTH as usize);
+        for number in (0..SHELVES).take(shelves) {
+            let start = Instant::now();
+            self.shelf(pool, slug, number)?;
+            thread::sleep(start.elapsed());
+        }
+        Ok(())
+    }
+
+    fn shelf(&self, pool: &Pool, slug: &str, number: u32) -> Result<Arc<[Stored]>> {
+        self.entry(slug)?.shelves.get(number, |number| {
+            pool.with(|connection| read(connection, slug, number * WIDTH).map(Arc::from))
+        })
     }
 
     /// What is the same for all latents.
@@ -135,6 +190,7 @@ fn read(connection: &Connection, slug: &str, first: u32) -> duckdb::Result<Vec<S
         connection,
         slug,
         first,
+        last: first.saturating_add(WIDTH - 1),
         stored: (0..WIDTH).map(|_| Stored::default()).collect(),
     };
     shelf.add(
@@ -145,7 +201,11 @@ fn read(connection: &Connection, slug: &str, first: u32) -> duckdb::Result<Vec<S
     )?;
     shelf.add(
         "lenses",
-        "rank, model, side, token, value",
+        // Compared there: texts of millions of rows would have to be copied.
+        &format!(
+            "rank, model = '{}', side = '{TOP}', token, value",
+            api::ModelName::Chat.as_str()
+        ),
         lens,
         |stored, lens| {
             stored.lens.push(lens);
@@ -194,6 +254,7 @@ fn read(connection: &Connection, slug: &str, first: u32) -> duckdb::Result<Vec<S
             stored.template.push(sums);
         },
     )?;
+    shelf.examples()?;
     shelf.twins()?;
     let mut stored = shelf.stored;
     for of in &mut stored {
@@ -210,6 +271,7 @@ struct Shelf<'a> {
     connection: &'a Connection,
     slug: &'a str,
     first: u32,
+    last: u32,
     stored: Vec<Stored>,
 }
 
@@ -225,14 +287,10 @@ impl Shelf<'_> {
             .prepare_cached(&format!(
                 "SELECT latent, {columns} FROM {table} WHERE dictionary = ? AND latent BETWEEN ? AND ?"
             ))?
-            .query_map(params![self.slug, self.first, self.last()], |row| {
+            .query_map(params![self.slug, self.first, self.last], |row| {
                 Ok((row.get(0)?, read(row)?))
             })?
             .collect()
-    }
-
-    fn last(&self) -> u32 {
-        self.first.saturating_add(WIDTH - 1)
     }
 
     fn of(&mut self, latent: u32) -> Option<&mut Stored> {
@@ -279,9 +337,31 @@ impl Shelf<'_> {
         Ok(())
     }
 
+    /// Where the latents' examples are.
+    fn examples(&mut self) -> duckdb::Result<()> {
+        let places: Vec<(u32, Place)> = self
+            .connection
+            .prepare_cached(
+                "SELECT latent, min(rowid), max(rowid), count(*) FROM examples \
+                 WHERE dictionary = ? AND latent BETWEEN ? AND ? GROUP BY latent",
+            )?
+            .query_map(params![self.slug, self.first, self.last], |row| {
+                let rows = [row.get(1)?, row.get(2)?];
+                let count = row.get(3)?;
+                Ok((row.get(0)?, Place { rows, count }))
+            })?
+            .collect::<duckdb::Result<_>>()?;
+        for (latent, place) in places {
+            if let Some(stored) = self.of(latent) {
+                stored.examples = place;
+            }
+        }
+        Ok(())
+    }
+
     /// Twins of either side, nearest first.
     fn twins(&mut self) -> duckdb::Result<()> {
-        let (first, last) = (self.first, self.last());
+        let (first, last) = (self.first, self.last);
         let pairs: Vec<(u32, u32, f32)> = self
             .connection
             .prepare_cached(
@@ -307,11 +387,10 @@ impl Shelf<'_> {
 }
 
 fn lens(row: &Row<'_>) -> duckdb::Result<Lens> {
-    let (model, side): (String, String) = (row.get(2)?, row.get(3)?);
     Ok(Lens {
         rank: row.get(1)?,
-        chat: model == api::ModelName::Chat.as_str(),
-        top: side == TOP,
+        chat: row.get(2)?,
+        top: row.get(3)?,
         token: row.get(4)?,
         value: row.get(5)?,
     })

@@ -11,8 +11,8 @@ use store::{
     Writer,
 };
 
-/// Two shelves and a part of one.
-const MANY: u32 = 150;
+/// A shelf and a part of one.
+const MANY: u32 = 1_100;
 
 /// Values that tell latents apart.
 fn values(latent: u32) -> LogHistogram {
@@ -55,7 +55,7 @@ fn every_latent_has_its_own_rows() {
         .unwrap();
     let twin = |chat, base, cosine| TwinRecord { chat, base, cosine };
     writer
-        .set_twins([twin(1, 149, 0.92), twin(63, 64, 0.95), twin(1, 0, 0.99)])
+        .set_twins([twin(1, 1_050, 0.92), twin(63, 64, 0.95), twin(1, 0, 0.99)])
         .unwrap();
     let part = PartRecord {
         by: "corpus".into(),
@@ -72,9 +72,13 @@ fn every_latent_has_its_own_rows() {
     writer.set_shares(&[part], shares).unwrap();
     writer.finish().unwrap();
 
-    let store = Store::open(&path, &ClassCuts::default()).unwrap();
+    let open = || Store::open(&path, &ClassCuts::default()).unwrap();
+    let (store, ahead) = (open(), open());
+    ahead.read_ahead("a").unwrap();
+    assert!(ahead.read_ahead("b").is_err());
     for latent in (0..MANY).rev() {
         let detail = store.latent("a", latent).unwrap();
+        assert_eq!(ahead.latent("a", latent).unwrap(), detail);
         assert_eq!(detail.row.id, latent);
         assert_eq!(detail.histogram, Some(values(latent).to_histogram()));
         let written = |lens: &Option<LogitLens>| lens.as_ref().map(|lens| lens.top[0].value);
@@ -89,8 +93,8 @@ fn every_latent_has_its_own_rows() {
         assert_eq!(near, [(latent + 1) % MANY, (latent + 70) % MANY]);
         let twins: Vec<u32> = detail.twins.iter().map(|n| n.near.id).collect();
         let expected: &[u32] = match latent {
-            0 | 149 => &[1],
-            1 => &[0, 149],
+            0 | 1_050 => &[1],
+            1 => &[0, 1_050],
             63 => &[64],
             64 => &[63],
             _ => &[],

@@ -2,11 +2,7 @@
 
 use std::fmt::Write;
 
-/// Columns of the plane as it is shown when an address says nothing else, in the program's order.
-const PLANE: &str = "nu_epsilon,nu_r,class,delta_norm";
-
-/// Rows of the table that the program asks for before it knows how many it has room for.
-const ROWS: u32 = 40;
+use api::{FIRST_COLUMNS, FIRST_ROWS};
 
 /// The elements for a path and its query. What the program then asks otherwise is fetched once in vain, no more.
 pub(super) fn links(path: &str, query: Option<&str>) -> String {
@@ -15,8 +11,11 @@ pub(super) fn links(path: &str, query: Option<&str>) -> String {
     let of = |dict: &str, rest: &str| format!("api/v1/dictionaries/{dict}/{rest}");
     match (segments.as_slice(), query.unwrap_or_default()) {
         (["d", dict], "") => {
-            routes.push(of(dict, &format!("columns?names={PLANE}")));
-            routes.push(of(dict, &format!("latents?limit={ROWS}")));
+            routes.push(of(
+                dict,
+                &format!("columns?names={}", FIRST_COLUMNS.join(",")),
+            ));
+            routes.push(of(dict, &format!("latents?limit={FIRST_ROWS}")));
         }
         (["d", dict, "l", id], _) => {
             routes.push(of(dict, &format!("latents/{id}")));

@@ -76,7 +76,8 @@ async fn row(app: &App, dict: &str, id: u32) -> Answer<LatentRow> {
 async fn latent(app: &App, dict: &str, id: u32) -> Answer<LatentDetail> {
     app.check_dictionary(dict)?;
     let dict = dict.to_owned();
-    app.ask(move |store| store.latent(&dict, id)).await
+    app.ask_of_latent(dict, id, move |store, dict| store.latent(dict, id))
+        .await
 }
 
 /// A latent in one sentence.

@@ -53,7 +53,7 @@ pub(crate) fn Latents() -> impl IntoView {
     let slug = use_dictionary();
     let (state, set) = use_url_state::<TriageState>();
     let first = untrack(|| state.read().row);
-    let window = RwSignal::new((rows::before(first), rows::FEW));
+    let window = RwSignal::new((rows::before(first), api::FIRST_ROWS));
     // What the plane shows is none of the table's business.
     let asked = memo(move || {
         let (first, many) = window.get();

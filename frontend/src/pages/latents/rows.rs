@@ -12,9 +12,6 @@ use crate::display::{
 /// Height of a row in pixels of the page; the style sheet gets it from here.
 pub(super) const HEIGHT: u32 = 33;
 
-/// Rows before the table knows how many it shows.
-pub(super) const FEW: u64 = 40;
-
 /// Rows in the page above and below those that are seen.
 const MORE: u64 = 6;
 

@@ -159,7 +159,8 @@ impl Table {
             rows::before(first),
             rows::many(scroll.client_height().into()),
         );
-        if self.triage.window.get_untracked() != window {
+        let (from, many) = self.triage.window.get_untracked();
+        if from != window.0 || many < window.1 {
             self.triage.window.set(window);
         }
         self.steps.update_value(|steps| *steps += 1);
@@ -204,7 +205,7 @@ impl Table {
             self.at.set_value(None);
         } else {
             self.at.set_value(Some(to));
-            self.scroll_to(to.saturating_sub(rows::before(rows::FEW) / 4));
+            self.scroll_to(to.saturating_sub(rows::before(api::FIRST_ROWS) / 4));
         }
     }
 

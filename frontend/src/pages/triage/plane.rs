@@ -154,15 +154,7 @@ impl Plane {
             let plane = &selection.state.read().plane;
             (plane.axes, colouring(plane))
         });
-        let wanted = memo(move || {
-            let (filters, (axes, (colour, _))) = (filters.read(), looks.get());
-            let mut wanted = looked_at(&filters);
-            wanted.extend(axes.map(|axis| axis.column));
-            let plane = &selection.state.read().plane;
-            wanted.extend([colour, plane.spread]);
-            wanted.extend(plane.by_class.then_some("class"));
-            wanted.join(",")
-        });
+        let wanted = memo(move || wanted(&filters.read(), &selection.state.read().plane).join(","));
         let held = Held::following(selection.slug, wanted);
         let searched = memo(move || selection.state.read().q.clone());
         let found = use_body(
@@ -298,6 +290,15 @@ pub(super) fn lasso_on(axes: [Axis; 2], corners: Vec<[f64; 2]>) -> Option<Lasso>
         scales: axes.map(|axis| axis.scale),
         corners: corners.into_iter().step_by(each).collect(),
     })
+}
+
+/// Columns that selection, plane and histogram look at.
+fn wanted<'a>(filters: &'a TriageState, plane: &PlaneState) -> Vec<&'a str> {
+    let mut wanted = looked_at(filters);
+    wanted.extend(plane.axes.map(|axis| axis.column));
+    wanted.extend([colouring(plane).0, plane.spread]);
+    wanted.extend(plane.by_class.then_some("class"));
+    wanted
 }
 
 /// The column that colours the points, and how those without a value look.
@@ -449,4 +450,17 @@ pub(super) fn bounded(plane: Plane) -> Option<String> {
     let ((across, left, right), (up, low, high)) = (sides(0), sides(1));
     let shares = [1.0 - high, 1.0 - right, low, left].map(share);
     (across || up).then(|| shares.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_asks_first_for_what_its_head_names() {
+        let usual = TriageState::default();
+        assert_eq!(wanted(&usual, &usual.plane), api::FIRST_COLUMNS);
+        let rows = format!("limit={}", api::FIRST_ROWS);
+        assert_eq!(usual.rows(0, api::FIRST_ROWS), rows);
+    }
 }

@@ -46,7 +46,9 @@ pub(crate) async fn get(
         let sequences = sequences.split(',').map(|s| whole("sequences", s));
         let sequences: Vec<u64> = sequences.collect::<Answer<_>>()?;
         let page = app
-            .ask(move |store| store.examples_on(&dict, id, &sequences))
+            .ask_of_latent(dict, id, move |store, dict| {
+                store.examples_on(dict, id, &sequences)
+            })
             .await?;
         return Ok(Json(page));
     }
@@ -55,15 +57,8 @@ pub(crate) async fn get(
     let cursor = cursor.map(str::to_owned);
     let source = source.map(str::to_owned);
     let page = app
-        .ask(move |store| {
-            store.examples_from(
-                &dict,
-                id,
-                group,
-                cursor.as_deref(),
-                limit,
-                source.as_deref(),
-            )
+        .ask_of_latent(dict, id, move |store, dict| {
+            store.examples_from(dict, id, group, cursor.as_deref(), limit, source.as_deref())
         })
         .await?;
     Ok(Json(page))

@@ -31,6 +31,8 @@ pub(crate) async fn get(
     app.check_dictionary(&dict)?;
     parameters.named([])?;
     let id = latent_id(&dict, &id)?;
-    let detail = app.ask(move |store| store.latent(&dict, id)).await?;
+    let detail = app
+        .ask_of_latent(dict, id, move |store, dict| store.latent(dict, id))
+        .await?;
     Ok(Json(detail))
 }
