@@ -97,12 +97,15 @@ impl Explorer {
         };
         EXPLORER.set(Some(explorer));
         explorer.watch_models();
-        // The study says more once the models are there, and everything once the server is back.
+        // The study says more once the models are there, and everything once the server is back; at first it is as new as their state.
         let state = memo(move || models.read().state());
+        let known = StoredValue::new(false);
         when_changed(state, move |state| {
-            let waits = explorer.study.state.busy.get_untracked();
-            if state.is_some() && !waits {
-                explorer.study.state.reload();
+            let study = explorer.study.state;
+            let old = known.get_value() || study.fault.read_untracked().is_some();
+            known.set_value(true);
+            if state.is_some() && old && !study.busy.get_untracked() {
+                study.reload();
             }
         });
         explorer

@@ -44,9 +44,13 @@ fn start(pages: Pages) {
             let _ = root.set_attribute("data-stopped", "");
         }
     }));
-    // What the page showed while the program was loading.
-    if let Some(boot) = document().get_element_by_id("boot") {
-        boot.remove();
-    }
-    mount_to_body(move || view! { <app::App pages /> });
+    // Leptos has no executor before something is mounted.
+    wasm_bindgen_futures::spawn_local(async move {
+        net::early::wait().await;
+        // What the page showed while the program was loading.
+        if let Some(boot) = document().get_element_by_id("boot") {
+            boot.remove();
+        }
+        mount_to_body(move || view! { <app::App pages /> });
+    });
 }

@@ -24,6 +24,9 @@ const WIDTH: u32 = 1_024;
 /// Shelves kept of a dictionary: every latent of the paper's dictionaries, at some two kB each.
 const SHELVES: u32 = 80;
 
+/// How much longer than it works reading ahead rests: others need the processor more.
+const RESTS: u32 = 4;
+
 /// The shelves asked for last, by their number.
 pub(crate) type Shelves = Recent<u32, [Stored]>;
 
@@ -127,7 +130,7 @@ impl Store {
     }
 
     /// Reads what latents' pages show, of as many latents as are kept, so that nobody who opens one waits for it. Takes seconds for a
-    /// dictionary of the paper's size, and rests as long as it works, for others need the processor too.
+    /// dictionary of the paper's size.
     ///
     /// # Errors
     /// [`crate::Error::UnknownDictionary`], or a damaged database.
@@ -142,7 +145,7 @@ impl Store {
         for number in (0..SHELVES).take(shelves) {
             let start = Instant::now();
             self.shelf(pool, slug, number)?;
-            thread::sleep(start.elapsed());
+            thread::sleep(RESTS * start.elapsed());
         }
         Ok(())
     }

@@ -59,12 +59,25 @@ impl Cloud {
         let radius = (if shown > 20_000 { 1.3 } else { 2.8 }) * picture.density.clamp(1.0, 1.5);
         let stamps: Vec<Stamp> = (0..SIGNS.len()).map(|sign| stamp(sign, radius)).collect();
         let rest = colours.last().copied().unwrap_or_default();
+        let size = [picture.width as f64, picture.height as f64];
+        let per = [
+            size[0] / (view.x[1] - view.x[0]),
+            size[1] / (view.y[1] - view.y[0]),
+        ];
+        // Where a point lies in the picture, or nothing outside it.
+        let pixel = |i: usize| {
+            let (x, y) = (f64::from(*self.x.get(i)?), f64::from(*self.y.get(i)?));
+            let (left, up) = ((x - view.x[0]) * per[0], (y - view.y[0]) * per[1]);
+            // Comparisons with what is not a number are false.
+            let inside = (0.0..=size[0]).contains(&left) && (0.0..=size[1]).contains(&up);
+            inside.then_some((left as i32, (size[1] - up) as i32))
+        };
         for above in [false, true] {
             for i in 0..shown {
                 if kept.get(i).copied().unwrap_or(true) != above {
                     continue;
                 }
-                let Some((left, top)) = self.pixel(i, view, picture) else {
+                let Some((left, top)) = pixel(i) else {
                     continue;
                 };
                 let look = self.look.get(i).map_or(0, |look| look.0 as usize);
@@ -75,19 +88,10 @@ impl Cloud {
                     (true, false) => (colours.get(look).copied().unwrap_or(rest), 240),
                 };
                 if let Some(stamp) = stamps.get(look) {
-                    picture.press(stamp, left as i32, top as i32, colour, strength);
+                    picture.press(stamp, left, top, colour, strength);
                 }
             }
         }
-    }
-
-    /// Where a point lies in the picture, or `None` outside it.
-    fn pixel(&self, i: usize, view: &View, picture: &Picture) -> Option<(f32, f32)> {
-        let (across, up) = view.share((*self.x.get(i)?).into(), (*self.y.get(i)?).into());
-        // Comparisons with what is not a number are false.
-        let inside = (0.0..=1.0).contains(&across) && (0.0..=1.0).contains(&up);
-        let (width, height) = (picture.width as f64, picture.height as f64);
-        inside.then_some(((across * width) as f32, ((1.0 - up) * height) as f32))
     }
 
     /// The point nearest to a place in shares of the picture, within `reach` shares of its width; kept points come first.
@@ -145,10 +149,12 @@ impl Picture {
                 pixel.copy_from_slice(&[r, g, b, over as u8]);
                 continue;
             }
-            let under = u32::from(pixel[3]) * (255 - over) / 255;
-            let all = over + under;
+            let all = over + u32::from(pixel[3]) * (255 - over) / 255;
+            // One division for three colours: the new one's share, in 65,536ths.
+            let share = ((over << 16) / all.max(1)) as i32;
             for (old, new) in pixel.iter_mut().zip([r, g, b]) {
-                *old = ((u32::from(new) * over + u32::from(*old) * under) / all.max(1)) as u8;
+                let step = (i32::from(new) - i32::from(*old)) * share;
+                *old = (i32::from(*old) + (step >> 16)) as u8;
             }
             pixel[3] = all as u8;
         }

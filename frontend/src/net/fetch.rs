@@ -7,7 +7,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortController, AbortSignal, Headers, RequestInit, Response};
 
-use super::{fault::Fault, request::Request};
+use super::{early, fault::Fault, request::Request};
 
 /// Begins something that waits for answers.
 pub(crate) fn start(work: impl Future<Output = ()> + 'static) {
@@ -36,8 +36,19 @@ pub(crate) async fn open(request: &Request, signal: &AbortSignal) -> Result<Resp
     answer.dyn_into::<Response>().map_err(garbled)
 }
 
-/// Sends a request and gives the answer's status and body, whatever the status.
+/// The answer's status and body, whatever the status: one that came early, or sends the request.
 pub(crate) async fn body(request: &Request, signal: &AbortSignal) -> Result<(u16, Vec<u8>), Fault> {
+    match early::take(request).await {
+        Some(answer) => answer,
+        None => answer(request, signal).await,
+    }
+}
+
+/// Sends a request and gives the answer's status and body, whatever the status.
+pub(super) async fn answer(
+    request: &Request,
+    signal: &AbortSignal,
+) -> Result<(u16, Vec<u8>), Fault> {
     let answer = open(request, signal).await?;
     let buffer = answer.array_buffer().map_err(garbled)?;
     let buffer = JsFuture::from(buffer).await.map_err(|_| unsent(signal))?;

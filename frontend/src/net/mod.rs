@@ -3,6 +3,7 @@
 pub(crate) mod answer;
 pub(crate) mod columns;
 pub(crate) mod divergences;
+pub(crate) mod early;
 pub(crate) mod fault;
 pub(crate) mod fetch;
 pub(crate) mod json;

@@ -21,7 +21,7 @@ use crate::{
     nav::goto,
     parts::{
         keys::use_keys,
-        live::{effect, live, memo, when_changed},
+        live::{after_paint, effect, live, memo, when_changed},
         states::empty,
         styles::settle,
         symbols::symbol,
@@ -40,6 +40,8 @@ struct Table {
     triage: Triage,
     scroll: NodeRef<html::Div>,
     body: NodeRef<html::Tbody>,
+    /// How far it is scrolled, in pixels, as far as is known. Asking the page, or telling it in vain, makes it lay everything out at once.
+    top: StoredValue<u32>,
     /// The row that j and k left or go to.
     at: StoredValue<Option<u64>>,
     /// Counts scroll steps, so that the last one can be told.
@@ -52,6 +54,7 @@ pub(super) fn table(triage: Triage) -> AnyView {
         triage,
         scroll: NodeRef::new(),
         body: NodeRef::new(),
+        top: StoredValue::new(0),
         at: StoredValue::new(None),
         steps: StoredValue::new(0),
     };
@@ -91,8 +94,8 @@ pub(super) fn table(triage: Triage) -> AnyView {
     });
     request_animation_frame(move || {
         table.scroll_to(triage.selection.state.read_untracked().row);
-        table.scrolled();
     });
+    after_paint(move || table.scrolled());
     let count = move || {
         let page = triage.page.get();
         page.map_or(String::new(), |page| (page.total + 1).to_string())
@@ -154,7 +157,9 @@ impl Table {
         let Some(scroll) = self.scroll.get_untracked() else {
             return;
         };
-        let first: u64 = (scroll.scroll_top().unsigned_abs() / HEIGHT).into();
+        let top = scroll.scroll_top().unsigned_abs();
+        self.top.set_value(top);
+        let first: u64 = (top / HEIGHT).into();
         let window = (
             rows::before(first),
             rows::many(scroll.client_height().into()),
@@ -183,8 +188,10 @@ impl Table {
     }
 
     fn scroll_to(self, row: u64) {
-        if let Some(scroll) = self.scroll.get_untracked() {
-            scroll.set_scroll_top((row * u64::from(HEIGHT)) as i32);
+        let top = (row * u64::from(HEIGHT)) as u32;
+        let scroll = self.scroll.get_untracked();
+        if let Some(scroll) = scroll.filter(|_| self.top.get_value() != top) {
+            scroll.set_scroll_top(top as i32);
         }
     }
 

@@ -1,6 +1,8 @@
 //! Drawing the plane. Points are drawn into a picture larger than what is seen of it, which slides while the view moves and is drawn anew
 //! when it rests; what lies over the points is set anew for every frame.
 
+use std::time::Duration;
+
 use leptos::{
     prelude::*,
     web_sys::{CanvasRenderingContext2d, Element, HtmlCanvasElement, ImageData},
@@ -17,7 +19,7 @@ use crate::{
     },
     explorer::explorer,
     parts::{
-        live::{after_paint, effect},
+        live::{after_paint, effect, memo, when_changed},
         styles::set_style,
     },
     state::plane::column_name,
@@ -30,21 +32,37 @@ fn canvas(plane: Plane) -> Option<HtmlCanvasElement> {
     plane.part(".plane-window > canvas")?.dyn_into().ok()
 }
 
+/// How long points wait for the rows of a selection that changed, which are read first.
+const ROWS_FIRST: Duration = Duration::from_millis(50);
+
 /// Paints now and whenever what is seen changes, at most once for each frame.
 pub(super) fn follow(plane: Plane) {
+    // The selection for which points were drawn last.
+    let done = StoredValue::new(None);
     let points = once(after_paint, move || {
+        done.set_value(plane.kept.get());
         draw(plane);
     });
+    let soon = once(
+        |act| set_timeout(act, ROWS_FIRST),
+        move || {
+            if done.get_value() != plane.kept.get() {
+                points();
+            }
+        },
+    );
     let over = once(request_animation_frame, move || {
         overlay(plane);
     });
+    // The state says more than the view: another order of the table draws no points.
+    let drawn = memo(move || plane.drawn());
     effect(move || {
         plane.cloud.track();
-        plane.kept.track();
-        plane.drawn();
+        drawn.track();
         explorer().theme.track();
         points();
     });
+    when_changed(plane.kept, move |_| soon());
     effect(move || {
         plane.view();
         plane.draft.track();
