@@ -215,7 +215,7 @@ impl Config {
             "num_hidden_layers": self.num_layers,
             "num_key_value_heads": self.num_kv_heads,
             "pad_token_id": self.pad_id,
-            "query_pre_attn_scalar": self.query_pre_attn_scalar,
+            "query_pre_attn_scalar": whole(self.query_pre_attn_scalar),
             "rms_norm_eps": self.rms_norm_eps,
             "rope_theta": self.rope_theta,
             "sliding_window": self.sliding_window,
@@ -231,6 +231,16 @@ impl Config {
     pub(crate) fn window(&self, block: usize) -> Option<usize> {
         self.sliding_window
             .filter(|_| self.layer_is_sliding.get(block) == Some(&true))
+    }
+}
+
+/// A number without a fraction as an integer: transformers refuses `32.0` where it expects one.
+fn whole(x: f64) -> Value {
+    let integer = x as u64;
+    if integer as f64 == x {
+        integer.into()
+    } else {
+        x.into()
     }
 }
 

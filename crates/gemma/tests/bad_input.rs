@@ -89,6 +89,10 @@ fn a_written_configuration_reads_back() {
     };
     config.write(&path, "float32").unwrap();
     assert_eq!(Config::read(&path).unwrap(), config);
+    // Transformers refuses "24.0" for a whole number.
+    let written: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(written["query_pre_attn_scalar"], json!(24));
 }
 
 #[test]

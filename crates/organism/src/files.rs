@@ -55,9 +55,9 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::rename(&unfinished, path).map_err(fault)
 }
 
-/// Writes a value as indented JSON.
+/// Writes a value as JSON, without spaces: it travels with the program.
 pub(crate) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value).map_err(|source| Error::Content {
+    let text = serde_json::to_string(value).map_err(|source| Error::Content {
         path: path.to_owned(),
         problem: source.to_string(),
     })?;

@@ -1,6 +1,5 @@
 """Gemma-2 by transformers: decoding, reading a prompt, and a prompt through a pair with a crosscoder by torch."""
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -15,19 +14,14 @@ CHECKED = 8
 def setup(case):
     import torch
     from safetensors.torch import load_file
-    from transformers import Gemma2Config, Gemma2ForCausalLM
+    from transformers import Gemma2ForCausalLM
 
     dtype = getattr(torch, case["dtype"])
     ids = torch.tensor([case["ids"]])
 
     def load(key):
-        fields = json.loads((Path(case[key]) / "config.json").read_text())
-        # The library takes this number for a whole one.
-        fields["query_pre_attn_scalar"] = int(fields["query_pre_attn_scalar"])
         # Soft caps need eager attention.
-        return Gemma2ForCausalLM.from_pretrained(
-            case[key], config=Gemma2Config(**fields), dtype=dtype, attn_implementation="eager"
-        ).eval()
+        return Gemma2ForCausalLM.from_pretrained(case[key], dtype=dtype, attn_implementation="eager").eval()
 
     def checked(logits):
         return logits.flatten()[:CHECKED].float().tolist()
@@ -65,6 +59,9 @@ def setup(case):
     bias = dictionary["encoder.bias"].to(dtype)
     scale = dictionary["decoder.weight"].float().norm(dim=2).sum(0)
     threshold = dictionary["threshold"].float()
+    # Models whose activations were normalised for training.
+    mean = dictionary.get("activation_mean", torch.zeros(2, 1)).to(dtype)
+    rms = dictionary.get("activation_global_scale", torch.ones(2)).to(dtype)
     residuals = [None, None]
 
     def hook(which):
@@ -81,7 +78,13 @@ def setup(case):
         start = time.perf_counter()
         for _ in range(case["prompts"]):
             logits = [model(ids, use_cache=True).logits for model in models]
-            x = torch.cat([residual.reshape(ids.shape[1], -1) for residual in residuals], dim=1)
+            x = torch.cat(
+                [
+                    (residual.reshape(ids.shape[1], -1) - mean[which]) * rms[which]
+                    for which, residual in enumerate(residuals)
+                ],
+                dim=1,
+            )
             f = torch.relu(x @ encoder + bias)
             codes = f * (f * scale > threshold)
         seconds = time.perf_counter() - start

@@ -6,9 +6,12 @@ mod study;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use harness::{Browser, Server};
+
+/// How long a started browser, and a started server that reads ahead, are left alone.
+const SETTLED: Duration = Duration::from_secs(3);
 
 /// Latents of the paper's dictionaries.
 const LATENTS: u32 = 73_728;
@@ -110,9 +113,16 @@ async fn run(browser: &Browser, name: &str, script: &str) {
     println!("{name}: {}", browser.evaluate("window.measured").await);
 }
 
+/// A new browser that has done what it does when it starts.
+async fn started() -> Option<Browser> {
+    let browser = Browser::start(1280, 800).await?;
+    tokio::time::sleep(SETTLED).await;
+    Some(browser)
+}
+
 async fn measure(folder: &std::path::Path) -> Option<()> {
     let server = Server::start(folder, &["--browse-only"])?;
-    let browser = Browser::start(1280, 800).await?;
+    let browser = started().await?;
     let page = format!("{}/d/{}", server.address, study::SLUG);
     for visit in ["first visit", "second visit"] {
         browser.open("about:blank").await;
@@ -156,7 +166,7 @@ async fn measure(folder: &std::path::Path) -> Option<()> {
         "compare",
     ] {
         // A new browser, so that nothing is stored.
-        let browser = Browser::start(1280, 800).await?;
+        let browser = started().await?;
         browser.open(&format!("{}/{place}", server.address)).await;
         run(&browser, &format!("/{place}, first visit"), VITALS).await;
     }
