@@ -102,7 +102,16 @@ impl Explorer {
         let known = StoredValue::new(false);
         when_changed(state, move |state| {
             let study = explorer.study.state;
-            let old = known.get_value() || study.fault.read_untracked().is_some();
+            let ready = state == Some(ReadyState::Ready);
+            let differs = |study: &Arc<StudyInfo>| study.models.available != ready;
+            let old = known.get_value()
+                || study.fault.read_untracked().is_some()
+                || explorer
+                    .study
+                    .data
+                    .read_untracked()
+                    .as_ref()
+                    .is_some_and(differs);
             known.set_value(true);
             if state.is_some() && old && !study.busy.get_untracked() {
                 study.reload();

@@ -17,6 +17,9 @@ use crate::{
     study::{Models, Study},
 };
 
+/// Latents that are read before anybody asks, in all: two dictionaries of the paper's size, some 350 MB.
+const AHEAD: usize = 163_840;
+
 /// An open study, ready to be served. Clones share it.
 #[derive(Clone)]
 pub struct App(Arc<Shared>);
@@ -34,7 +37,7 @@ struct Shared {
     /// Questions to the study that are answered at once; more would only take the processor from each other, each with a thread.
     questions: Semaphore,
     /// One reads what is not at hand: that takes long, and makes many others' answers quick.
-    reading: Semaphore,
+    reading: Arc<Semaphore>,
     requests: Requests,
     public: Option<PublicUrl>,
     clients: Clients,
@@ -106,18 +109,24 @@ impl App {
             absent,
             runs,
             questions: Semaphore::new(thread::available_parallelism().map_or(2, usize::from) + 1),
-            reading: Semaphore::new(1),
+            reading: Arc::new(Semaphore::new(1)),
             requests: Requests::default(),
             public: options.public_url.clone(),
             clients: Clients::new(options.clients.clone()),
         })))
     }
 
-    /// Reads, on a thread of its own, what latents' pages will show; whoever asks meanwhile is answered as before.
+    /// Reads, on a thread of its own, what pages of up to [`AHEAD`] latents will show; whoever asks meanwhile is answered as before.
     pub fn read_ahead(&self) {
         let shared = Arc::clone(&self.0);
         let reads = move || {
+            let mut left = AHEAD;
             for slug in &shared.slugs {
+                let latents = shared.store.rows(slug).map_or(0, <[_]>::len);
+                let Some(then) = left.checked_sub(latents) else {
+                    return;
+                };
+                left = then;
                 if let Err(error) = shared.store.read_ahead(slug) {
                     tracing::warn!("the latents of {slug} could not be read ahead: {error}");
                 }
@@ -273,9 +282,14 @@ impl App {
     ) -> Answer<T> {
         if !self.0.store.is_at_hand(&slug, id)? {
             // It is never closed.
-            let _turn = self.0.reading.acquire().await.ok();
+            let turn = Arc::clone(&self.0.reading).acquire_owned().await.ok();
             let (store, slug) = (Arc::clone(&self.0.store), slug.clone());
-            blocking(move || store.read_near(&slug, id)).await??;
+            // Whoever asked may leave: the turn ends with the reading.
+            let read = move || {
+                let _turn = turn;
+                store.read_near(&slug, id)
+            };
+            blocking(read).await??;
         }
         self.ask(move |store| question(store, &slug)).await
     }

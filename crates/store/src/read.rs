@@ -203,7 +203,7 @@ impl Store {
     pub(crate) fn firing(&self, slug: &str, query: &LatentQuery) -> Result<Arc<HashSet<u32>>> {
         let searches = &self.entry(slug)?.searches;
         match (search_text(query), &self.pool) {
-            (Some(text), Some(pool)) => searches.get(text, |text| {
+            (Some(text), Some(pool)) => searches.get(&text, |text| {
                 let found = pool.with(|connection| firing(connection, slug, text));
                 found.map(Arc::new)
             }),

@@ -1,7 +1,7 @@
 //! Results that were asked for last, so that asking again costs nothing and memory stays bounded.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// What the last so many different keys came to, newest first.
 #[derive(Debug)]
@@ -28,15 +28,17 @@ impl<K: Clone + PartialEq, T: ?Sized> Recent<K, T> {
     /// Those of `make`; nothing is kept then.
     pub(crate) fn get<E>(
         &self,
-        key: K,
+        key: &K,
         make: impl FnOnce(&K) -> Result<Arc<T>, E>,
     ) -> Result<Arc<T>, E> {
-        let slot = self.slot(&key);
+        let slot = self.slot(key);
         let mut result = locked(&slot);
         if let Some(kept) = &*result {
             return Ok(Arc::clone(kept));
         }
-        let made = make(&key)?;
+        let made = make(key).inspect_err(|_| {
+            locked(&self.kept).retain(|(_, other)| !Arc::ptr_eq(other, &slot));
+        })?;
         *result = Some(Arc::clone(&made));
         Ok(made)
     }
@@ -45,7 +47,11 @@ impl<K: Clone + PartialEq, T: ?Sized> Recent<K, T> {
     pub(crate) fn has(&self, key: &K) -> bool {
         let kept = locked(&self.kept);
         let slot = kept.iter().find(|(of, _)| of == key);
-        slot.is_some_and(|(_, slot)| slot.try_lock().is_ok_and(|result| result.is_some()))
+        slot.is_some_and(|(_, slot)| match slot.try_lock() {
+            Ok(result) => result.is_some(),
+            Err(TryLockError::Poisoned(result)) => result.into_inner().is_some(),
+            Err(TryLockError::WouldBlock) => false,
+        })
     }
 
     fn slot(&self, key: &K) -> Slot<T> {
@@ -74,7 +80,7 @@ mod tests {
         let recent: Recent<u32, u32> = Recent::new(3);
         let mut made = 0;
         let mut ask = |key: u32| {
-            let found = recent.get(key, |key| {
+            let found = recent.get(&key, |key| {
                 made += 1;
                 Ok::<_, ()>(Arc::new(10 * key))
             });
@@ -97,7 +103,7 @@ mod tests {
         let recent: Recent<u32, u32> = Recent::new(3);
         let made = std::sync::atomic::AtomicU32::new(0);
         let ask = || {
-            recent.get(1, |_| {
+            recent.get(&1, |_| {
                 std::thread::sleep(std::time::Duration::from_millis(20));
                 let before = made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 Ok::<_, ()>(Arc::new(before))
@@ -114,7 +120,10 @@ mod tests {
     #[test]
     fn a_failure_is_not_kept() {
         let recent: Recent<&str, str> = Recent::new(3);
-        assert_eq!(recent.get("a", |_| Err("no")), Err("no"));
-        assert_eq!(recent.get("a", |_| Ok::<_, ()>("b".into())), Ok("b".into()));
+        assert_eq!(recent.get(&"a", |_| Err("no")), Err("no"));
+        assert_eq!(
+            recent.get(&"a", |_| Ok::<_, ()>("b".into())),
+            Ok("b".into())
+        );
     }
 }

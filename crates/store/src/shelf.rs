@@ -151,7 +151,7 @@ impl Store {
     }
 
     fn shelf(&self, pool: &Pool, slug: &str, number: u32) -> Result<Arc<[Stored]>> {
-        self.entry(slug)?.shelves.get(number, |number| {
+        self.entry(slug)?.shelves.get(&number, |number| {
             pool.with(|connection| read(connection, slug, number * WIDTH).map(Arc::from))
         })
     }

@@ -193,7 +193,7 @@ impl Table {
     fn order(&self, query: &LatentQuery) -> Result<Arc<[u32]>> {
         let order = query.order()?;
         let spec = query.sort.clone().unwrap_or_default();
-        self.orders.get(spec, |_| Ok(self.sorted(&order).into()))
+        self.orders.get(&spec, |_| Ok(self.sorted(&order).into()))
     }
 
     /// Ids by columns in turn, then by themselves.

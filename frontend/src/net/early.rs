@@ -1,6 +1,6 @@
 //! Answers that a page's head asked for while the program was on its way.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use js_sys::{Array, Promise};
 use leptos::{prelude::*, web_sys};
@@ -12,6 +12,12 @@ use super::{fault::Fault, fetch, request::Request};
 
 /// How long the first picture may wait for them, in milliseconds: a picture without data costs as much as one with it.
 const PATIENCE: i32 = 150;
+
+/// What the server's part of the head names; the program itself is named with its type.
+const NAMED: &str = "link[rel=preload][as=fetch]:not([type])";
+
+/// How long an answer stays that nobody asks for. Later it would be an old one.
+const FRESH: Duration = Duration::from_secs(3);
 
 /// Status and body.
 type Answer = Result<(u16, Vec<u8>), Fault>;
@@ -29,7 +35,7 @@ thread_local! {
 
 /// Asks for what the head names, and waits a little for all of it.
 pub(crate) async fn wait() {
-    let Ok(links) = document().query_selector_all("link[rel=preload][as=fetch]") else {
+    let Ok(links) = document().query_selector_all(NAMED) else {
         return;
     };
     let named = |i: u32| {
@@ -49,6 +55,7 @@ pub(crate) async fn wait() {
     let first = Promise::race(&Array::of2(&Promise::all(&whole), &later));
     // None of them fails: faults are answers.
     let _ = JsFuture::from(first).await;
+    set_timeout(|| ANSWERS.with_borrow_mut(Vec::clear), FRESH);
 }
 
 /// The answer to a request that the head named, the first time that it is asked for.

@@ -113,7 +113,9 @@ fn show(plan: Option<&Plan>, json: bool) -> Result<(), Failure> {
     } else if let Some(plan) = plan {
         println!("{plan}");
     } else {
-        println!("memory: no models, so next to nothing");
+        println!(
+            "memory: no models; what pages show of latents takes some 2 kB of each, and the database up to 256 MB"
+        );
     }
     match plan {
         Some(plan) if !plan.fits => Err(Failure::new(format!(

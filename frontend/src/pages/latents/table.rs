@@ -6,7 +6,7 @@ use leptos::{
     ev::{self, MouseEvent},
     html,
     prelude::*,
-    web_sys::{Element, FocusOptions, HtmlElement},
+    web_sys::{Element, FocusOptions, HtmlDivElement, HtmlElement},
 };
 use wasm_bindgen::JsCast;
 
@@ -93,7 +93,9 @@ pub(super) fn table(triage: Triage) -> AnyView {
         (page.total == 0).then(|| empty(format!("No latent passes these filters. {hint}")))
     });
     request_animation_frame(move || {
-        table.scroll_to(triage.selection.state.read_untracked().row);
+        if table.element().is_some() {
+            table.scroll_to(triage.selection.state.read_untracked().row);
+        }
     });
     after_paint(move || table.scrolled());
     let count = move || {
@@ -152,9 +154,14 @@ impl Table {
         }
     }
 
+    /// What scrolls; none once the reader has left, as a timer may find.
+    fn element(self) -> Option<HtmlDivElement> {
+        self.scroll.try_get_untracked().flatten()
+    }
+
     /// Follows the scroll bar: asks for the rows that come into sight.
     fn scrolled(self) {
-        let Some(scroll) = self.scroll.get_untracked() else {
+        let Some(scroll) = self.element() else {
             return;
         };
         let top = scroll.scroll_top().unsigned_abs();
@@ -189,7 +196,7 @@ impl Table {
 
     fn scroll_to(self, row: u64) {
         let top = (row * u64::from(HEIGHT)) as u32;
-        let scroll = self.scroll.get_untracked();
+        let scroll = self.element();
         if let Some(scroll) = scroll.filter(|_| self.top.get_value() != top) {
             scroll.set_scroll_top(top as i32);
         }

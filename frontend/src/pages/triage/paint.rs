@@ -32,7 +32,7 @@ fn canvas(plane: Plane) -> Option<HtmlCanvasElement> {
     plane.part(".plane-window > canvas")?.dyn_into().ok()
 }
 
-/// How long points wait for the rows of a selection that changed, which are read first.
+/// How long points wait for the rows of another selection, which are read first. While one is being dragged no rows come.
 const ROWS_FIRST: Duration = Duration::from_millis(50);
 
 /// Paints now and whenever what is seen changes, at most once for each frame.
@@ -62,7 +62,13 @@ pub(super) fn follow(plane: Plane) {
         explorer().theme.track();
         points();
     });
-    when_changed(plane.kept, move |_| soon());
+    when_changed(plane.kept, move |_| {
+        if plane.draft.read_untracked().is_some() {
+            points();
+        } else {
+            soon();
+        }
+    });
     effect(move || {
         plane.view();
         plane.draft.track();
