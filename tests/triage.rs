@@ -99,6 +99,24 @@ async fn agreed(server: &Server, browser: &Browser, slug: &str) -> u64 {
 }
 
 #[tokio::test]
+async fn a_page_asks_once_for_what_it_needs_first() {
+    let Some((_server, browser, _)) = opened(1280, 800).await else {
+        return;
+    };
+    browser
+        .wait_for("rows", "document.querySelector('[data-testid=latent-row]')")
+        .await;
+    // What the head named is not asked for again by the program, and the program itself is loaded once.
+    let asked = "JSON.stringify(performance.getEntriesByType('resource').map(e => e.name.split('/').at(-1).split('?')[0]).filter(n => /^(study|columns|latents|readyz)$|wasm$/.test(n)).sort())";
+    let asked: Vec<String> =
+        serde_json::from_str(&browser.evaluate(asked).await).expect("a list of names");
+    let mut once = asked.clone();
+    once.dedup();
+    assert_eq!(asked, once);
+    assert_eq!(asked.len(), 5, "{asked:?}");
+}
+
+#[tokio::test]
 async fn a_brush_selects_the_same_everywhere() {
     let Some((server, browser, slug)) = opened(1280, 900).await else {
         return;

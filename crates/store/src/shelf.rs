@@ -135,12 +135,12 @@ impl Store {
     /// # Errors
     /// [`crate::Error::UnknownDictionary`], or a damaged database.
     pub fn read_ahead(&self, slug: &str) -> Result<()> {
+        let latents = self.rows(slug)?.len();
         let Some(pool) = self.pool.as_ref().filter(|_| self.is_analysed(slug)) else {
             return Ok(());
         };
         self.texts(slug)?;
         self.facts(slug)?;
-        let latents = self.rows(slug)?.len();
         let shelves = latents.div_ceil(WIDTH as usize);
         for number in (0..SHELVES).take(shelves) {
             let start = Instant::now();
