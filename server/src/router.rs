@@ -105,7 +105,7 @@ pub fn router(app: App) -> Router {
         .route("/previews/{dict}/{id}", get(previews::latent_picture))
         .fallback(site::fallback)
         .method_not_allowed_fallback(wrong_method)
-        // Answers are a few dozen kB: to press out their last tenth would take longer than to make them. Columns of floats do not shrink.
+        // A page of 50 latents grows from 10.5 to 12.6 kB and takes half the processor time. Columns of floats do not shrink.
         .layer(
             CompressionLayer::new()
                 .quality(CompressionLevel::Fastest)

@@ -229,7 +229,7 @@ fn in_group(example: &Stored, group: Option<u32>) -> bool {
     group.is_none_or(|group| group == example.group)
 }
 
-/// A latent's examples, in any order: they are few. DuckDB finds rows by their place in half the time that it takes by what they hold.
+/// A latent's examples, in any order: they are few. The query alone takes half the time by place that it takes by content.
 fn all(connection: &Connection, slug: &str, id: u32, place: Place) -> duckdb::Result<Vec<Stored>> {
     let [first, last] = place.rows;
     let together = last - first + 1 == place.count;

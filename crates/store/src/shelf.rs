@@ -1,7 +1,7 @@
 //! What latents' pages show besides their rows, read for neighbours together and kept.
 //!
-//! DuckDB plans every query anew and reads a table's row groups whole: one latent costs a third of what a shelf of 1,024 costs, and
-//! readers of a few dozen latents have soon paid for all of them.
+//! DuckDB plans every query anew and reads a table's row groups whole: 64 latents cost a quarter of what a shelf of 1,024 costs, and
+//! readers of a few dozen have soon paid for all of them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
