@@ -19,6 +19,17 @@ pub struct Codes {
 }
 
 impl Codes {
+    /// Adds other tokens' codes behind these.
+    pub fn append(&mut self, other: &Self) {
+        if self.offsets.is_empty() {
+            self.offsets.push(0);
+        }
+        let before = self.active.len();
+        let offsets = other.offsets.iter().skip(1);
+        self.offsets.extend(offsets.map(|offset| before + offset));
+        self.active.extend_from_slice(&other.active);
+    }
+
     /// Number of tokens.
     pub fn tokens(&self) -> usize {
         self.offsets.len().saturating_sub(1)

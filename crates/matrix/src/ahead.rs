@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use crate::Mapped;
+use pulp::bytemuck::cast_slice;
+
+use crate::stored::StoredRows;
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
@@ -16,16 +18,26 @@ pub(crate) struct Ahead<I> {
 /// Asks for some bytes of every row of `rows` in so many steps.
 #[inline(always)]
 pub(crate) fn ahead(
-    w: &Mapped,
+    w: &impl StoredRows,
     rows: Range<usize>,
     bytes: Range<usize>,
     steps: usize,
 ) -> Ahead<impl Iterator<Item = &[u8]>> {
     let count = rows.len() * bytes.len().div_ceil(LINE);
-    let rows = rows.map(move |row| w.row_bytes(row).get(bytes.clone()).unwrap_or_default());
+    let rows = rows.map(move |row| w.bytes(row).get(bytes.clone()).unwrap_or_default());
     Ahead {
         lines: rows.flat_map(|bytes| bytes.chunks(LINE)),
         step: count.div_ceil(steps.max(1)),
+    }
+}
+
+/// Asks for some numbers in so many steps.
+#[inline(always)]
+pub(crate) fn ahead_of(numbers: &[f32], steps: usize) -> Ahead<impl Iterator<Item = &[u8]>> {
+    let lines = cast_slice(numbers).chunks(LINE);
+    Ahead {
+        step: lines.len().div_ceil(steps.max(1)),
+        lines,
     }
 }
 
@@ -39,14 +51,30 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Ahead<I> {
 
 /// Asks for a line, to be held in the second cache.
 #[inline(always)]
-#[allow(unsafe_code)] // the intrinsic takes a pointer
 fn ask(line: &[u8]) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: the instruction is a hint: it reads nothing that a program sees and faults nowhere, and every x86-64 processor has it.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast());
-    }
+    hint::<{ std::arch::x86_64::_MM_HINT_T1 }>(line);
     #[cfg(not(target_arch = "x86_64"))]
     let _ = line;
+}
+
+/// Asks memory for numbers that are read soon, to be held in the first cache.
+#[inline(always)]
+pub fn soon(numbers: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in cast_slice(numbers).chunks(LINE) {
+        hint::<{ std::arch::x86_64::_MM_HINT_T0 }>(line);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = numbers;
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+#[allow(unsafe_code)] // the intrinsic takes a pointer
+fn hint<const CACHE: i32>(line: &[u8]) {
+    // SAFETY: the instruction is a hint: it reads nothing that a program sees and faults nowhere, and every x86-64 processor has it.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<CACHE>(line.as_ptr().cast());
+    }
 }

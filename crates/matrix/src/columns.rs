@@ -2,8 +2,6 @@
 
 use std::marker::PhantomData;
 
-use rayon::prelude::*;
-
 /// Some columns of a matrix that others write other columns of.
 pub(crate) struct Block<'a> {
     /// Its first number.
@@ -24,14 +22,10 @@ pub(crate) struct Block<'a> {
 unsafe impl Send for Block<'_> {}
 
 /// Splits a matrix with rows of `columns` numbers into blocks of `width` columns, the last one with what remains.
-pub(crate) fn blocks(
-    out: &mut [f32],
-    columns: usize,
-    width: usize,
-) -> impl IndexedParallelIterator<Item = Block<'_>> {
+pub(crate) fn blocks(out: &mut [f32], columns: usize, width: usize) -> Vec<Block<'_>> {
     let rows = out.len() / columns.max(1);
     let start = out.as_mut_ptr();
-    let blocks: Vec<Block<'_>> = (0..columns)
+    (0..columns)
         .step_by(width.max(1))
         .map(|first| Block {
             out: start.wrapping_add(first),
@@ -41,8 +35,7 @@ pub(crate) fn blocks(
             width: width.min(columns - first),
             lifetime: PhantomData,
         })
-        .collect();
-    blocks.into_par_iter()
+        .collect()
 }
 
 impl Block<'_> {

@@ -66,8 +66,19 @@ impl<'a> Matrix<'a> {
 pub struct Destination {
     /// Distance between rows.
     pub stride: usize,
-    /// Whether it is added to what is there.
-    pub add: bool,
+    /// What becomes of what is there.
+    pub write: Write,
+}
+
+/// What a product does to what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Takes its place.
+    Set,
+    /// Is added to it.
+    Add,
+    /// Is taken from it.
+    Subtract,
 }
 
 /// Writes a·b into `out`; `a.columns` equals `b.rows` and no size is 0.
@@ -96,7 +107,7 @@ pub fn multiply(
             out.as_mut_ptr(),
             1,
             to.stride as isize,
-            to.add,
+            to.write != Write::Set,
             a.data.as_ptr(),
             a.strides[1] as isize,
             a.strides[0] as isize,
@@ -104,7 +115,11 @@ pub fn multiply(
             b.strides[1] as isize,
             b.strides[0] as isize,
             1.0,
-            1.0,
+            if to.write == Write::Subtract {
+                -1.0
+            } else {
+                1.0
+            },
             false,
             false,
             false,

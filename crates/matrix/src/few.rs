@@ -2,12 +2,12 @@
 
 use std::marker::PhantomData;
 
-use pulp::bytemuck::cast_slice;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::columns::{Block, blocks};
 use crate::number::Number;
+use crate::stored::StoredRows;
 use crate::wide::{add_product, widest};
 use crate::{Mapped, Matrix};
 
@@ -21,47 +21,6 @@ const TASK_ROWS: usize = 32;
 const TASK_COLUMNS: usize = 4096;
 /// Multiplications below which one core is quicker.
 const PARALLEL: usize = 1 << 16;
-
-/// A matrix whose rows are at hand as they are stored.
-pub(crate) trait StoredRows: Sync {
-    /// Number of rows.
-    fn count(&self) -> usize;
-
-    /// Numbers in a row.
-    fn width(&self) -> usize;
-
-    /// One row; empty where there is none.
-    fn bytes(&self, row: usize) -> &[u8];
-}
-
-impl StoredRows for Mapped {
-    fn count(&self) -> usize {
-        self.rows()
-    }
-
-    fn width(&self) -> usize {
-        self.columns()
-    }
-
-    fn bytes(&self, row: usize) -> &[u8] {
-        self.row_bytes(row)
-    }
-}
-
-/// Rows with neighbouring columns in memory, as f32.
-impl StoredRows for Matrix<'_> {
-    fn count(&self) -> usize {
-        self.rows
-    }
-
-    fn width(&self) -> usize {
-        self.columns
-    }
-
-    fn bytes(&self, row: usize) -> &[u8] {
-        cast_slice(self.row(row))
-    }
-}
 
 /// x·wᵀ. However many rows x has, the numbers of one are summed in the same order.
 pub(crate) fn products<T: Number>(w: &impl StoredRows, x: Matrix<'_>, arch: Arch) -> Vec<f32> {
@@ -239,7 +198,8 @@ fn inner_products<S: Simd, T: Number, const ROWS: usize, const XS: usize>(
 pub(crate) fn sums<T: Number>(w: &Mapped, x: Matrix<'_>) -> Vec<f32> {
     let columns = w.columns();
     let mut out = vec![0.0; x.rows * columns];
-    blocks(&mut out, columns, TASK_COLUMNS).for_each(|mut block| {
+    let blocks = blocks(&mut out, columns, TASK_COLUMNS).into_par_iter();
+    blocks.for_each(|mut block| {
         widest(
             #[inline(always)]
             |fused| {

@@ -7,9 +7,10 @@ use std::ops::Range;
 use pulp::{Arch, Simd};
 use rayon::prelude::*;
 
-use crate::ahead::ahead;
+use crate::ahead::{ahead, ahead_of};
 use crate::columns::{Block, blocks};
 use crate::number::Number;
+use crate::stored::StoredRows;
 use crate::tile::{
     Grouped, Measure, Shape, UNIT, WithGroups, add_products, aligned, lay_columns, lay_spread,
     lay_turned,
@@ -17,27 +18,20 @@ use crate::tile::{
 use crate::{Mapped, Matrix};
 
 /// Outputs of a task, about.
-const OUTPUTS: usize = 96;
+pub(crate) const OUTPUTS: usize = 96;
 /// Numbers of a piece of a tile: they stay in the first cache while a task's outputs go by.
 const TILE: usize = 4096;
 /// Rows of x that go by together.
-const ROWS: usize = 512;
+pub(crate) const ROWS: usize = 512;
 
 /// x·wᵀ.
 pub(crate) fn products<T: Number>(w: &Mapped, x: Matrix<'_>, arch: Arch) -> Vec<f32> {
-    let (outputs, depth) = (w.rows(), w.columns().next_multiple_of(UNIT));
+    let outputs = w.rows();
     let Shape { lanes, group } = arch.dispatch(WithGroups(Measure));
     let mut out = vec![0.0; x.rows * outputs];
     let mut buffer = Vec::new();
     for (first, out) in parts(&mut out, outputs) {
-        let rows = out.len() / outputs;
-        let laid = aligned(&mut buffer, rows.next_multiple_of(lanes) * depth);
-        let tiles = laid.par_chunks_mut(2 * lanes * depth).enumerate();
-        tiles.for_each(|(tile, out)| {
-            let first = first + tile * 2 * lanes;
-            lay_turned(out, out.len() / depth, |row| x.row(first + row));
-        });
-        let x = &*laid;
+        let x = lay(&mut buffer, x, first..first + out.len() / outputs, lanes);
         let task = |scratch: &mut Scratch, block: Block<'_>| {
             arch.dispatch(WithGroups(Products {
                 w,
@@ -47,9 +41,31 @@ pub(crate) fn products<T: Number>(w: &Mapped, x: Matrix<'_>, arch: Arch) -> Vec<
                 number: PhantomData::<T>,
             }));
         };
-        blocks(out, outputs, width(outputs, group)).for_each_init(Scratch::default, task);
+        let blocks = blocks(out, outputs, width(outputs, group)).into_par_iter();
+        blocks.for_each_init(Scratch::default, task);
     }
     out
+}
+
+/// Lays some rows of x out as vectors, on all cores.
+pub(crate) fn lay<'a>(
+    buffer: &'a mut Vec<f32>,
+    x: Matrix<'_>,
+    rows: Range<usize>,
+    lanes: usize,
+) -> &'a [f32] {
+    let depth = x.columns.next_multiple_of(UNIT);
+    let laid = aligned(buffer, rows.len().next_multiple_of(lanes) * depth);
+    let tiles = laid.par_chunks_mut(2 * lanes * depth).enumerate();
+    tiles.for_each(|(tile, out)| {
+        let first = rows.start + tile * 2 * lanes;
+        let row = |row| {
+            let here = first + row;
+            if here < rows.end { x.row(here) } else { &[] }
+        };
+        lay_turned(out, out.len() / depth, row);
+    });
+    laid
 }
 
 /// x·w.
@@ -81,7 +97,8 @@ pub(crate) fn sums<T: Number>(w: &Mapped, x: Matrix<'_>, arch: Arch) -> Vec<f32>
                 number: PhantomData::<T>,
             }));
         };
-        blocks(out, outputs, width(outputs, 2 * lanes)).for_each_init(Scratch::default, task);
+        let blocks = blocks(out, outputs, width(outputs, 2 * lanes)).into_par_iter();
+        blocks.for_each_init(Scratch::default, task);
     }
     out
 }
@@ -111,28 +128,28 @@ fn pieces(depth: usize, lanes: usize) -> impl Iterator<Item = Range<usize>> {
 
 /// A task's own memory, used again by the thread's next one.
 #[derive(Default)]
-struct Scratch {
+pub(crate) struct Scratch {
     panel: Vec<f32>,
     sums: Vec<f32>,
 }
 
 /// A block of x·wᵀ: rows of x, laid out already, fill vectors, and rows of w are spread.
-struct Products<'a, T> {
-    w: &'a Mapped,
-    x: &'a [f32],
-    block: Block<'a>,
-    scratch: &'a mut Scratch,
-    number: PhantomData<T>,
+pub(crate) struct Products<'a, W, T> {
+    pub(crate) w: &'a W,
+    pub(crate) x: &'a [f32],
+    pub(crate) block: Block<'a>,
+    pub(crate) scratch: &'a mut Scratch,
+    pub(crate) number: PhantomData<T>,
 }
 
-impl<T: Number> Grouped for Products<'_, T> {
+impl<'a, W: StoredRows, T: Number> Grouped for Products<'a, W, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd, const R: usize>(self, simd: S) {
         let (w, mut block) = (self.w, self.block);
         let (first, outputs) = (block.first, block.width.next_multiple_of(R));
-        let depth = w.columns().next_multiple_of(UNIT);
+        let depth = w.width().next_multiple_of(UNIT);
         let rows = self.x.len() / depth;
         let tile = 2 * S::F32_LANES;
         let steps = rows.div_ceil(tile) * outputs / R;
@@ -141,9 +158,9 @@ impl<T: Number> Grouped for Products<'_, T> {
         let mut pieces = pieces(depth, S::F32_LANES).peekable();
         while let Some(piece) = pieces.next() {
             let panel = aligned(&mut self.scratch.panel, outputs * piece.len());
-            let numbers = piece.start..piece.end.min(w.columns());
+            let numbers = piece.start..piece.end.min(w.width());
             let row = |row: usize| {
-                let here = (row < block.width).then(|| w.row::<T>(first + row));
+                let here = (row < block.width).then(|| w.numbers::<T>(first + row));
                 let here = here.and_then(|row| row.get(numbers.clone()));
                 here.unwrap_or_default()
             };
@@ -153,15 +170,22 @@ impl<T: Number> Grouped for Products<'_, T> {
                 Some(next) => (first, next.clone()),
                 None => (first + block.width, 0..piece.len()),
             };
-            let next = next.start..next.end.min(w.columns());
+            let next = next.start..next.end.min(w.width());
             let mut ahead = ahead(w, rows..rows + block.width, bytes::<T>(&next), steps);
-            let tiles = self.x.chunks(tile * depth);
-            for (x, sums) in tiles.zip(sums.chunks_mut(tile * outputs)) {
+            let part = |x: &'a [f32]| {
                 let width = x.len() / depth;
                 let x = x.get(piece.start * width..piece.end * width);
+                (x.unwrap_or_default(), width)
+            };
+            let tiles = self.x.chunks(tile * depth).map(part);
+            let after = tiles.clone().skip(1).map(|(x, _)| x).chain([&[][..]]);
+            for ((vectors, after), sums) in tiles.zip(after).zip(sums.chunks_mut(tile * outputs)) {
                 let groups = panel.chunks_exact(R * piece.len());
-                let vectors = (x.unwrap_or_default(), width);
-                add_products::<S, R>(simd, vectors, groups, sums, || ahead.step());
+                let mut vectors_ahead = ahead_of(after, groups.len());
+                add_products::<S, R>(simd, vectors, groups, sums, || {
+                    ahead.step();
+                    vectors_ahead.step();
+                });
             }
         }
         for (number, sums) in sums.chunks(tile * outputs).enumerate() {

@@ -69,9 +69,14 @@ pub(crate) fn aligned(buffer: &mut Vec<f32>, count: usize) -> &mut [f32] {
     if buffer.len() < count + LINE {
         buffer.resize(count + LINE, 0.0);
     }
-    let start = buffer.as_ptr().align_offset(LINE * size_of::<f32>());
-    let start = start.min(LINE);
+    let start = line_start(buffer);
     &mut buffer[start..start + count]
+}
+
+/// Where the first cache line of some numbers begins.
+pub(crate) fn line_start(numbers: &[f32]) -> usize {
+    let start = numbers.as_ptr().align_offset(LINE * size_of::<f32>());
+    start.min(LINE)
 }
 
 /// Lays rows out to be spread, with zeros up to `depth`; `row` is empty where there is none.

@@ -1,14 +1,15 @@
 //! Gradients of every parameter from sparse or dense codes.
 
+use matrix::{Matrix, Write};
 use rayon::prelude::*;
 
 use super::Settings;
 use super::entries::{ByLatent, Seen};
 use super::kernels::{add_scaled, dot, gate_gradient, vectorised};
 use super::parameters::{Parameters, Weight};
-use super::product::{MAX_BLOCK, Matrix, Write, multiply};
+use super::product::{MAX_BLOCK, multiply};
 use super::search::{Activity, Search};
-use super::tiles::{COLUMNS, Packed, add_rows, tiles};
+use super::tiles::{AHEAD, COLUMNS, Packed, add_rows, tiles};
 use crate::{CodeNormalization, Kind};
 
 /// Latents per task.
@@ -101,14 +102,15 @@ pub(super) fn sparse_gradients(
                             if codes.is_empty() {
                                 continue;
                             }
-                            let by_x = gather(codes, &columns.x, |code| code.df);
+                            let after = sparse.codes.from(j, AHEAD);
+                            let by_x = gather(codes, after, &columns.x, |code| code.df);
                             let dead = sparse.dead.get(j).copied().unwrap_or(false);
                             let by_reconstruction = if dead {
                                 &columns.auxiliary
                             } else {
                                 &columns.main
                             };
-                            let mut by_code = gather(codes, by_reconstruction, |code| {
+                            let mut by_code = gather(codes, after, by_reconstruction, |code| {
                                 if code.models.has(tile.model) {
                                     code.f
                                 } else {
@@ -164,11 +166,21 @@ fn penalties(inputs: &Inputs, sparse: &Sparse) -> Vec<[f32; 2]> {
         .collect()
 }
 
-/// Σ factor·row over a latent's codes.
+/// Σ factor·row over a latent's codes; `after` are the codes that come [`AHEAD`] later.
 #[inline(always)]
-fn gather(codes: &[Seen], rows: &Packed, factor: impl Fn(&Seen) -> f32) -> [f32; COLUMNS] {
-    let rows = codes.iter().map(|code| (factor(code), rows.row(code.row)));
-    add_rows([0.0; COLUMNS], rows)
+fn gather(
+    codes: &[Seen],
+    after: &[Seen],
+    rows: &Packed,
+    factor: impl Fn(&Seen) -> f32,
+) -> [f32; COLUMNS] {
+    let of_codes = codes.iter().enumerate().map(|(i, code)| {
+        if let Some(after) = after.get(i) {
+            rows.ask(after.row);
+        }
+        (factor(code), rows.row(code.row))
+    });
+    add_rows([0.0; COLUMNS], of_codes)
 }
 
 /// As [`sparse_gradients`], of all latents by matrix products, for L1 while many codes are positive.
@@ -213,10 +225,10 @@ fn block_gradient(
         .decoder
         .get(first * width..(first + latents) * width)
         .unwrap_or_default();
-    let x = Matrix::new(inputs.x, width);
-    let main = Matrix::new(inputs.main, width);
+    let x = Matrix::dense(inputs.x, width);
+    let main = Matrix::dense(inputs.main, width);
     df.resize(codes.len(), 0.0);
-    multiply(df, main, Matrix::new(own, width).transposed(), Write::Set);
+    multiply(df, main, Matrix::dense(own, width).transposed(), Write::Set);
     let mut penalty = [0f32; MAX_BLOCK];
     let share = inputs.settings.l1_penalty as f32 / rows as f32;
     for (i, penalty) in penalty.iter_mut().enumerate().take(latents) {
@@ -234,11 +246,11 @@ fn block_gradient(
             }
         },
     );
-    let by_pre = Matrix::new(df, latents).transposed();
+    let by_pre = Matrix::dense(df, latents).transposed();
     multiply(encoder, by_pre, x, Write::Set);
     multiply(
         decoder,
-        Matrix::new(codes, latents).transposed(),
+        Matrix::dense(codes, latents).transposed(),
         main,
         Write::Set,
     );

@@ -234,6 +234,13 @@ impl ByLatent {
         !self.latent(latent).is_empty()
     }
 
+    /// All codes from so many after a latent's first on, those of later latents too.
+    pub(super) fn from(&self, latent: usize, after: usize) -> &[Seen] {
+        let first = self.offsets.get(latent).map(|first| first + after);
+        let codes = first.and_then(|first| self.codes.get(first..));
+        codes.unwrap_or_default()
+    }
+
     /// A latent's codes.
     pub(super) fn latent(&self, latent: usize) -> &[Seen] {
         match (self.offsets.get(latent), self.offsets.get(latent + 1)) {

@@ -1,12 +1,13 @@
 //! Reconstruction, loss and its gradients by reconstruction and code, some tokens per task.
 
+use matrix::{Matrix, Write};
 use rayon::prelude::*;
 
 use super::Settings;
 use super::entries::Entries;
 use super::kernels::{add_moments, add_to, dot, set_scaled, vectorised};
 use super::parameters::{Parameters, Weight};
-use super::product::{Matrix, Write, multiply};
+use super::product::multiply;
 use super::search::Search;
 use super::sparse::Sparse;
 use super::tiles::Packed;
@@ -77,6 +78,10 @@ pub(super) struct Pass {
     pub(super) error: Vec<f32>,
     /// Gradient of the loss by x̂.
     pub(super) gradient: Vec<f32>,
+    /// By token and model: gradient over error.
+    factors: Vec<[f32; 2]>,
+    /// By model and code: inner product of its decoder row and its token's error.
+    products: [Vec<f32>; 2],
     partials: Vec<Partial>,
     /// Columns of the decoder.
     packed: Packed,
@@ -87,6 +92,7 @@ struct Task<'a> {
     x: &'a [f32],
     error: &'a [f32],
     gradient: &'a mut [f32],
+    factors: &'a mut [[f32; 2]],
     partial: &'a mut Partial,
 }
 
@@ -96,6 +102,7 @@ impl Pass {
         for buffer in [&mut self.x, &mut self.error, &mut self.gradient] {
             buffer.resize(rows * width, 0.0);
         }
+        self.factors.resize(rows, [0.0; 2]);
         self.partials
             .resize_with(rows.div_ceil(ROWS), Partial::default);
     }
@@ -118,7 +125,7 @@ impl Pass {
                 decoder: &parameters.decoder,
                 width,
             }
-            .subtract(&mut self.error, &mut self.packed),
+            .subtract(&mut self.error, &mut self.products, &mut self.packed),
         }
         self.differentiate(width, settings.use_mse_loss);
         let mut sums = self.sum(rows, width);
@@ -130,19 +137,23 @@ impl Pass {
             // Codes are read by token while their gradients are written: the gradients are taken out for the time.
             let mut df = std::mem::take(&mut entries.df);
             let mut sparsity = 0.0;
-            for (df, code) in df.iter_mut().zip(entries.all()) {
-                let weight = weights.get(code.latent as usize);
-                let weight = weight.map_or(0.0, |w| w.of(code.models));
-                sparsity += f64::from(code.f * weight);
-                *df = penalty * weight;
+            let mut number = 0;
+            for (token, factors) in self.factors.iter().enumerate() {
+                for code in entries.row(token) {
+                    let weight = weights.get(code.latent as usize);
+                    let weight = weight.map_or(0.0, |w| w.of(code.models));
+                    sparsity += f64::from(code.f * weight);
+                    if let (Some(df), Some(base), Some(chat)) = (
+                        df.get_mut(number),
+                        self.products[0].get(number),
+                        self.products[1].get(number),
+                    ) {
+                        *df = penalty * weight + factors[0] * base + factors[1] * chat;
+                    }
+                    number += 1;
+                }
             }
             sums.sparsity = sparsity / rows as f64;
-            Sparse {
-                entries,
-                decoder: &parameters.decoder,
-                width,
-            }
-            .add_code_gradients(&mut df, &self.gradient, &mut self.packed);
             entries.df = df;
         }
         sums
@@ -173,12 +184,14 @@ impl Pass {
             .par_chunks(size)
             .zip(self.error.par_chunks(size))
             .zip(self.gradient.par_chunks_mut(size))
+            .zip(self.factors.par_chunks_mut(ROWS))
             .zip(&mut self.partials)
-            .for_each(|(((x, error), gradient), partial)| {
+            .for_each(|((((x, error), gradient), factors), partial)| {
                 let task = Task {
                     x,
                     error,
                     gradient,
+                    factors,
                     partial,
                 };
                 task.run(width, share, squared);
@@ -237,12 +250,13 @@ impl Task<'_> {
             .x
             .chunks_exact(width)
             .zip(self.error.chunks_exact(width))
-            .zip(self.gradient.chunks_exact_mut(width));
+            .zip(self.gradient.chunks_exact_mut(width))
+            .zip(self.factors);
         vectorised(
             #[inline(always)]
             || {
-                for ((x, error), gradient) in tokens {
-                    partial.differentiate(error, gradient, share, squared);
+                for (((x, error), gradient), factors) in tokens {
+                    *factors = partial.differentiate(error, gradient, share, squared);
                     let [error_sum, error_square, x_sum, x_square] = &mut partial.columns;
                     add_moments(error_sum, error_square, error);
                     add_moments(x_sum, x_square, x);
@@ -254,14 +268,21 @@ impl Task<'_> {
 }
 
 impl Partial {
-    /// Norms of a token's error, and the gradient of the loss by its reconstruction.
+    /// Norms of a token's error, and the gradient of the loss by its reconstruction: per model the factor that is returned, times the error.
     #[inline(always)]
-    fn differentiate(&mut self, error: &[f32], gradient: &mut [f32], share: f32, squared: bool) {
+    fn differentiate(
+        &mut self,
+        error: &[f32],
+        gradient: &mut [f32],
+        share: f32,
+        squared: bool,
+    ) -> [f32; 2] {
         let half = (error.len() / 2).max(1);
         let models = error
             .chunks_exact(half)
             .zip(gradient.chunks_exact_mut(half));
-        for (error, gradient) in models {
+        let mut factors = [0.0; 2];
+        for (slot, (error, gradient)) in factors.iter_mut().zip(models) {
             let square = dot(error, error);
             let norm = square.sqrt();
             self.norm += f64::from(norm);
@@ -272,7 +293,9 @@ impl Partial {
                 (false, false) => 0.0,
             };
             set_scaled(gradient, factor, error);
+            *slot = factor;
         }
+        factors
     }
 }
 
@@ -289,8 +312,8 @@ fn subtract_dense(error: &mut [f32], search: &Search, parameters: &Parameters) {
             for (codes, decoder) in search.tokens(task * ROWS, rows, latents).zip(decoders) {
                 multiply(
                     error,
-                    Matrix::new(codes, decoder.len() / width),
-                    Matrix::new(decoder, width),
+                    Matrix::dense(codes, decoder.len() / width),
+                    Matrix::dense(decoder, width),
                     Write::Subtract,
                 );
             }

@@ -4,16 +4,10 @@
 /// Runs loops with the processor's wide vectors. Multiplication and addition stay apart, so no bit changes.
 #[inline(always)]
 pub(super) fn vectorised<R>(run: impl FnOnce() -> R) -> R {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if let Some(widest) = pulp::x86::V4::try_new() {
-            return pulp::Simd::vectorize(widest, run);
-        }
-        if let Some(wide) = pulp::x86::V3::try_new() {
-            return pulp::Simd::vectorize(wide, run);
-        }
-    }
-    run()
+    matrix::widest(
+        #[inline(always)]
+        |_| run(),
+    )
 }
 
 /// Independent partial sums of an inner product: enough for the processor's pipelines.

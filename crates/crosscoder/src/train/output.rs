@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::{fs, io};
 
 use half::{bf16, f16};
 use safetensors::{Dtype, View};
@@ -96,52 +97,38 @@ pub(super) fn write(
     tensors: Vec<(String, Stored)>,
     metadata: Option<HashMap<String, String>>,
 ) -> Result<()> {
-    let temporary = temporary(path)?;
-    // The library writes a file that only its owner may read; others get what they get of any new file.
-    let permissions = std::fs::File::create(&temporary)
-        .and_then(|file| file.metadata())
-        .map(|facts| facts.permissions());
-    safetensors::serialize_to_file(tensors, metadata, &temporary).map_err(|e| {
-        Error::Malformed {
-            path: temporary.clone(),
-            detail: format!("the weights cannot be written: {e}; check space and permissions"),
-        }
-    })?;
-    permissions
-        .and_then(|permissions| std::fs::set_permissions(&temporary, permissions))
-        .map_err(|source| Error::Io {
-            path: temporary.clone(),
-            source,
-        })?;
-    rename(&temporary, path)
+    whole(path, |temporary| {
+        // The library writes a file that only its owner may read; others get what they get of any new file.
+        let permissions = fs::File::create(temporary)?.metadata()?.permissions();
+        safetensors::serialize_to_file(tensors, metadata, temporary).map_err(io::Error::other)?;
+        fs::set_permissions(temporary, permissions)
+    })
 }
 
-/// Writes text through a temporary name.
+/// Writes text through a temporary name, making its folder.
 pub(super) fn write_text(path: &Path, text: &str) -> Result<()> {
-    let temporary = temporary(path)?;
-    std::fs::write(&temporary, text).map_err(|source| Error::Io {
-        path: temporary.clone(),
-        source,
-    })?;
-    rename(&temporary, path)
+    whole(path, |temporary| fs::write(temporary, text))
 }
 
-/// A temporary name beside a file, whose folder is made.
-fn temporary(path: &Path) -> Result<PathBuf> {
-    if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir).map_err(|source| Error::Io {
-            path: dir.to_path_buf(),
-            source,
-        })?;
-    }
+/// Makes a file by its temporary name, then gives it its own. A partial file would only take up room.
+fn whole(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".tmp");
-    Ok(path.with_file_name(name))
-}
-
-fn rename(from: &Path, to: &Path) -> Result<()> {
-    std::fs::rename(from, to).map_err(|source| Error::Io {
-        path: to.to_path_buf(),
-        source,
+    let temporary = path.with_file_name(name);
+    let all = || {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        make(&temporary)?;
+        fs::rename(&temporary, path)
+    };
+    all().map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        Error::Malformed {
+            path: path.to_path_buf(),
+            detail: format!(
+                "cannot be written: {error}; make room or mend permissions, and go on from the last checkpoint"
+            ),
+        }
     })
 }

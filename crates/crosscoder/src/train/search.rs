@@ -1,11 +1,12 @@
 //! The dense part of encoding: all pre-activations of a batch, and which of them are kept.
 
+use matrix::{Laid, Matrix};
 use rayon::prelude::*;
 
 use super::entries::{Entries, Models, running_total};
 use super::kernels::{rectify, vectorised};
 use super::parameters::{Parameters, Weight};
-use super::product::{MAX_BLOCK, Matrix, Write, block_size, multiply};
+use super::product::{MAX_BLOCK, block_size};
 use super::settle::Screening;
 use crate::CodeNormalization;
 use crate::select::nth_largest;
@@ -53,6 +54,8 @@ pub(super) struct Search {
     pub(super) found: Vec<Vec<Found>>,
     pub(super) candidates: Vec<f32>,
     pub(super) screening: Screening,
+    /// The batch.
+    laid: Laid,
 }
 
 impl Search {
@@ -76,10 +79,13 @@ impl Search {
                 .zip(self.screening.screen.begin(x, width, biases.len(), block))
                 .for_each(|((values, encoder), screen)| screen.run(values, encoder));
         } else {
+            self.laid.lay(Matrix::dense(x, width));
             self.values
                 .par_chunks_mut((self.rows * block).max(1))
                 .zip(parameters.encoder.par_chunks((block * width).max(1)))
-                .for_each(|(values, encoder)| encode(values, x, encoder, width));
+                .for_each(|(values, encoder)| {
+                    self.laid.products(Matrix::dense(encoder, width), values);
+                });
         }
         self.collect(biases, weights, floors);
     }
@@ -95,12 +101,13 @@ impl Search {
         let biases = &parameters.encoder_bias;
         self.resize(x, width, biases.len());
         let block = self.block;
+        self.laid.lay(Matrix::dense(x, width));
         self.values
             .par_chunks_mut((self.rows * block).max(1))
             .zip(parameters.encoder.par_chunks((block * width).max(1)))
             .zip(biases.par_chunks(block).zip(activity.par_chunks_mut(block)))
             .for_each(|((values, encoder), (bias, activity))| {
-                encode(values, x, encoder, width);
+                self.laid.products(Matrix::dense(encoder, width), values);
                 vectorised(
                     #[inline(always)]
                     || rectify_block(values, bias, activity),
@@ -327,12 +334,6 @@ fn drop_ties(cuts: &[Cut], weights: &[Weight], entries: &mut Entries) {
         }
         entries.end_row();
     }
-}
-
-/// values = x·encoderᵀ
-pub(super) fn encode(values: &mut [f32], x: &[f32], encoder: &[f32], width: usize) {
-    let encoder = Matrix::new(encoder, width).transposed();
-    multiply(values, Matrix::new(x, width), encoder, Write::Set);
 }
 
 #[inline(always)]

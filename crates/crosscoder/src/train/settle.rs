@@ -1,11 +1,12 @@
 //! Exact codes of what the screen's bounds let through.
 
+use matrix::{Matrix, Write};
 use rayon::prelude::*;
 
 use super::amx;
 use super::entries::{Entries, Models};
 use super::parameters::{Parameters, Weight};
-use super::product::{Matrix, Write, multiply};
+use super::product::multiply;
 use super::screen::Screen;
 use super::search::{Search, gate};
 use super::sparse::Sparse;
@@ -133,7 +134,7 @@ impl Search {
             decoder: &parameters.encoder,
             width: parameters.decoder_bias.len(),
         }
-        .add_code_gradients(&mut f, x, &mut self.screening.packed);
+        .multiply(x, &mut f, &mut self.screening.packed);
         let mut next = entries.offsets.clone();
         for c in self.found.iter_mut().flatten() {
             let (Some(at), Some(bias)) = (
@@ -171,8 +172,8 @@ impl Search {
                     .copied()
                     .collect();
                 let mut exact = vec![0.0; rows * wanted.len()];
-                let chosen = Matrix::new(&chosen, width).transposed();
-                multiply(&mut exact, Matrix::new(x, width), chosen, Write::Set);
+                let chosen = Matrix::dense(&chosen, width).transposed();
+                multiply(&mut exact, Matrix::dense(x, width), chosen, Write::Set);
                 let of_rows = values.chunks_exact_mut((encoder.len() / width.max(1)).max(1));
                 for (values, exact) in of_rows.zip(exact.chunks_exact(wanted.len().max(1))) {
                     for (j, exact) in within().zip(exact) {

@@ -6,7 +6,7 @@ use super::entries::{Blocks, Entries};
 use super::forward::ROWS;
 use super::kernels::vectorised;
 use super::tiles::{
-    COLUMNS, LANES, NEAR_ROWS, Packed, Tile, add_rows, padded, products, tiles, total,
+    AHEAD, COLUMNS, LANES, NEAR_ROWS, Packed, Tile, add_rows, padded, products, tiles, total,
 };
 
 /// Codes whose products are taken together.
@@ -22,70 +22,149 @@ pub(super) struct Sparse<'a> {
 }
 
 impl Sparse<'_> {
-    /// error −= codes·decoder, for all tokens; `error` is [B, width].
-    pub(super) fn subtract(&self, error: &mut [f32], packed: &mut Packed) {
-        let width = self.width;
-        self.by_tile(packed, |part| {
-            error
-                .par_chunks_mut(ROWS * width)
-                .enumerate()
-                .for_each(|(task, error)| {
-                    vectorised(
-                        #[inline(always)]
-                        || {
-                            for (i, row) in error.chunks_exact_mut(width).enumerate() {
-                                part.subtract(part.tile.of_mut(row), task * ROWS + i);
+    /// error −= codes·decoder, for all tokens; `error` is [B, width]. `products` become, by model, of every code the inner product of its
+    /// decoder row and what is left of its token's error; 0 where the code is not active in the model.
+    pub(super) fn subtract(
+        &self,
+        error: &mut [f32],
+        products: &mut [Vec<f32>; 2],
+        packed: &mut Packed,
+    ) {
+        for products in products.iter_mut() {
+            products.clear();
+            products.resize(self.entries.len(), 0.0);
+        }
+        let blocks = self.blocks();
+        let last = blocks.count.saturating_sub(1);
+        for tile in tiles(self.width) {
+            let Some(products) = products.get_mut(tile.model) else {
+                continue;
+            };
+            for block in 0..blocks.count {
+                let part = self.part(&tile, &blocks, block, packed);
+                // After the last block a token's error is whole in this tile, and in the first cache with the rows that made it.
+                let rows = error.par_chunks_mut(self.task());
+                self.each_task(
+                    rows,
+                    products,
+                    #[inline(always)]
+                    |task: Task<'_, &mut [f32]>| {
+                        for (row, error) in
+                            (task.first..).zip(task.rows.chunks_exact_mut(self.width))
+                        {
+                            part.subtract(tile.of_mut(error), row);
+                            if block == last {
+                                part.multiply(tile.of(error), row, task.products, task.code);
                             }
-                        },
-                    );
-                });
-        });
-    }
-
-    /// Adds to every code's gradient, `df`, the inner product of its decoder row and its token's gradient by x̂ ([B, width]).
-    pub(super) fn add_code_gradients(&self, df: &mut [f32], gradient: &[f32], packed: &mut Packed) {
-        let width = self.width;
-        self.by_tile(packed, |part| {
-            let mut tasks = Vec::with_capacity(gradient.len().div_ceil(ROWS * width));
-            let (mut rest, mut from) = (&mut *df, 0);
-            for (task, gradient) in gradient.chunks(ROWS * width).enumerate() {
-                let count = self.entries.count_of(task * ROWS..(task + 1) * ROWS);
-                let df = rest.split_off_mut(..count).unwrap_or_default();
-                tasks.push((task * ROWS, gradient, from, df));
-                from += count;
+                        }
+                    },
+                );
             }
-            tasks
-                .into_par_iter()
-                .for_each(|(first, gradient, from, df)| {
-                    vectorised(
-                        #[inline(always)]
-                        || {
-                            for (i, row) in gradient.chunks_exact(width).enumerate() {
-                                part.add_code_gradients(part.tile.of(row), first + i, df, from);
-                            }
-                        },
-                    );
-                });
-        });
-    }
-
-    /// Runs over every tile and block of latents, with their part of the decoder packed.
-    fn by_tile(&self, packed: &mut Packed, mut run: impl FnMut(&Part)) {
-        let width = self.width.max(1);
-        let blocks = self.entries.blocks(NEAR_ROWS, self.decoder.len() / width);
-        for tile in tiles(width) {
-            for (block, decoder) in self.decoder.chunks(NEAR_ROWS * width).enumerate() {
-                packed.take(decoder, width, &tile);
-                run(&Part {
-                    entries: self.entries,
-                    blocks: &blocks,
-                    block,
-                    tile: &tile,
-                    packed,
-                });
+            for block in 0..last {
+                let part = self.part(&tile, &blocks, block, packed);
+                self.multiply_part(&part, error, products);
             }
         }
     }
+
+    /// Adds to every code's product the inner product of its decoder row and its token's row of `rows`, [B, width].
+    pub(super) fn multiply(&self, rows: &[f32], products: &mut [f32], packed: &mut Packed) {
+        let blocks = self.blocks();
+        for tile in tiles(self.width) {
+            for block in 0..blocks.count {
+                let part = self.part(&tile, &blocks, block, packed);
+                self.multiply_part(&part, rows, products);
+            }
+        }
+    }
+
+    fn multiply_part(&self, part: &Part, rows: &[f32], products: &mut [f32]) {
+        let rows = rows.par_chunks(self.task());
+        self.each_task(
+            rows,
+            products,
+            #[inline(always)]
+            |task: Task<'_, &[f32]>| {
+                for (row, numbers) in (task.first..).zip(task.rows.chunks_exact(self.width)) {
+                    let numbers = part.tile.of(numbers);
+                    part.multiply(numbers, row, task.products, task.code);
+                }
+            },
+        );
+    }
+
+    /// Numbers of a task's rows.
+    fn task(&self) -> usize {
+        (ROWS * self.width).max(1)
+    }
+
+    fn blocks(&self) -> Blocks {
+        let latents = self.decoder.len() / self.width.max(1);
+        self.entries.blocks(NEAR_ROWS, latents)
+    }
+
+    /// A tile of a block of latents, packed.
+    fn part<'a>(
+        &'a self,
+        tile: &'a Tile,
+        blocks: &'a Blocks,
+        block: usize,
+        packed: &'a mut Packed,
+    ) -> Part<'a> {
+        let size = NEAR_ROWS * self.width.max(1);
+        let decoder = self.decoder.chunks(size).nth(block);
+        packed.take(decoder.unwrap_or_default(), self.width, tile);
+        Part {
+            entries: self.entries,
+            blocks,
+            block,
+            tile,
+            packed,
+        }
+    }
+
+    /// Runs over all tokens, [`ROWS`] per task, with the products of their codes.
+    fn each_task<R: Send>(
+        &self,
+        rows: impl IndexedParallelIterator<Item = R>,
+        products: &mut [f32],
+        run: impl Fn(Task<'_, R>) + Sync,
+    ) {
+        let (mut rest, mut code) = (products, 0);
+        let tasks = (0..rows.len()).map(|task| {
+            let first = task * ROWS;
+            let count = self.entries.count_of(first..first + ROWS);
+            let own = rest.split_off_mut(..count).unwrap_or_default();
+            code += count;
+            (first, code - count, own)
+        });
+        let tasks: Vec<_> = tasks.collect();
+        let tasks = rows.zip(tasks);
+        tasks.for_each(|(rows, (first, code, products))| {
+            vectorised(
+                #[inline(always)]
+                || {
+                    run(Task {
+                        first,
+                        rows,
+                        code,
+                        products,
+                    });
+                },
+            );
+        });
+    }
+}
+
+/// Some tokens.
+struct Task<'a, R> {
+    /// The first one.
+    first: usize,
+    rows: R,
+    /// Their first code.
+    code: usize,
+    /// Of their codes.
+    products: &'a mut [f32],
 }
 
 /// Some columns of some latents.
@@ -98,44 +177,56 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
+    /// Where a latent's row is packed.
+    #[inline(always)]
+    fn place(&self, latent: u32) -> u32 {
+        latent.wrapping_sub((self.block * self.blocks.size) as u32)
+    }
+
     #[inline(always)]
     fn row(&self, latent: u32) -> &[f32; COLUMNS] {
-        let first = (self.block * self.blocks.size) as u32;
-        self.packed.row(latent - first)
+        self.packed.row(self.place(latent))
     }
 
     #[inline(always)]
     fn subtract(&self, error: &mut [f32], row: usize) {
-        let codes = self.entries.range(self.blocks.of(row, self.block));
-        let codes = codes.filter(|code| code.models.has(self.tile.model));
-        let rows = codes.map(|code| (-code.f, self.row(code.latent)));
+        let places = self.blocks.of(row, self.block);
+        let after = self.entries.latents.get(places.start + AHEAD..);
+        let after = after.unwrap_or_default();
+        let rows = self.entries.range(places).enumerate().map(|(i, code)| {
+            if let Some(latent) = after.get(i) {
+                self.packed.ask(self.place(*latent));
+            }
+            let has = code.models.has(self.tile.model);
+            (if has { -code.f } else { 0.0 }, self.row(code.latent))
+        });
         let sums = add_rows(padded(error), rows);
         for (error, sum) in error.iter_mut().zip(sums) {
             *error = sum;
         }
     }
 
-    /// `df` begins with code number `from`.
+    /// `products` begin with code number `from`.
     #[inline(always)]
-    fn add_code_gradients(&self, gradient: &[f32], row: usize, df: &mut [f32], from: usize) {
-        let gradient = padded(gradient);
+    fn multiply(&self, numbers: &[f32], row: usize, into: &mut [f32], from: usize) {
+        let numbers = padded(numbers);
         let places = self.blocks.of(row, self.block);
-        let df = df.get_mut(places.start.saturating_sub(from)..places.end.saturating_sub(from));
+        let into = into.get_mut(places.start.saturating_sub(from)..places.end.saturating_sub(from));
         // Products of some codes first, then their totals: together the compiler would take both apart, number by number.
         let mut sums = [[0f32; LANES]; CODES];
-        for (df, first) in df
+        for (into, first) in into
             .unwrap_or_default()
             .chunks_mut(CODES)
             .zip(places.step_by(CODES))
         {
-            let codes = self.entries.range(first..first + df.len());
+            let codes = self.entries.range(first..first + into.len());
             for (sums, code) in sums.iter_mut().zip(codes) {
-                *sums = products(&gradient, self.row(code.latent));
+                *sums = products(&numbers, self.row(code.latent));
             }
-            let codes = self.entries.range(first..first + df.len());
-            for ((df, sums), code) in df.iter_mut().zip(&sums).zip(codes) {
+            let codes = self.entries.range(first..first + into.len());
+            for ((into, sums), code) in into.iter_mut().zip(&sums).zip(codes) {
                 if code.models.has(self.tile.model) {
-                    *df += total(sums);
+                    *into += total(sums);
                 }
             }
         }
@@ -176,25 +267,39 @@ mod tests {
             decoder: &decoder,
             width,
         };
-        let gradient = numbers(tokens * width, 2);
+        let others = numbers(tokens * width, 2);
         let (mut error, mut packed) = (numbers(tokens * width, 3), Packed::default());
-        let (mut wanted, mut df) = (error.clone(), vec![1.0; entries.len()]);
-        sparse.subtract(&mut error, &mut packed);
-        sparse.add_code_gradients(&mut df, &gradient, &mut packed);
+        let (mut wanted, mut with_others) = (error.clone(), vec![1.0; entries.len()]);
+        let mut with_error = [vec![f32::NAN; 3], Vec::new()];
+        sparse.subtract(&mut error, &mut with_error, &mut packed);
+        sparse.multiply(&others, &mut with_others, &mut packed);
 
-        let mut of_codes = df.iter();
         for token in 0..tokens {
             for code in entries.row(token) {
-                let mut product = 1.0;
                 for d in (0..width).filter(|d| code.models.has(usize::from(*d >= width / 2))) {
-                    let weight = decoder[code.latent as usize * width + d];
-                    wanted[token * width + d] -= code.f * weight;
-                    product += weight * gradient[token * width + d];
+                    wanted[token * width + d] -= code.f * decoder[code.latent as usize * width + d];
                 }
-                assert_eq!(of_codes.next(), Some(&product));
             }
         }
-        assert_eq!(of_codes.next(), None);
         assert_eq!(error, wanted);
+        let mut number = 0;
+        for token in 0..tokens {
+            for code in entries.row(token) {
+                let product = |rows: &[f32], model: usize| -> f32 {
+                    let columns = model * width / 2..(model + 1) * width / 2;
+                    let columns = columns.filter(|_| code.models.has(model));
+                    let of =
+                        |d| decoder[code.latent as usize * width + d] * rows[token * width + d];
+                    columns.map(of).sum()
+                };
+                for (model, products) in with_error.iter().enumerate() {
+                    assert_eq!(products[number], product(&error, model));
+                }
+                let both = product(&others, 0) + product(&others, 1);
+                assert_eq!(with_others[number], 1.0 + both);
+                number += 1;
+            }
+        }
+        assert_eq!(number, entries.len());
     }
 }

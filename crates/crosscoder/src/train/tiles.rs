@@ -13,6 +13,8 @@ use super::kernels::add_scaled;
 pub(super) const COLUMNS: usize = 64;
 /// Rows read at random together: with [`COLUMNS`] columns they take two megabytes, a core's own cache.
 pub(super) const NEAR_ROWS: usize = 8192;
+/// So many rows before its turn, memory is asked for a row.
+pub(super) const AHEAD: usize = 8;
 /// Partial sums of an inner product.
 pub(super) const LANES: usize = 16;
 /// Rows per task of packing.
@@ -70,7 +72,10 @@ impl Packed {
             .par_chunks_mut(ROWS)
             .zip(matrix.par_chunks(ROWS * width.max(1)))
             .for_each(|(packed, rows)| {
-                for (packed, row) in packed.iter_mut().zip(rows.chunks_exact(width.max(1))) {
+                let rows = || rows.chunks_exact(width.max(1));
+                let mut next = rows().skip(AHEAD);
+                for (packed, row) in packed.iter_mut().zip(rows()) {
+                    next.next().map(|row| tile.of(row)).map(matrix::soon);
                     packed.0 = padded(tile.of(row));
                 }
             });
@@ -81,6 +86,14 @@ impl Packed {
     pub(super) fn row(&self, row: u32) -> &[f32; COLUMNS] {
         const NONE: [f32; COLUMNS] = [0.0; COLUMNS];
         self.rows.get(row as usize).map_or(&NONE, |row| &row.0)
+    }
+
+    /// Asks memory for a row.
+    #[inline(always)]
+    pub(super) fn ask(&self, row: u32) {
+        if let Some(row) = self.rows.get(row as usize) {
+            matrix::soon(&row.0);
+        }
     }
 }
 

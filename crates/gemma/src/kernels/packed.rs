@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
-use matrix::{Destination, Matrix, Parallelism, multiply};
+use matrix::{Destination, Matrix, Parallelism, Write, multiply};
 use rayon::prelude::*;
 
 use super::fused;
@@ -127,7 +127,10 @@ impl Packed {
                 columns: head_dim,
                 strides: [kv_heads * head_dim, 1],
             };
-            let to = |stride: usize| Destination { stride, add: false };
+            let to = |stride: usize| Destination {
+                stride,
+                write: Write::Set,
+            };
             multiply(
                 &mut scores,
                 to(seen),

@@ -2,7 +2,7 @@
 //! product; this one does not, and spreads the matrices of a batch over the cores.
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
-use matrix::{Destination, Matrix, Parallelism, multiply};
+use matrix::{Destination, Matrix, Parallelism, Write, multiply};
 use rayon::prelude::*;
 
 use super::fused;
@@ -126,7 +126,11 @@ impl CustomOp2 for Product {
         let mut out = sum_or_zeros(self.sum.as_ref(), a.count * size, 0)?;
         let to = Destination {
             stride: b.columns,
-            add: self.sum.is_some(),
+            write: if self.sum.is_some() {
+                Write::Add
+            } else {
+                Write::Set
+            },
         };
         if size > 0 && a.columns > 0 {
             let work = out.len() * a.columns;
