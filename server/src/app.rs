@@ -12,13 +12,11 @@ use crate::{
     Error, Options, Result,
     hosting::{address::PublicUrl, clients::Clients},
     metrics::Requests,
+    pages,
     problem::{Answer, Problem},
     runs::{Facts, Runs},
     study::{Models, Study},
 };
-
-/// Latents that are read before anybody asks, in all: two dictionaries of the paper's size, some 350 MB.
-const AHEAD: usize = 163_840;
 
 /// An open study, ready to be served. Clones share it.
 #[derive(Clone)]
@@ -116,17 +114,14 @@ impl App {
         })))
     }
 
-    /// Reads, on a thread of its own, what pages of up to [`AHEAD`] latents will show; whoever asks meanwhile is answered as before.
+    /// Reads, on a thread of its own, what pages will show of the dictionaries that [`pages::ahead`] chooses; whoever asks meanwhile is
+    /// answered as before.
     pub fn read_ahead(&self) {
         let shared = Arc::clone(&self.0);
         let reads = move || {
-            let mut left = AHEAD;
-            for slug in &shared.slugs {
-                let latents = shared.store.rows(slug).map_or(0, <[_]>::len);
-                let Some(then) = left.checked_sub(latents) else {
-                    return;
-                };
-                left = then;
+            let latents = |slug: &String| shared.store.rows(slug).map_or(0, <[_]>::len);
+            let chosen = pages::ahead(shared.slugs.iter().map(latents)).count();
+            for slug in shared.slugs.iter().take(chosen) {
                 if let Err(error) = shared.store.read_ahead(slug) {
                     tracing::warn!("the latents of {slug} could not be read ahead: {error}");
                 }

@@ -11,6 +11,7 @@ mod hosting;
 mod metrics;
 mod openapi;
 mod options;
+mod pages;
 mod problem;
 mod router;
 mod routes;

@@ -186,7 +186,8 @@ impl From<&engine::Error> for Problem {
                 Self::unavailable("no-models", "The models could not be loaded", detail)
                     .retry(RETRY_ABSENT)
             }
-            E::Stopping => {
+            // Nobody is there to read of an abandoned one.
+            E::Stopping | E::Abandoned => {
                 Self::unavailable("stopping", "The server is ending", detail).retry(RETRY_LOADING)
             }
             E::DeviceMemory(_) => {

@@ -9,7 +9,7 @@ use store::{
     manifest::{DictionaryRef, Manifest, ModelRef},
 };
 
-use crate::{Error, Options, Result};
+use crate::{Error, Options, Result, pages};
 
 /// The folder of a study that holds copies of its models rounded to bf16.
 const ROUNDED: &str = "rounded-weights";
@@ -196,6 +196,10 @@ fn engine_options(
             })
         })
         .collect::<Result<_>>()?;
+    let mut latents = Vec::new();
+    for dictionary in &manifest.dictionaries {
+        latents.push(engine::dictionary_file(&dictionary.resolve(&options.study)?)?.latents);
+    }
     Ok(engine::Options {
         base: base.resolve(&options.study, "base")?,
         chat: chat.resolve(&options.study, "chat")?,
@@ -204,6 +208,7 @@ fn engine_options(
         device: options.device,
         model_devices: options.model_devices,
         memory: options.memory,
+        beside: pages::memory(latents),
         precision: options.precision,
         weights: options.weights,
         rounded: options.study.join(ROUNDED),

@@ -16,6 +16,7 @@ use crate::{
     pair::{Pair, paired},
     prompt,
     reading::{Reading, Readings},
+    turns::Turns,
 };
 
 /// Most values that one answer may carry per array: tokens × latents.
@@ -74,13 +75,13 @@ impl ActivationsJob {
     }
 
     /// Computes the answer.
-    pub(crate) fn run(&self, pair: &Pair) -> Result<ActivationsResponse> {
+    pub(crate) fn run(&self, pair: &Pair, turns: &Turns<'_>) -> Result<ActivationsResponse> {
         let dictionary = pair.dictionary(&self.dictionary)?;
-        let readings = Readings::of_both(pair, &self.ids)?;
+        let readings = Readings::of_both(pair, &self.ids, turns)?;
         let base = readings.expect(ModelName::Base)?;
         let chat = readings.expect(ModelName::Chat)?;
         let x = paired(&base.residual, &chat.residual)?;
-        let codes = dictionary.crosscoder.codes(&x)?;
+        let codes = dictionary.codes(&x, pair.limits.read_at_once, turns)?;
         let top = (0..self.ids.len())
             .map(|token| {
                 let top = codes.top(token, self.top_k);
@@ -91,7 +92,7 @@ impl ActivationsJob {
             .collect();
         let latents = self.halves(dictionary, &x, &codes)?;
         let whole = |model: ModelName, reading: &Arc<Reading>| -> Result<_> {
-            let upper = reading.upper(pair)?;
+            let upper = reading.upper(pair, turns)?;
             Ok(Hidden::new(pair, model, &upper))
         };
         let of_base = self.kl.then(|| whole(ModelName::Base, base)).transpose()?;
@@ -114,6 +115,7 @@ impl ActivationsJob {
                     (base.map(|base| diffing::kl(chat, base) as f32), next)
                 })
                 .collect();
+            turns.pause()?;
             for (kl, tokens) in rows {
                 if let Some(all) = &mut kl_chat_base {
                     all.extend(kl);

@@ -1,6 +1,6 @@
-//! The worker's desk: generations under way take turns token by token, others wait in line, and short requests go between two turns.
+//! The worker's desk: what is under way takes turns, token by token or for a moment each, and the rest waits in line.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use api::{GenerateEvent, QueuedEvent};
 use tokio::sync::mpsc;
@@ -8,37 +8,47 @@ use tokio::sync::mpsc;
 use crate::{
     Error,
     generate::Generating,
-    job::{Job, Queued},
+    job::{Job, Question, Queued},
     pair::Pair,
+    turns::Underway,
     worker::{Shared, guarded},
 };
 
 /// What the worker has before it.
 pub(crate) struct Desk<'a> {
     pair: &'a Pair,
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     /// Generations in line, and the place last told to each.
     waiting: VecDeque<(Queued, usize)>,
-    running: VecDeque<Generating<'a>>,
+    /// Questions in line.
+    questions: VecDeque<Box<dyn Question>>,
+    running: VecDeque<Running<'a>>,
+}
+
+/// Something under way.
+enum Running<'a> {
+    Generating(Box<Generating<'a>>),
+    Answering(Underway),
 }
 
 impl<'a> Desk<'a> {
-    pub(crate) fn new(pair: &'a Pair, shared: &'a Shared) -> Self {
+    pub(crate) fn new(pair: &'a Pair, shared: &'a Arc<Shared>) -> Self {
         Self {
             pair,
             shared,
             waiting: VecDeque::new(),
+            questions: VecDeque::new(),
             running: VecDeque::new(),
         }
     }
 
     /// Whether there is nothing to do.
     pub(crate) fn is_clear(&self) -> bool {
-        self.waiting.is_empty() && self.running.is_empty()
+        self.waiting.is_empty() && self.questions.is_empty() && self.running.is_empty()
     }
 
-    /// Takes what has come in: generations join the line, and one short request is answered, so that however many come, the
-    /// generations go on between them.
+    /// Takes what has come in: generations join the line, and one question has its first turn, in which a short one is answered. So
+    /// however many come, the rest goes on between them.
     pub(crate) fn receive(&mut self, jobs: &mut mpsc::Receiver<Job>) {
         while let Ok(job) = jobs.try_recv() {
             if self.take(job) {
@@ -55,10 +65,13 @@ impl<'a> Desk<'a> {
             return false;
         }
         match job {
-            Job::Answer(question) => {
-                self.shared.counters.start();
-                question.answer(self.pair, &self.shared.counters);
+            Job::Answer(question) if self.has_room(Running::is_answer) => {
+                self.begin(question);
                 true
+            }
+            Job::Answer(question) => {
+                self.questions.push_back(question);
+                false
             }
             Job::Generate(queued) => {
                 self.waiting.push_back((queued, 0));
@@ -67,18 +80,23 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Lets the next generation take its turn, after those in line have moved up.
+    /// Lets what is next take its turn, after those in line have moved up.
     pub(crate) fn turn(&mut self) {
         self.seat();
-        let Some(mut generating) = self.running.pop_front() else {
-            return;
-        };
+        match self.running.pop_front() {
+            Some(Running::Generating(generating)) => self.generate(generating),
+            Some(Running::Answering(answering)) => self.answer(answering),
+            None => (),
+        }
+    }
+
+    fn generate(&mut self, mut generating: Box<Generating<'a>>) {
         if self.shared.stopping() {
             generating.cancel();
             return;
         }
         match guarded(|| generating.turn(&self.shared.counters)) {
-            Ok(true) => self.running.push_back(generating),
+            Ok(true) => self.running.push_back(Running::Generating(generating)),
             Ok(false) => (),
             Err(error) => {
                 self.shared.counters.failure(&error);
@@ -87,8 +105,35 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Starts generations while there is room, and tells the others their place in line.
+    /// Lets a question have its turn; when the engine ends, it is let go of, which tells it so.
+    fn answer(&mut self, answering: Underway) {
+        if !self.shared.stopping() && answering.turn() {
+            self.running.push_back(Running::Answering(answering));
+        }
+    }
+
+    /// Gives a question its first turn.
+    fn begin(&mut self, question: Box<dyn Question>) {
+        self.shared.counters.start();
+        match Underway::new(question, self.shared) {
+            Ok(answering) => self.answer(answering),
+            Err(error) => self.shared.counters.failure(&error),
+        }
+    }
+
+    /// Whether another of a kind may be under way.
+    fn has_room(&self, kind: impl Fn(&Running<'a>) -> bool) -> bool {
+        let under_way = self.running.iter().filter(|running| kind(running)).count();
+        under_way < self.pair.limits.generations.max(1)
+    }
+
+    /// Starts what waits while there is room, and tells the other generations their place in line.
     fn seat(&mut self) {
+        if self.has_room(Running::is_answer)
+            && let Some(question) = self.questions.pop_front()
+        {
+            self.take(Job::Answer(question));
+        }
         let shared = self.shared;
         let stopping = shared.stopping();
         self.waiting.retain(|(queued, _)| {
@@ -100,13 +145,16 @@ impl<'a> Desk<'a> {
             }
             stays
         });
-        while self.running.len() < self.pair.limits.generations.max(1)
+        while self.has_room(|running| !running.is_answer())
             && let Some((queued, _)) = self.waiting.pop_front()
         {
             shared.counters.start();
             let (pair, events) = (self.pair, queued.events.clone());
             match guarded(|| Ok(Generating::new(queued, pair))) {
-                Ok(generating) => self.running.push_back(generating),
+                Ok(generating) => {
+                    let generating = Running::Generating(Box::new(generating));
+                    self.running.push_back(generating);
+                }
                 Err(error) => {
                     shared.counters.failure(&error);
                     let _ = events.send(GenerateEvent::Error((shared.describe)(&error)));
@@ -120,5 +168,11 @@ impl<'a> Desk<'a> {
                 let _ = queued.events.send(event);
             }
         }
+    }
+}
+
+impl Running<'_> {
+    fn is_answer(&self) -> bool {
+        matches!(self, Self::Answering(_))
     }
 }

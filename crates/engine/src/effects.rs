@@ -11,6 +11,7 @@ use crate::{
     plan::{Extent, Plan},
     prompt,
     reading::Readings,
+    turns::Turns,
 };
 
 /// A request that can be served.
@@ -56,11 +57,11 @@ impl EffectsJob {
     }
 
     /// Computes the answer. The references are the unedited models; lanes that read the prompt alike are computed once.
-    pub(crate) fn run(&self, pair: &Pair) -> Result<EffectsResponse> {
+    pub(crate) fn run(&self, pair: &Pair, turns: &Turns<'_>) -> Result<EffectsResponse> {
         let dictionary = pair.dictionary(&self.dictionary)?;
-        let readings = Readings::of_both(pair, &self.ids)?;
+        let readings = Readings::of_both(pair, &self.ids, turns)?;
         let reference = |model| -> Result<_> {
-            let upper = readings.expect(model)?.upper(pair)?;
+            let upper = readings.expect(model)?.upper(pair, turns)?;
             Ok(Hidden::new(pair, model, &upper))
         };
         let references = [reference(ModelName::Base)?, reference(ModelName::Chat)?];
@@ -79,13 +80,15 @@ impl EffectsJob {
             let Some(plan) = set.first().and_then(|first| self.plans.get(*first)) else {
                 continue;
             };
-            let upper = lane::upper(pair, dictionary, plan, &places, &readings)?;
+            let upper = lane::upper(pair, dictionary, plan, &places, &readings, turns)?;
+            turns.pause()?;
             sets.push((set, Hidden::new(pair, plan.model, &upper)));
         }
         for (from, count) in next::chunks(self.ids.len(), pair.vocab_size()) {
             let base = references[0].logits(from, count)?;
             let chat = references[1].logits(from, count)?;
             for (set, hidden) in &sets {
+                turns.pause()?;
                 let rows = against(&hidden.logits(from, count)?, [&base, &chat], pair);
                 for lane in set.iter().copied() {
                     if let Some(lane) = lanes.get_mut(lane) {

@@ -32,6 +32,9 @@ pub enum Error {
     /// The engine is ending.
     #[error("the server is ending and takes no more prompts")]
     Stopping,
+    /// Whoever asked has left.
+    #[error("nobody waits for the answer any more")]
+    Abandoned,
     /// A check before loading found a fault.
     #[error("{0}")]
     Check(String),

@@ -11,6 +11,7 @@ use crate::{
     next::Hidden,
     pair::{Pair, paired},
     reading::Readings,
+    turns::Turns,
 };
 
 /// A request that can be served.
@@ -58,14 +59,14 @@ impl ExplainJob {
     }
 
     /// Computes the answer: the prompt before the token is read once, the token itself in all its variants at once.
-    pub(crate) fn run(&self, pair: &Pair) -> Result<ExplainResponse> {
+    pub(crate) fn run(&self, pair: &Pair, turns: &Turns<'_>) -> Result<ExplainResponse> {
         let crosscoder = &pair.dictionary(&self.dictionary)?.crosscoder;
         let chat_model = pair.model(ModelName::Chat);
         let token = self.ids.len().saturating_sub(1);
-        let readings = Readings::of_both(pair, &self.ids)?;
+        let readings = Readings::of_both(pair, &self.ids, turns)?;
         let base = &readings.expect(ModelName::Base)?.residual;
         let chat = readings.expect(ModelName::Chat)?;
-        let upper = chat.upper(pair)?;
+        let upper = chat.upper(pair, turns)?;
         let reference = Hidden::new(pair, ModelName::Chat, &upper).last_logits()?;
         let chat = &chat.residual;
 

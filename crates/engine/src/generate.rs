@@ -21,6 +21,7 @@ use crate::{
     prompt,
     reading::{LowerWork, Read, Reading, Readings, Upper, UpperWork},
     stream::{Party, Row, Stream},
+    turns::Turns,
 };
 
 /// Where a stream's events go. It is unbounded so that a slow reader never holds up the worker; a stream has at most
@@ -197,10 +198,12 @@ impl<'a> Generating<'a> {
         match work {
             work if more => self.work = Some(work),
             Work::Lower(Read::Done(reading)) => self.readings.put(reading),
-            Work::Lower(Read::Under(under)) => self.readings.put(under.end(pair)?),
+            Work::Lower(Read::Under(under)) => {
+                self.readings.put(under.end(pair, &Turns::endless())?);
+            }
             Work::Upper(Read::Done(upper), _) => self.begin(&upper, started)?,
             Work::Upper(Read::Under(under), tokens) => {
-                let upper = under.end(pair)?;
+                let upper = under.end(pair, &Turns::endless())?;
                 self.begin(&upper, started)?;
                 read = tokens;
             }
@@ -223,7 +226,9 @@ impl<'a> Generating<'a> {
         }
         let dictionary = pair.dictionary(&job.dictionary)?;
         let plan = self.next_plan()?;
-        let upper = lane::begin_upper(pair, dictionary, plan, &self.places, &self.readings)?;
+        let turns = Turns::endless();
+        let upper =
+            lane::begin_upper(pair, dictionary, plan, &self.places, &self.readings, &turns)?;
         let tokens = match &upper {
             Read::Done(_) => 0,
             Read::Under(work) => work.tokens(),

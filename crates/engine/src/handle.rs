@@ -24,6 +24,7 @@ use crate::{
     job::{Job, Queued},
     metrics::Counters,
     pair::{Pair, unknown_dictionary},
+    turns::Turns,
     worker::{self, Describe, Shared},
 };
 
@@ -117,7 +118,7 @@ impl Engine {
                 ActivationsJob::new(&request, pair)
             })
             .await?;
-        self.answer(move |pair| job.run(pair)).await
+        self.answer(move |pair, turns| job.run(pair, turns)).await
     }
 
     /// Lanes under teacher forcing.
@@ -130,7 +131,7 @@ impl Engine {
                 EffectsJob::new(&request, pair)
             })
             .await?;
-        self.answer(move |pair| job.run(pair)).await
+        self.answer(move |pair, turns| job.run(pair, turns)).await
     }
 
     /// The latents that explain the models' difference at one token.
@@ -143,7 +144,7 @@ impl Engine {
                 ExplainJob::new(&request, pair)
             })
             .await?;
-        self.answer(move |pair| job.run(pair)).await
+        self.answer(move |pair, turns| job.run(pair, turns)).await
     }
 
     /// The prompt's tokens of a generation that could be served; nothing is computed.
@@ -201,7 +202,7 @@ impl Engine {
 
     async fn answer<T: Send + 'static>(
         &self,
-        compute: impl FnOnce(&Pair) -> Result<T> + Send + 'static,
+        compute: impl FnOnce(&Pair, &Turns<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
         self.enqueue(Job::question(compute, reply))?;

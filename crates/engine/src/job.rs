@@ -10,6 +10,7 @@ use crate::{
     generate::{Events, GenerateJob},
     metrics::Counters,
     pair::Pair,
+    turns::{Baton, Turns},
     worker::{Describe, guarded},
 };
 
@@ -35,7 +36,7 @@ pub(crate) trait Question: Send {
     fn abandoned(&self) -> bool;
 
     /// Computes and delivers the answer, or a failure; a client that left meanwhile is no fault.
-    fn answer(self: Box<Self>, pair: &Pair, counters: &Counters);
+    fn answer(self: Box<Self>, pair: &Pair, baton: &Baton, counters: &Counters);
 
     /// Tells a client that is still there why there is no answer.
     fn refuse(self: Box<Self>, error: Error);
@@ -46,16 +47,23 @@ struct Asked<T, F> {
     reply: oneshot::Sender<Result<T>>,
 }
 
-impl<T: Send, F: FnOnce(&Pair) -> Result<T> + Send> Question for Asked<T, F> {
+impl<T, F> Question for Asked<T, F>
+where
+    T: Send,
+    F: FnOnce(&Pair, &Turns<'_>) -> Result<T> + Send,
+{
     fn abandoned(&self) -> bool {
         self.reply.is_closed()
     }
 
-    fn answer(self: Box<Self>, pair: &Pair, counters: &Counters) {
+    fn answer(self: Box<Self>, pair: &Pair, baton: &Baton, counters: &Counters) {
         let Self { compute, reply } = *self;
-        let result = guarded(|| compute(pair));
-        if let Err(error) = &result {
-            counters.failure(error);
+        let abandoned = || reply.is_closed();
+        let result = guarded(|| compute(pair, &Turns::with(baton, &abandoned)));
+        match &result {
+            Ok(_) | Err(Error::Stopping) => (),
+            Err(Error::Abandoned) => counters.abandon(),
+            Err(error) => counters.failure(error),
         }
         let _ = reply.send(result);
     }
@@ -68,7 +76,7 @@ impl<T: Send, F: FnOnce(&Pair) -> Result<T> + Send> Question for Asked<T, F> {
 impl Job {
     /// A computation whose result goes to `reply`.
     pub(crate) fn question<T: Send + 'static>(
-        compute: impl FnOnce(&Pair) -> Result<T> + Send + 'static,
+        compute: impl FnOnce(&Pair, &Turns<'_>) -> Result<T> + Send + 'static,
         reply: oneshot::Sender<Result<T>>,
     ) -> Self {
         Self::Answer(Box::new(Asked { compute, reply }))

@@ -12,6 +12,7 @@ use crate::{
     places::Place,
     plan::Plan,
     reading::{Read, Readings, Upper, UpperWork},
+    turns::Turns,
 };
 
 /// A plan's edits of some tokens, each with the positions at which it acts.
@@ -45,11 +46,10 @@ pub(crate) fn begin_upper(
     plan: &Plan,
     places: &[Place],
     readings: &Readings,
+    turns: &Turns<'_>,
 ) -> Result<Read<Upper, UpperWork>> {
-    let own = readings.expect(plan.model)?;
-    let other = readings.get(plan.model.other()).map(|r| &r.residual);
-    match edited(dictionary, plan, places, &own.residual, other)? {
-        None => own.begin_upper(pair),
+    match edited(pair, dictionary, plan, places, readings, turns)? {
+        None => readings.expect(plan.model)?.begin_upper(pair),
         Some(residual) => UpperWork::edited(pair, plan.model, &residual).map(Read::Under),
     }
 }
@@ -61,30 +61,34 @@ pub(crate) fn upper(
     plan: &Plan,
     places: &[Place],
     readings: &Readings,
+    turns: &Turns<'_>,
 ) -> Result<Arc<Upper>> {
-    match begin_upper(pair, dictionary, plan, places, readings)? {
+    match begin_upper(pair, dictionary, plan, places, readings, turns)? {
         Read::Done(upper) => Ok(upper),
-        Read::Under(work) => work.end(pair),
+        Read::Under(work) => work.end(pair, turns),
     }
 }
 
 /// The prompt's residual [T, D] after the plan's edits; `None` when none acts.
 fn edited(
+    pair: &Pair,
     dictionary: &Dictionary,
     plan: &Plan,
     places: &[Place],
-    residual: &Tensor,
-    other: Option<&Tensor>,
+    readings: &Readings,
+    turns: &Turns<'_>,
 ) -> Result<Option<Tensor>> {
     let edits = edits(plan, places);
     if edits.is_empty() {
         return Ok(None);
     }
+    let residual = &readings.expect(plan.model)?.residual;
+    let other = readings.get(plan.model.other()).map(|r| &r.residual);
     let coded = edits.iter().any(|(edit, _)| edit.needs_codes());
     let codes = match other {
         Some(other) if coded => {
             let [base, chat] = in_order(plan.model, residual, other);
-            dictionary.crosscoder.codes(&paired(base, chat)?)?
+            dictionary.codes(&paired(base, chat)?, pair.limits.read_at_once, turns)?
         }
         _ => Codes::default(),
     };

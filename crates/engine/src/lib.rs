@@ -37,6 +37,7 @@ mod rounding;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod weights;
 mod worker;
 

@@ -20,6 +20,7 @@ pub(crate) struct Sizes<'a> {
     context: usize,
     new_tokens: usize,
     read_at_once: usize,
+    beside: u64,
 }
 
 /// What a person can choose.
@@ -50,6 +51,7 @@ impl<'a> Sizes<'a> {
             context,
             new_tokens: options.limits.new_tokens,
             read_at_once: options.limits.read_at_once,
+            beside: options.beside,
         })
     }
 
@@ -217,6 +219,11 @@ impl<'a> Sizes<'a> {
                 let what = format!("dictionary {slug} for encoding, f32");
                 add(what, choice.dictionaries, device, When::Always);
             }
+        }
+
+        if self.beside > 0 {
+            let what = "what pages show of latents, and the database".to_owned();
+            add(what, Place::Cpu, self.beside, When::FirstUse);
         }
 
         let tokens = choice.prompt_tokens;

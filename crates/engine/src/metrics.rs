@@ -22,7 +22,7 @@ pub struct Metrics {
     pub prefill_seconds: f64,
     /// Requests that failed in their computation.
     pub failures: u64,
-    /// Requests whose client left before they were served.
+    /// Requests whose client left before they were answered.
     pub skipped: u64,
     /// Per bucket of [`FIRST_TOKEN_BUCKETS`], how many lanes had their first token within it (not cumulative); the last entry is beyond all.
     pub first_token: [u64; FIRST_TOKEN_BUCKETS.len() + 1],
@@ -68,6 +68,11 @@ impl Counters {
     /// Counts a waiting request as not served.
     pub(crate) fn skip(&self) {
         self.start();
+        self.abandon();
+    }
+
+    /// Counts a request whose client left before its end.
+    pub(crate) fn abandon(&self) {
         self.skipped.fetch_add(1, Ordering::Relaxed);
     }
 

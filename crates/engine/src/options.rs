@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use api::ModelName;
 use candle_core::DType;
@@ -56,10 +57,12 @@ pub struct Limits {
     pub lanes: usize,
     /// Requests that may wait while others are served.
     pub queue: usize,
-    /// Generations that take turns; others wait in line.
+    /// Generations that take turns, and so many other computations; others wait in line.
     pub generations: usize,
     /// Bytes of prompts that are kept as both models read them, so that asking for them again, or for longer ones, is quick.
     pub prompt_cache: u64,
+    /// How long a computation keeps others waiting, where it can be interrupted, before they have their turn.
+    pub turn: Duration,
     /// Tokens of a prompt that a model reads at once. What is kept is used again in pieces of so many.
     pub read_at_once: usize,
 }
@@ -73,6 +76,7 @@ impl Default for Limits {
             queue: 32,
             generations: 4,
             prompt_cache: 512_000_000,
+            turn: Duration::from_millis(100),
             read_at_once: 256,
         }
     }
@@ -106,6 +110,8 @@ pub struct Options {
     pub model_devices: [Option<DeviceChoice>; 2],
     /// Bytes of the host's memory to plan with; what is free by default.
     pub memory: Option<u64>,
+    /// Bytes of the host's memory that whoever starts the engine needs for other things.
+    pub beside: u64,
     /// Number format of the models.
     pub precision: Precision,
     /// Which weights the CPU computes with.

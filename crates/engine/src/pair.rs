@@ -14,6 +14,7 @@ use crate::{
     prompt,
     reading::{LowerWork, Read, Reading},
     rounding,
+    turns::Turns,
 };
 
 /// Everything that prompts need.
@@ -187,10 +188,15 @@ impl Pair {
     }
 
     /// A model's reading of a prompt, made now unless it is kept.
-    pub(crate) fn read(&self, model: ModelName, ids: &[u32]) -> Result<Arc<Reading>> {
+    pub(crate) fn read(
+        &self,
+        model: ModelName,
+        ids: &[u32],
+        turns: &Turns<'_>,
+    ) -> Result<Arc<Reading>> {
         match self.begin(model, ids)? {
             Read::Done(reading) => Ok(reading),
-            Read::Under(work) => work.end(self),
+            Read::Under(work) => work.end(self, turns),
         }
     }
 

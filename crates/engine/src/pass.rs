@@ -8,6 +8,7 @@ use crate::{
     Result,
     pair::Pair,
     reading::{Reading, Upper},
+    turns::Turns,
 };
 
 /// A half of a model over a prompt, in pieces of [`crate::Limits::read_at_once`] tokens from the prompt's beginning on.
@@ -111,9 +112,11 @@ impl Pass {
         Ok(self.from < self.end)
     }
 
-    /// Runs what is left; gives what the half made of the prompt, [T, D], and its keys and values.
-    pub(crate) fn end(mut self, pair: &Pair) -> Result<(Tensor, KvCache)> {
-        while self.step(pair)? {}
+    /// Runs what is left, in turns; gives what the half made of the prompt, [T, D], and its keys and values.
+    pub(crate) fn end(mut self, pair: &Pair, turns: &Turns<'_>) -> Result<(Tensor, KvCache)> {
+        while self.step(pair)? {
+            turns.pause()?;
+        }
         Ok((Tensor::cat(&self.done, 0)?, self.cache))
     }
 }

@@ -6,7 +6,7 @@ use api::ModelName;
 use candle_core::Tensor;
 use gemma::KvCache;
 
-use crate::{Error, Result, pair::Pair, pass::Pass, plan::Plan};
+use crate::{Error, Result, pair::Pair, pass::Pass, plan::Plan, turns::Turns};
 
 /// A model's lower half over a prompt, and its upper half once that is asked for.
 ///
@@ -73,8 +73,8 @@ impl LowerWork {
     }
 
     /// Runs what is left.
-    pub(crate) fn end(self, pair: &Pair) -> Result<Arc<Reading>> {
-        let (residual, lower) = self.pass.end(pair)?;
+    pub(crate) fn end(self, pair: &Pair, turns: &Turns<'_>) -> Result<Arc<Reading>> {
+        let (residual, lower) = self.pass.end(pair, turns)?;
         let reading = Arc::new(Reading {
             model: self.model,
             ids: self.ids,
@@ -115,8 +115,8 @@ impl UpperWork {
     }
 
     /// Runs what is left.
-    pub(crate) fn end(self, pair: &Pair) -> Result<Arc<Upper>> {
-        let (states, cache) = self.pass.end(pair)?;
+    pub(crate) fn end(self, pair: &Pair, turns: &Turns<'_>) -> Result<Arc<Upper>> {
+        let (states, cache) = self.pass.end(pair, turns)?;
         let upper = Arc::new(Upper { states, cache });
         let Some(reading) = self.plain else {
             return Ok(upper);
@@ -151,10 +151,10 @@ impl Reading {
     }
 
     /// The upper half, run now unless it was before.
-    pub(crate) fn upper(self: &Arc<Self>, pair: &Pair) -> Result<Arc<Upper>> {
+    pub(crate) fn upper(self: &Arc<Self>, pair: &Pair, turns: &Turns<'_>) -> Result<Arc<Upper>> {
         match self.begin_upper(pair)? {
             Read::Done(upper) => Ok(upper),
-            Read::Under(work) => work.end(pair),
+            Read::Under(work) => work.end(pair, turns),
         }
     }
 
@@ -172,10 +172,11 @@ pub(crate) struct Readings([Option<Arc<Reading>>; 2]);
 
 impl Readings {
     /// By both models.
-    pub(crate) fn of_both(pair: &Pair, ids: &[u32]) -> Result<Self> {
+    pub(crate) fn of_both(pair: &Pair, ids: &[u32], turns: &Turns<'_>) -> Result<Self> {
         let mut readings = Self::default();
         for model in ModelName::BOTH {
-            readings.put(pair.read(model, ids)?);
+            readings.put(pair.read(model, ids, turns)?);
+            turns.pause()?;
         }
         Ok(readings)
     }

@@ -40,7 +40,7 @@ pub(crate) fn work(options: &Options, shared: &Arc<Shared>, jobs: mpsc::Receiver
 }
 
 /// Serves jobs until the queue's last sender is gone and none is left.
-pub(crate) fn serve_all(pair: &Pair, shared: &Shared, mut jobs: mpsc::Receiver<Job>) {
+pub(crate) fn serve_all(pair: &Pair, shared: &Arc<Shared>, mut jobs: mpsc::Receiver<Job>) {
     let mut desk = Desk::new(pair, shared);
     loop {
         if desk.is_clear() {

@@ -97,7 +97,7 @@ fn an_answer_under_teacher_forcing_is_predicted_as_it_was_generated() {
             lanes: serde_json::from_value(lanes.clone()).unwrap(),
             generated,
         };
-        EffectsJob::new(&request, pair())?.run(pair())
+        EffectsJob::new(&request, pair())?.run(pair(), &Turns::endless())
     };
     let effects = forced(answer.len()).unwrap().lanes.remove(0);
     let predicted: Vec<u32> = effects.top[ids.len() - 1..whole.len() - 1]

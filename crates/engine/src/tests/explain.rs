@@ -13,7 +13,7 @@ fn explain(slug: &str, prompt: &Prompt, token: usize, limit: usize) -> Result<Ex
         token,
         limit,
     };
-    ExplainJob::new(&request, pair())?.run(pair())
+    ExplainJob::new(&request, pair())?.run(pair(), &Turns::endless())
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn each_latent_s_divergence_is_what_effects_give_for_it_alone() {
                     generated: 0,
                 };
                 let job = EffectsJob::new(&request, pair()).unwrap();
-                let lanes = job.run(pair()).unwrap().lanes;
+                let lanes = job.run(pair(), &Turns::endless()).unwrap().lanes;
                 one_by_one.extend(lanes.iter().map(|lane| f64::from(lane.kl_from_chat[token])));
             }
             let found: Vec<f32> = [found.kl_before, found.kl_all]

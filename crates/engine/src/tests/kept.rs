@@ -57,8 +57,8 @@ fn what_is_kept_has_the_bits_of_reading_anew() {
     for ids in prompts() {
         for model in ModelName::BOTH {
             let [found, anew] = [&with, &without].map(|pair| {
-                let reading = pair.read(model, &ids).unwrap();
-                let upper = reading.upper(pair).unwrap();
+                let reading = pair.read(model, &ids, &Turns::endless()).unwrap();
+                let upper = reading.upper(pair, &Turns::endless()).unwrap();
                 (reading, upper)
             });
             assert_eq!(bits(&found.0.residual), bits(&anew.0.residual));
@@ -106,7 +106,11 @@ fn answers_are_the_same_whatever_was_asked_before() {
         assert_eq!(stream(&with, &request), stream(&without, &request));
         let body = json!({"dictionary": "l1", "prompt": {"ids": ids}, "latents": [1, 2]});
         let request: ActivationsRequest = serde_json::from_value(body).unwrap();
-        let run = |pair| ActivationsJob::new(&request, pair).unwrap().run(pair);
+        let run = |pair| {
+            ActivationsJob::new(&request, pair)
+                .unwrap()
+                .run(pair, &Turns::endless())
+        };
         assert_eq!(run(&with).unwrap(), run(&without).unwrap());
     }
     assert!(with.kept.counts().hits > 0);
@@ -116,27 +120,29 @@ fn answers_are_the_same_whatever_was_asked_before() {
 fn what_is_kept_stays_within_its_bound_and_the_oldest_goes_first() {
     let one = keeping(64_000_000);
     let chat = ModelName::Chat;
-    one.read(chat, &words(1, 32)).unwrap();
+    one.read(chat, &words(1, 32), &Turns::endless()).unwrap();
     let bytes = one.kept.counts().bytes;
     assert!(bytes > 0);
     // Room for two of a model, lower halves alone.
     let pair = keeping(2 * 2 * bytes);
     for seed in [1, 2, 1, 3] {
-        pair.read(chat, &words(seed, 32)).unwrap();
+        pair.read(chat, &words(seed, 32), &Turns::endless())
+            .unwrap();
         assert!(pair.kept.counts().bytes <= 2 * bytes);
     }
     let hits = |seed: u32| {
         let before = pair.kept.counts().hits;
-        pair.read(chat, &words(seed, 32)).unwrap();
+        pair.read(chat, &words(seed, 32), &Turns::endless())
+            .unwrap();
         pair.kept.counts().hits - before
     };
     assert_eq!([hits(1), hits(3), hits(2)], [1, 1, 0]);
     // Larger than all room: it is used and not kept, and takes nobody's place but its own.
-    pair.read(chat, &words(4, 100)).unwrap();
+    pair.read(chat, &words(4, 100), &Turns::endless()).unwrap();
     assert_eq!([hits(2), hits(3)], [1, 1]);
     // An upper half counts as well.
-    let reading = pair.read(chat, &words(3, 32)).unwrap();
-    reading.upper(&pair).unwrap();
+    let reading = pair.read(chat, &words(3, 32), &Turns::endless()).unwrap();
+    reading.upper(&pair, &Turns::endless()).unwrap();
     assert!(pair.kept.counts().bytes <= 2 * bytes);
 }
 

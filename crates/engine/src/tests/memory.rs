@@ -156,7 +156,7 @@ fn job(kl: bool) -> ActivationsJob {
 fn the_bases_upper_half_is_read_when_its_predictions_are_asked_for() {
     let loaded = Pair::load(&options(), &mut |_| ()).unwrap();
     assert_eq!(loaded.resident(), [[true, false], [true, true]]);
-    let without = job(false).run(&loaded).unwrap();
+    let without = job(false).run(&loaded, &Turns::endless()).unwrap();
     assert_eq!(loaded.resident(), [[true, false], [true, true]]);
     assert_eq!(without.kl_chat_base, None);
     assert!(without.next.iter().all(|next| next.base.is_none()));
@@ -170,7 +170,7 @@ fn the_bases_upper_half_is_read_when_its_predictions_are_asked_for() {
     // Several at once wait for one reading.
     let answers = thread::scope(|scope| {
         let runs: Vec<_> = (0..2)
-            .map(|_| scope.spawn(|| job(true).run(&loaded)))
+            .map(|_| scope.spawn(|| job(true).run(&loaded, &Turns::endless())))
             .collect();
         runs.into_iter()
             .map(|run| run.join().unwrap().unwrap())
@@ -192,7 +192,10 @@ fn the_bases_upper_half_is_read_when_its_predictions_are_asked_for() {
     }
     // The same as of a pair that had it from the beginning.
     pair().whole(ModelName::Base).unwrap();
-    assert_eq!(job(true).run(pair()).unwrap(), answers[0]);
+    assert_eq!(
+        job(true).run(pair(), &Turns::endless()).unwrap(),
+        answers[0]
+    );
 }
 
 #[test]
@@ -212,11 +215,14 @@ fn an_upper_half_that_cannot_be_read_fails_its_requests_alone() {
         folder.path().join("model.safetensors"),
     );
     std::fs::rename(&back, &away).unwrap();
-    let refused = job(true).run(&loaded).unwrap_err().to_string();
+    let refused = job(true)
+        .run(&loaded, &Turns::endless())
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains("model.safetensors"), "{refused}");
-    job(false).run(&loaded).unwrap();
+    job(false).run(&loaded, &Turns::endless()).unwrap();
     std::fs::rename(&away, &back).unwrap();
-    job(true).run(&loaded).unwrap();
+    job(true).run(&loaded, &Turns::endless()).unwrap();
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod positions;
 mod refusals;
 mod rounding;
 mod together;
+mod turns;
 mod worker;
 
 use std::{
@@ -33,6 +34,7 @@ use crate::{
     places::Tracker,
     plan::{Extent, Plan},
     reading::Readings,
+    turns::Turns,
 };
 
 /// The reference's folder.
@@ -64,6 +66,7 @@ fn options() -> Options {
         device: DeviceChoice::Cpu,
         model_devices: [None; 2],
         memory: None,
+        beside: 0,
         precision: Precision::F32,
         weights: WeightChoice::Auto,
         rounded: std::env::temp_dir(),
@@ -134,9 +137,10 @@ fn forced(lane: &Lane, slug: &str, ids: &[u32]) -> Vec<Vec<f32>> {
 }
 
 fn forced_by(pair: &Pair, dictionary: &Dictionary, plan: &Plan, ids: &[u32]) -> Vec<Vec<f32>> {
-    let readings = Readings::of_both(pair, ids).unwrap();
+    let readings = Readings::of_both(pair, ids, &Turns::endless()).unwrap();
     let places = Tracker::new(&pair.tokenizer).push(ids, false);
-    let upper = lane::upper(pair, dictionary, plan, &places, &readings).unwrap();
+    let turns = Turns::endless();
+    let upper = lane::upper(pair, dictionary, plan, &places, &readings, &turns).unwrap();
     let hidden = Hidden::new(pair, plan.model, &upper);
     hidden.logits(0, ids.len()).unwrap()
 }

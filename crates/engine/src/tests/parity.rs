@@ -91,7 +91,7 @@ fn effects_give_the_divergence_from_chat() {
             generated: 0,
         };
         let job = EffectsJob::new(&request, pair()).unwrap();
-        let response = job.run(pair()).unwrap();
+        let response = job.run(pair(), &Turns::endless()).unwrap();
         for ((name, _), lane) in edits().iter().zip(&response.lanes) {
             let expected = reference(&format!("{slug}.edit.{name}.kl"));
             let error = error(lane.kl_from_chat.iter().copied(), &expected);
@@ -115,7 +115,7 @@ fn activations_agree_end_to_end() {
                 kl: true,
             };
             let job = ActivationsJob::new(&request, pair()).unwrap();
-            let response = job.run(pair()).unwrap();
+            let response = job.run(pair(), &Turns::endless()).unwrap();
             assert_eq!(
                 response.tokens.iter().map(|t| t.id).collect::<Vec<_>>(),
                 ids
@@ -170,7 +170,7 @@ fn halves_and_bias_make_the_value_where_active() {
         kl: true,
     };
     let job = ActivationsJob::new(&request, pair()).unwrap();
-    let response = job.run(pair()).unwrap();
+    let response = job.run(pair(), &Turns::endless()).unwrap();
     let bytes = std::fs::read(fixtures().join("crosscoder-batchtopk/model.safetensors")).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let bias: Vec<f32> = file

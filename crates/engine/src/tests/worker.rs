@@ -28,24 +28,24 @@ fn describe(error: &Error) -> api::Problem {
     }
 }
 
-fn activations() -> ActivationsRequest {
+pub(super) fn activations() -> ActivationsRequest {
     serde_json::from_value(json!({"dictionary": "l1", "prompt": {"text": "hi"}})).unwrap()
 }
 
-fn generation() -> GenerateRequest {
+pub(super) fn generation() -> GenerateRequest {
     let body = json!({"dictionary": "l1", "prompt": {"text": "hi"}, "lanes": [{"model": "chat"}], "sampling": {"max_new_tokens": 3}});
     serde_json::from_value(body).unwrap()
 }
 
 /// An engine whose models are there but whose worker is not: the queue's other end is handed out.
-fn engine_without_worker(queue: usize) -> (Engine, mpsc::Receiver<Job>, Arc<Shared>) {
+pub(super) fn engine_without_worker(queue: usize) -> (Engine, mpsc::Receiver<Job>, Arc<Shared>) {
     engine_with_limits(Limits {
         queue,
         ..Limits::default()
     })
 }
 
-fn engine_with_limits(limits: Limits) -> (Engine, mpsc::Receiver<Job>, Arc<Shared>) {
+pub(super) fn engine_with_limits(limits: Limits) -> (Engine, mpsc::Receiver<Job>, Arc<Shared>) {
     let (jobs, receiver) = mpsc::channel(limits.queue);
     let options = Options {
         limits,
@@ -203,7 +203,7 @@ fn a_panic_becomes_an_error() {
 }
 
 /// Serves what waits, on a thread of its own, until the engine is gone.
-async fn serve(shared: &Arc<Shared>, receiver: mpsc::Receiver<Job>) {
+pub(super) async fn serve(shared: &Arc<Shared>, receiver: mpsc::Receiver<Job>) {
     let shared = Arc::clone(shared);
     tokio::task::spawn_blocking(move || {
         worker::serve_all(shared.pair.get().unwrap(), &shared, receiver);
@@ -265,7 +265,7 @@ async fn generations_take_turns_and_short_requests_go_between_two_tokens() {
     let (reply, answer) = tokio::sync::oneshot::channel();
     shared.counters.wait(8).unwrap();
     let (jobs, mut queue) = mpsc::channel(8);
-    let ids = Job::question(|pair| pair.encode(&Prompt::text("hi")), reply);
+    let ids = Job::question(|pair, _| pair.encode(&Prompt::text("hi")), reply);
     jobs.try_send(ids).ok().unwrap();
     desk.receive(&mut queue);
     assert!(!answer.await.unwrap().unwrap().is_empty());
@@ -289,7 +289,7 @@ async fn a_panic_in_one_request_fails_that_request_alone() {
     let (reply, fallen) = tokio::sync::oneshot::channel::<Result<()>>();
     shared.counters.wait(8).unwrap();
     let (jobs, queue) = mpsc::channel(8);
-    let panics = Job::question(|_| panic!("a tensor fell over"), reply);
+    let panics = Job::question(|_, _| panic!("a tensor fell over"), reply);
     jobs.send(panics).await.ok().unwrap();
     drop(jobs);
     serve(&shared, queue).await;
