@@ -2,6 +2,7 @@
 //! benchmarks do: two sides as processes, and what they take of the machine.
 
 mod browser;
+mod disk;
 mod hub;
 pub mod machine;
 mod server;
@@ -9,6 +10,7 @@ pub mod side;
 mod study;
 
 pub use browser::Browser;
+pub use disk::SmallDisk;
 pub use hub::{COMMIT, Hub, HubRequest};
 pub use server::{Answer, Server, SseEvent};
 pub use study::{copy_folder, demo_study, fixture_study, fixtures, nano_study};

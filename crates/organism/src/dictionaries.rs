@@ -89,12 +89,14 @@ pub(crate) fn make(
     progress: &dyn Progress,
 ) -> Result<TrainingSummary> {
     let slug = planned.slug;
+    let steps = steps(planned.settings.kind);
     let training = trained(study, planned, recipe, progress)?;
     analyse(
         &AnalyseOptions {
             study: study.to_owned(),
             dictionary: slug.to_owned(),
             examples_per_group: recipe.examples,
+            steps,
             seed,
             device: DeviceChoice::Cpu,
             ..AnalyseOptions::default()
@@ -102,6 +104,19 @@ pub(crate) fn make(
         progress,
     )?;
     Ok(training)
+}
+
+/// Steps that a dictionary is analysed by; none stands for all. L1 calls so many latents chat-only that what these two steps write of each
+/// would not fit the size that the demo study may have.
+fn steps(kind: Kind) -> Vec<Step> {
+    let large = [Step::Verification, Step::Joint];
+    match kind {
+        Kind::BatchTopK => Vec::new(),
+        Kind::L1 => {
+            let fits = |step: &Step| !large.contains(step);
+            Step::ALL.into_iter().filter(fits).collect()
+        }
+    }
 }
 
 /// Finds every latent's nearest of the study's other dictionaries, once all of them are there.
