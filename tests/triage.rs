@@ -1,5 +1,7 @@
 //! The plane, the histogram, the table, the address and the exported file: one selection.
 
+use std::time::Duration;
+
 use harness::{Browser, Server, demo_study};
 use serde_json::Value;
 
@@ -114,6 +116,33 @@ async fn a_page_asks_once_for_what_it_needs_first() {
     once.dedup();
     assert_eq!(asked, once);
     assert_eq!(asked.len(), 5, "{asked:?}");
+}
+
+#[tokio::test]
+async fn another_order_draws_no_points() {
+    let Some((_server, browser, _)) = opened(1280, 800).await else {
+        return;
+    };
+    browser
+        .wait_for("rows", "document.querySelector('[data-testid=latent-row]')")
+        .await;
+    let watch = "window.drawn = 0, new MutationObserver(all => { window.drawn += all.length; }).observe(document.querySelector('.plane-window > canvas'), {attributeFilter: ['data-points']})";
+    browser.evaluate(watch).await;
+    // The first change of all is the one that a part which never looked might take for its own.
+    for column in ["delta_norm", "nu_r"] {
+        let header = format!("th[data-column={column}]");
+        let click = format!("document.querySelector('{header} button').click()");
+        browser.evaluate(&click).await;
+        let sorted = format!("document.querySelector('{header}').ariaSort !== 'none'");
+        browser.wait_for("an order", &sorted).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(browser.evaluate("window.drawn").await, "0", "{column}");
+    }
+    let filter = "(f => { f.value = '0.5'; f.dispatchEvent(new Event('change', {bubbles: true})); })(document.querySelector('.filters [data-column=nu_r] [data-testid=max]'))";
+    browser.evaluate(filter).await;
+    browser
+        .wait_for("points drawn anew", "window.drawn > 0")
+        .await;
 }
 
 #[tokio::test]

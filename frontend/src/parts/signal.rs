@@ -4,7 +4,7 @@
 use std::{any::Any, marker::PhantomData, ops::Deref, sync::Arc};
 
 use leptos::prelude::{self as reactive, Signal};
-use reactive::{Get as _, GetUntracked as _, Set as _, Track as _, UpdateUntracked as _};
+use reactive::{Get as _, GetUntracked as _, Set as _, UpdateUntracked as _};
 
 /// Any value.
 type Value = Arc<dyn Any + Send + Sync>;
@@ -89,9 +89,10 @@ macro_rules! reading {
                 look(&self.read_untracked())
             }
 
-            /// Whoever asks is told of changes.
+            /// Whoever asks is told of changes from now on. The value is made for that: a memo that nobody has read yet would differ from
+            /// nothing at the first change, whatever it is.
             pub(crate) fn track(&self) {
-                self.0.track();
+                $seen(&self.0);
             }
         }
 

@@ -54,7 +54,7 @@ pub(super) fn follow(plane: Plane) {
     let over = once(request_animation_frame, move || {
         overlay(plane);
     });
-    // The state says more than the view: another order of the table draws no points.
+    // The state says more than what is seen: another order of the table draws nothing here.
     let drawn = memo(move || plane.drawn());
     effect(move || {
         plane.cloud.track();
@@ -69,10 +69,17 @@ pub(super) fn follow(plane: Plane) {
             soon();
         }
     });
+    let covered = memo(move || {
+        let state = plane.state();
+        (
+            plane.view(),
+            plane.corners(),
+            state.plane.axes,
+            state.filters(),
+        )
+    });
     effect(move || {
-        plane.view();
-        plane.draft.track();
-        plane.corners();
+        covered.track();
         over();
     });
     let resized = window_event_listener(leptos::ev::resize, move |_| points());
