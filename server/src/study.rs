@@ -196,10 +196,11 @@ fn engine_options(
             })
         })
         .collect::<Result<_>>()?;
-    let mut latents = Vec::new();
-    for dictionary in &manifest.dictionaries {
-        latents.push(engine::dictionary_file(&dictionary.resolve(&options.study)?)?.latents);
-    }
+    let latents = manifest
+        .dictionaries
+        .iter()
+        .map(|d| Ok(engine::dictionary_file(&d.resolve(&options.study)?)?.latents))
+        .collect::<Result<Vec<_>>>()?;
     Ok(engine::Options {
         base: base.resolve(&options.study, "base")?,
         chat: chat.resolve(&options.study, "chat")?,

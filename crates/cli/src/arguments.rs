@@ -78,7 +78,7 @@ pub(crate) struct Limits {
     /// Requests that may wait for the models
     #[arg(long, default_value_t = 32)]
     pub(crate) queue: usize,
-    /// Generations that take turns at the models; others wait in line
+    /// Generations that take turns at the models, and so many questions about prompts; others wait in line
     #[arg(long, default_value_t = 4)]
     pub(crate) generations: usize,
     /// Memory for prompts read of late, which are quick to ask for again, for instance 2GB; 0 keeps none

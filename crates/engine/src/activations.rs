@@ -100,6 +100,7 @@ impl ActivationsJob {
         let mut kl_chat_base = self.kl.then(|| Vec::with_capacity(self.ids.len()));
         let mut next = Vec::with_capacity(self.ids.len());
         for (from, count) in next::chunks(self.ids.len(), pair.vocab_size()) {
+            turns.pause()?;
             let base = of_base.as_ref().map(|base| base.logits(from, count));
             let base = base.transpose()?.unwrap_or_default();
             let chat = of_chat.logits(from, count)?;
@@ -115,7 +116,6 @@ impl ActivationsJob {
                     (base.map(|base| diffing::kl(chat, base) as f32), next)
                 })
                 .collect();
-            turns.pause()?;
             for (kl, tokens) in rows {
                 if let Some(all) = &mut kl_chat_base {
                     all.extend(kl);

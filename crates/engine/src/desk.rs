@@ -65,13 +65,9 @@ impl<'a> Desk<'a> {
             return false;
         }
         match job {
-            Job::Answer(question) if self.has_room(Running::is_answer) => {
-                self.begin(question);
-                true
-            }
             Job::Answer(question) => {
                 self.questions.push_back(question);
-                false
+                self.begin_next()
             }
             Job::Generate(queued) => {
                 self.waiting.push_back((queued, 0));
@@ -112,13 +108,20 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Gives a question its first turn.
-    fn begin(&mut self, question: Box<dyn Question>) {
+    /// Gives the next question in line its first turn where there is room; says whether that took time.
+    fn begin_next(&mut self) -> bool {
+        if !self.has_room(Running::is_answer) {
+            return false;
+        }
+        let Some(question) = self.questions.pop_front() else {
+            return false;
+        };
         self.shared.counters.start();
         match Underway::new(question, self.shared) {
             Ok(answering) => self.answer(answering),
             Err(error) => self.shared.counters.failure(&error),
         }
+        true
     }
 
     /// Whether another of a kind may be under way.
@@ -129,13 +132,16 @@ impl<'a> Desk<'a> {
 
     /// Starts what waits while there is room, and tells the other generations their place in line.
     fn seat(&mut self) {
-        if self.has_room(Running::is_answer)
-            && let Some(question) = self.questions.pop_front()
-        {
-            self.take(Job::Answer(question));
-        }
         let shared = self.shared;
         let stopping = shared.stopping();
+        self.questions.retain(|question| {
+            let stays = !stopping && !question.abandoned();
+            if !stays {
+                shared.counters.skip();
+            }
+            stays
+        });
+        self.begin_next();
         self.waiting.retain(|(queued, _)| {
             let stays = !stopping && !queued.events.is_closed();
             if !stays {

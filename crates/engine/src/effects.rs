@@ -85,10 +85,10 @@ impl EffectsJob {
             sets.push((set, Hidden::new(pair, plan.model, &upper)));
         }
         for (from, count) in next::chunks(self.ids.len(), pair.vocab_size()) {
+            turns.pause()?;
             let base = references[0].logits(from, count)?;
             let chat = references[1].logits(from, count)?;
             for (set, hidden) in &sets {
-                turns.pause()?;
                 let rows = against(&hidden.logits(from, count)?, [&base, &chat], pair);
                 for lane in set.iter().copied() {
                     if let Some(lane) = lanes.get_mut(lane) {

@@ -10,6 +10,7 @@ use crate::{
     Error, Result,
     next::Hidden,
     pair::{Pair, paired},
+    pass::Pass,
     reading::Readings,
     turns::Turns,
 };
@@ -86,11 +87,15 @@ impl ExplainJob {
         }
         let rows = Tensor::from_vec(rows, (moved.len() + 2, h.len()), base.device())?;
 
-        let mut prefix = chat_model.cache(self.ids.len());
-        if token > 0 {
+        let prefix = if token > 0 {
             let before = base.narrow(0, 0, token)?;
-            chat_model.upper(&before, pair.layer, &mut prefix, Logits::None)?;
-        }
+            Pass::upper(pair, ModelName::Chat, &before, None)?
+                .end(pair, turns)?
+                .1
+        } else {
+            chat_model.cache(self.ids.len())
+        };
+        turns.pause()?;
         let states = chat_model.alternatives(&rows, pair.layer, &prefix)?;
         let logits: Vec<Vec<f32>> = chat_model.logits(&states, Logits::All)?.to_vec2()?;
         let divergences: Vec<f32> = logits

@@ -103,7 +103,7 @@ impl Engine {
         }
     }
 
-    /// Ends running streams with `cancelled` and takes no more requests.
+    /// Ends running streams with `cancelled` and questions with [`Error::Stopping`], and takes no more requests.
     pub fn shutdown(&self) {
         self.shared.stopping.store(true, Ordering::Relaxed);
     }
@@ -206,7 +206,14 @@ impl Engine {
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
         self.enqueue(Job::question(compute, reply))?;
-        answer.await.unwrap_or(Err(Error::Stopping))
+        // Whoever lets go of a question without an answer does so at the end, or has no thread for it.
+        answer.await.unwrap_or_else(|_| {
+            Err(if self.shared.stopping() {
+                Error::Stopping
+            } else {
+                Error::Computation("it could not be begun".into())
+            })
+        })
     }
 
     fn enqueue(&self, job: Job) -> Result<()> {

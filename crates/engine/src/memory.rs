@@ -222,7 +222,7 @@ impl<'a> Sizes<'a> {
         }
 
         if self.beside > 0 {
-            let what = "what pages show of latents, and the database".to_owned();
+            let what = "what pages show of latents, and the databases".to_owned();
             add(what, Place::Cpu, self.beside, When::FirstUse);
         }
 
@@ -235,8 +235,9 @@ impl<'a> Sizes<'a> {
                 format!("cache of a {name} lane of {kept} tokens; each further lane as much");
             add(what, place, cache, When::Request);
             let bytes = gemma::cache_bytes(checkpoint.config(), tokens, bytes);
-            let what =
-                format!("a prompt of {tokens} tokens read by {name}, once for all its lanes");
+            let what = format!(
+                "a prompt of {tokens} tokens read by {name}, once for all its lanes; each further question as much"
+            );
             add(what, place, bytes, When::Request);
             if choice.prompt_cache > 0 {
                 let what = format!("prompts kept as {name} read them");

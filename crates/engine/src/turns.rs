@@ -41,10 +41,11 @@ impl<'a> Turns<'a> {
     /// # Errors
     /// [`Error::Abandoned`] when nobody waits for the result any more, [`Error::Stopping`] when the engine ends.
     pub(crate) fn pause(&self) -> Result<()> {
+        self.baton.map_or(Ok(()), Baton::hand_on)?;
         if (self.abandoned)() {
             return Err(Error::Abandoned);
         }
-        self.baton.map_or(Ok(()), Baton::hand_on)
+        Ok(())
     }
 }
 

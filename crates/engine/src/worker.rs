@@ -1,4 +1,4 @@
-//! The one thread that owns the models: takes jobs from a bounded queue and survives whatever a job does.
+//! The thread that says whose turn it is with the models: takes jobs from a bounded queue and survives whatever a job does.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

@@ -81,7 +81,7 @@ pub enum Write {
     Subtract,
 }
 
-/// Writes a·b into `out`; `a.columns` equals `b.rows` and no size is 0.
+/// Writes a·b into `out`, or adds or subtracts it there; `a.columns` equals `b.rows` and no size is 0.
 pub fn multiply(
     out: &mut [f32],
     to: Destination,

@@ -53,6 +53,7 @@ pub use runs::{RUNS, Runs};
 pub use scaled::Scaled;
 pub use scaling::{BaselineKind, BaselineRecord};
 pub use schema::SCHEMA_VERSION;
+pub use shelf::SHELVED;
 pub use writer::Writer;
 
 /// Name of the database inside a study's folder.

@@ -13,6 +13,9 @@ use crate::{Error, Result};
 /// Name of the runs' database inside a study's folder.
 pub const RUNS: &str = "runs.duckdb";
 
+/// What DuckDB may keep of the file.
+const MEMORY: &str = "128MB";
+
 /// Version of the tables.
 const VERSION: &str = "1";
 
@@ -193,6 +196,7 @@ fn connect(path: &Path) -> Result<Opened> {
             .and_then(|config| config.enable_external_access(false))
             .and_then(|config| config.enable_autoload_extension(false))
             .and_then(|config: Config| config.threads(1))
+            .and_then(|config| config.max_memory(MEMORY))
             .and_then(|config| Connection::open_with_flags(path, config))
     };
     let opened = match open(AccessMode::ReadWrite) {

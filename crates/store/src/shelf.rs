@@ -23,6 +23,8 @@ const WIDTH: u32 = 1_024;
 
 /// Shelves kept of a dictionary: every latent of the paper's dictionaries, at some two kB each.
 const SHELVES: u32 = 80;
+/// Most latents of a dictionary that rest in memory.
+pub const SHELVED: usize = (SHELVES * WIDTH) as usize;
 
 /// How much longer than it works reading ahead rests: others need the processor more.
 const RESTS: u32 = 4;

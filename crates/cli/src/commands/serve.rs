@@ -114,7 +114,7 @@ fn show(plan: Option<&Plan>, json: bool) -> Result<(), Failure> {
         println!("{plan}");
     } else {
         println!(
-            "memory: no models; what pages show of latents takes some 2 kB of each, and the database up to 256 MB"
+            "memory: no models; what pages show of latents takes some 2 kB of each, and the databases up to 384 MB"
         );
     }
     match plan {

@@ -127,7 +127,7 @@ fn whole(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> 
         Error::Malformed {
             path: path.to_path_buf(),
             detail: format!(
-                "cannot be written: {error}; make room or mend permissions, and go on from the last checkpoint"
+                "cannot be written: {error}; make room or mend permissions, and go on from the last checkpoint, where there is one"
             ),
         }
     })

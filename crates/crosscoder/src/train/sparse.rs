@@ -1,4 +1,4 @@
-//! Reconstruction from sparse codes, and the codes' gradients: some tokens per task, some columns of some latents at a time.
+//! Reconstruction from sparse codes, and inner products with their rows: some tokens per task, some columns of some latents at a time.
 
 use rayon::prelude::*;
 

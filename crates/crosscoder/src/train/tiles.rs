@@ -75,7 +75,9 @@ impl Packed {
                 let rows = || rows.chunks_exact(width.max(1));
                 let mut next = rows().skip(AHEAD);
                 for (packed, row) in packed.iter_mut().zip(rows()) {
-                    next.next().map(|row| tile.of(row)).map(matrix::soon);
+                    if let Some(row) = next.next() {
+                        matrix::soon(tile.of(row));
+                    }
                     packed.0 = padded(tile.of(row));
                 }
             });

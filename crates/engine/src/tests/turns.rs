@@ -129,6 +129,34 @@ async fn questions_beyond_the_limit_wait_in_line_and_are_all_answered() {
 }
 
 #[tokio::test]
+async fn whoever_waits_longer_comes_first_and_whoever_leaves_waits_no_more() {
+    let (_engine, _receiver, shared) = engine_with_limits(Limits {
+        generations: 1,
+        ..short_turns()
+    });
+    let mut desk = Desk::new(shared.pair.get().unwrap(), &shared);
+    let mut first = ask(&mut desk, &shared, &long());
+    let mut second = ask(&mut desk, &shared, &long());
+    drop(ask(&mut desk, &shared, &long()));
+    assert_eq!(shared.counters.snapshot().queue_depth, 2);
+    desk.turn();
+    let counters = shared.counters.snapshot();
+    assert_eq!((counters.queue_depth, counters.skipped), (1, 1));
+    while first.try_recv().is_err() {
+        desk.turn();
+    }
+    let mut late = ask(&mut desk, &shared, &long());
+    while second.try_recv().is_err() {
+        assert!(late.try_recv().is_err(), "the late one overtook");
+        desk.turn();
+    }
+    while !desk.is_clear() {
+        desk.turn();
+    }
+    assert!(late.try_recv().unwrap().is_ok());
+}
+
+#[tokio::test]
 async fn a_question_of_a_moment_is_answered_in_its_first_turn() {
     let (_engine, _receiver, shared) = engine_without_worker(8);
     let mut desk = Desk::new(shared.pair.get().unwrap(), &shared);
