@@ -72,7 +72,7 @@ async fn from_a_filter_to_a_shared_run_without_a_pointer() {
         .wait_for(
             "the filters in the address, and rows",
             "location.search.includes('class=chat-only') && document.querySelector('[data-testid=latent-row]') \
-             && !document.querySelector('.busy')",
+             && !document.querySelector('.table-card[aria-busy]')",
         )
         .await;
 

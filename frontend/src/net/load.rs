@@ -1,6 +1,6 @@
 //! Data that follows a request: the old data stays until the new is there, and late answers are dropped.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     answer::{Answer, read},
@@ -11,6 +11,9 @@ use super::{
 use crate::parts::live::{effect, memo};
 use crate::parts::signal::{Memo, RwSignal};
 use leptos::{prelude::*, web_sys::AbortController};
+
+/// How long an answer may take until the page shows that it waits. Most come sooner, and what fades and comes back is painted twice.
+const PATIENCE: Duration = Duration::from_millis(150);
 
 /// The latest answer to a changing request.
 pub(crate) struct Load<T: Send + Sync + 'static> {
@@ -53,6 +56,27 @@ impl Waiting {
     /// Sends the request again.
     pub(crate) fn reload(self) {
         self.again.update(|n| *n += 1);
+    }
+
+    /// Whether it has been under way for so long that the page should show it.
+    pub(crate) fn slow(self) -> RwSignal<bool> {
+        let slow = RwSignal::new(false);
+        let requests = StoredValue::new(0_u32);
+        effect(move || {
+            slow.set(false);
+            let busy = self.busy.get();
+            requests.update_value(|n| *n += 1);
+            let this = requests.get_value();
+            let still = move || {
+                if requests.try_get_value() == Some(this) {
+                    slow.set(busy);
+                }
+            };
+            if busy {
+                set_timeout(still, PATIENCE);
+            }
+        });
+        slow
     }
 }
 

@@ -50,8 +50,9 @@ pub(super) fn card(page: Page) -> AnyView {
             .as_ref()
             .map_or(String::new(), |a| format!("{} tokens", a.tokens.len()))
     };
+    let slow = reading.state.slow();
     let body = view! {
-        <div class:busy=move || reading.state.busy.get()>{strip(page, colour, latent, choice)}{chosen_token(page, chosen)}{explanation(page, chosen)}</div>
+        <div class:busy=move || slow.get()>{strip(page, colour, latent, choice)}{chosen_token(page, chosen)}{explanation(page, chosen)}</div>
     };
     let beside =
         view! { {colour_choice(page, colour)}<span class="aside small quiet">{tally}</span> };

@@ -122,7 +122,8 @@ pub(super) fn card(page: Page, load: Load<ActivationsResponse>) -> AnyView {
         action: "Run",
         label: "Prompt to test this latent on",
     };
-    let body = view! { {models_note()}{form.form(load.state.busy.into(), submit)}<div class:busy=move || load.state.busy.get()>{result}</div> };
+    let slow = load.state.slow();
+    let body = view! { {models_note()}{form.form(load.state.busy.into(), submit)}<div class:busy=move || slow.get()>{result}</div> };
     Card::new("try", "Try it")
         .remark("both models, this latent")
         .holding(body.into_any())

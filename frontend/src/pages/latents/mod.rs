@@ -84,6 +84,7 @@ pub(crate) fn Latents() -> impl IntoView {
     });
     // The table stays while its rows change, so that the keyboard keeps its place.
     let known = memo(move || (page.state.fault.get(), page.is_there()));
+    let slow = page.state.slow();
     let body = live(move || match known.get() {
         (Some(fault), _) => fault_note(&fault, Some(page.state)),
         (None, true) => table::table(triage),
@@ -99,7 +100,7 @@ pub(crate) fn Latents() -> impl IntoView {
             <div class="cols triage">
                 <div class="stack">
                     {plane::card(plane)}
-                    <section class="card flush table-card" aria-label="Table" class:busy=move || page.state.busy.get()>{body}</section>
+                    <section class="card flush table-card" aria-label="Table" aria-busy=move || page.state.busy.get().then_some("true") class:busy=move || slow.get()>{body}</section>
                 </div>
                 <aside class="stack" aria-label="Histogram and filters">{spread::card(plane)}{filters(selection, vec![slug])}</aside>
             </div>

@@ -12,17 +12,24 @@ use crate::display::{
 /// Height of a row in pixels of the page; the style sheet gets it from here.
 pub(super) const HEIGHT: u32 = 33;
 
-/// Rows in the page above and below those that are seen.
-const MORE: u64 = 6;
+/// The fewest rows in the page above and below those that are seen.
+const MORE: u64 = 4;
 
-/// The row from which on rows are in the page when `first` is the first that is seen. Few scroll steps change it.
+/// Rows by which the window moves on: few scroll steps change it.
+const STEP: u64 = 4;
+
+/// The row from which on rows are in the page when `first` is the first that is seen.
 pub(super) fn before(first: u64) -> u64 {
-    first.saturating_sub(MORE) / 5 * 5
+    (first / STEP * STEP).saturating_sub(MORE)
 }
 
-/// How many rows are in the page when `height` pixels of rows are seen.
-pub(super) fn many(height: f64) -> u64 {
-    (height / f64::from(HEIGHT)) as u64 + 2 * MORE + 5
+/// Which rows are in the page when `height` pixels of rows are seen from row `first` on: the first of them, and how many. No more than
+/// scrolling needs, since each is laid out and painted whenever the order changes.
+pub(super) fn window(first: u64, height: f64) -> (u64, u64) {
+    // One more than fit: the first and the last may be seen in part.
+    let seen = (height / f64::from(HEIGHT)).ceil() as u64 + 1;
+    let end = first / STEP * STEP + (STEP - 1) + seen + MORE;
+    (before(first), end - before(first))
 }
 
 /// A column, and what its header says.
@@ -340,7 +347,18 @@ mod tests {
             "{markup}"
         );
         assert!(markup.contains("aria-rowindex=\"12\"") && markup.contains("aria-rowindex=\"13\""));
-        assert_eq!((before(0), before(7), before(100)), (0, 0, 90));
-        assert!(many(660.0) >= 32);
+    }
+
+    #[test]
+    fn rows_that_are_seen_are_in_the_page_with_some_above_and_below() {
+        let (height, seen) = (500.0, 16);
+        for first in 0..100 {
+            let (from, many) = window(first, height);
+            assert_eq!(from, before(first));
+            assert!(from <= first.saturating_sub(MORE), "{first}: from {from}");
+            assert!(from + many >= first + seen + MORE, "{first}: {many}");
+            assert!(many <= seen + 2 * (MORE + STEP), "{first}: {many}");
+        }
+        assert!(window(0, height).1 < window(50, height).1);
     }
 }

@@ -34,6 +34,9 @@ use crate::{
 /// How long the table stays where it is before the address says so.
 const REST: Duration = Duration::from_millis(300);
 
+/// Rows that stay in sight above one that the keyboard scrolls to.
+const ABOVE: u64 = 7;
+
 /// The table's parts in the page, and which row the keyboard is on.
 #[derive(Clone, Copy)]
 struct Table {
@@ -167,13 +170,15 @@ impl Table {
         let top = scroll.scroll_top().unsigned_abs();
         self.top.set_value(top);
         let first: u64 = (top / HEIGHT).into();
-        let window = (
-            rows::before(first),
-            rows::many(scroll.client_height().into()),
-        );
-        let (from, many) = self.triage.window.get_untracked();
-        if from != window.0 || many < window.1 {
-            self.triage.window.set(window);
+        let needed = rows::window(first, scroll.client_height().into());
+        let there = self.triage.window.get_untracked();
+        if needed.0 == there.0 && needed.1 <= there.1 {
+            // More is there than is needed: that many are asked for from the next order on.
+            self.triage
+                .window
+                .update_untracked(|window| *window = needed);
+        } else {
+            self.triage.window.set(needed);
         }
         self.steps.update_value(|steps| *steps += 1);
         let now = self.steps.get_value();
@@ -219,7 +224,7 @@ impl Table {
             self.at.set_value(None);
         } else {
             self.at.set_value(Some(to));
-            self.scroll_to(to.saturating_sub(rows::before(api::FIRST_ROWS) / 4));
+            self.scroll_to(to.saturating_sub(ABOVE));
         }
     }
 

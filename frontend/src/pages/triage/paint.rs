@@ -33,7 +33,7 @@ fn canvas(plane: Plane) -> Option<HtmlCanvasElement> {
 }
 
 /// How long points wait for the rows of another selection, which are read first. While one is being dragged no rows come.
-const ROWS_FIRST: Duration = Duration::from_millis(50);
+const ROWS_FIRST: Duration = Duration::from_millis(100);
 
 /// Paints now and whenever what is seen changes, at most once for each frame; points of another selection after its rows.
 pub(super) fn follow(plane: Plane) {
