@@ -23,19 +23,37 @@ unsafe impl Send for Block<'_> {}
 
 /// Splits a matrix with rows of `columns` numbers into blocks of `width` columns, the last one with what remains.
 pub(crate) fn blocks(out: &mut [f32], columns: usize, width: usize) -> Vec<Block<'_>> {
+    let width = width.max(1);
+    blocks_to(
+        out,
+        columns,
+        (1..=columns.div_ceil(width)).map(|n| n * width),
+    )
+}
+
+/// Splits a matrix with rows of `columns` numbers into blocks that end before the given columns, which rise.
+pub(crate) fn blocks_to(
+    out: &mut [f32],
+    columns: usize,
+    ends: impl Iterator<Item = usize>,
+) -> Vec<Block<'_>> {
     let rows = out.len() / columns.max(1);
     let start = out.as_mut_ptr();
-    (0..columns)
-        .step_by(width.max(1))
-        .map(|first| Block {
+    let mut first = 0;
+    let block = |end: usize| {
+        let end = end.clamp(first, columns);
+        let block = Block {
             out: start.wrapping_add(first),
             stride: columns,
             rows,
             first,
-            width: width.min(columns - first),
+            width: end - first,
             lifetime: PhantomData,
-        })
-        .collect()
+        };
+        first = end;
+        block
+    };
+    ends.map(block).collect()
 }
 
 impl Block<'_> {

@@ -11,6 +11,7 @@ mod many;
 mod mapped;
 mod number;
 mod residence;
+mod seven;
 mod stored;
 mod tile;
 mod wide;

@@ -13,7 +13,7 @@ use crate::number::Number;
 use crate::stored::StoredRows;
 use crate::tile::{
     Grouped, Measure, Shape, UNIT, WithGroups, add_products, aligned, lay_columns, lay_spread,
-    lay_turned,
+    lay_turned, or_zero,
 };
 use crate::{Mapped, Matrix};
 
@@ -117,7 +117,7 @@ fn width(outputs: usize, step: usize) -> usize {
 }
 
 /// Equal pieces of a depth, which is a multiple of `UNIT`.
-fn pieces(depth: usize, lanes: usize) -> impl Iterator<Item = Range<usize>> {
+pub(crate) fn pieces(depth: usize, lanes: usize) -> impl Iterator<Item = Range<usize>> {
     let most = (TILE / (2 * lanes)).max(UNIT);
     let piece = depth.div_ceil(depth.div_ceil(most).max(1));
     let piece = piece.next_multiple_of(UNIT).max(UNIT);
@@ -129,8 +129,49 @@ fn pieces(depth: usize, lanes: usize) -> impl Iterator<Item = Range<usize>> {
 /// A task's own memory, used again by the thread's next one.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    panel: Vec<f32>,
-    sums: Vec<f32>,
+    pub(crate) panel: Vec<f32>,
+    pub(crate) sums: Vec<f32>,
+}
+
+/// Adds the products of all rows of x, laid out `depth` deep, with a panel, which is a piece of some outputs, to `sums`,
+/// `[tile][output][width]`. `before` is called at each group of every tile.
+#[inline(always)]
+pub(crate) fn add_piece<S: Simd, const R: usize>(
+    simd: S,
+    (x, depth): (&[f32], usize),
+    (panel, piece): (&[f32], Range<usize>),
+    sums: &mut [f32],
+    mut before: impl FnMut(),
+) {
+    let tile = 2 * S::F32_LANES;
+    let outputs = panel.len() / piece.len();
+    let tiles = x.chunks(tile * depth).map(|x| {
+        let width = x.len() / depth;
+        let x = x.get(piece.start * width..piece.end * width);
+        (x.unwrap_or_default(), width)
+    });
+    let after = tiles.clone().skip(1).map(|(x, _)| x).chain([&[][..]]);
+    for ((vectors, after), sums) in tiles.zip(after).zip(sums.chunks_mut(tile * outputs)) {
+        let groups = panel.chunks_exact(R * piece.len());
+        let mut vectors_ahead = ahead_of(after, groups.len());
+        add_products::<S, R>(simd, vectors, groups, sums, || {
+            before();
+            vectors_ahead.step();
+        });
+    }
+}
+
+/// Writes sums, `[tile][output][width]`, as a block's rows.
+#[inline(always)]
+pub(crate) fn write(block: &mut Block<'_>, sums: &[f32], outputs: usize, tile: usize) {
+    for (number, sums) in sums.chunks(tile * outputs).enumerate() {
+        let width = sums.len() / outputs;
+        for lane in 0..width.min(block.rows.saturating_sub(number * tile)) {
+            let sums = sums.iter().skip(lane).step_by(width);
+            let out = block.row(number * tile + lane).iter_mut();
+            out.zip(sums).for_each(|(out, sum)| *out = *sum);
+        }
+    }
 }
 
 /// A block of x·wᵀ: rows of x, laid out already, fill vectors, and rows of w are spread.
@@ -142,7 +183,7 @@ pub(crate) struct Products<'a, W, T> {
     pub(crate) number: PhantomData<T>,
 }
 
-impl<'a, W: StoredRows, T: Number> Grouped for Products<'a, W, T> {
+impl<W: StoredRows, T: Number> Grouped for Products<'_, W, T> {
     type Output = ();
 
     #[inline(always)]
@@ -164,7 +205,7 @@ impl<'a, W: StoredRows, T: Number> Grouped for Products<'a, W, T> {
                 let here = here.and_then(|row| row.get(numbers.clone()));
                 here.unwrap_or_default()
             };
-            lay_spread::<T::Stored, R>(panel, piece.len(), row, T::value);
+            lay_spread::<_, R>(panel, piece.len(), row, or_zero(T::value));
             // What comes next: the same rows' next piece, or most probably the following rows.
             let (rows, next) = match pieces.peek() {
                 Some(next) => (first, next.clone()),
@@ -172,30 +213,9 @@ impl<'a, W: StoredRows, T: Number> Grouped for Products<'a, W, T> {
             };
             let next = next.start..next.end.min(w.width());
             let mut ahead = ahead(w, rows..rows + block.width, bytes::<T>(&next), steps);
-            let part = |x: &'a [f32]| {
-                let width = x.len() / depth;
-                let x = x.get(piece.start * width..piece.end * width);
-                (x.unwrap_or_default(), width)
-            };
-            let tiles = self.x.chunks(tile * depth).map(part);
-            let after = tiles.clone().skip(1).map(|(x, _)| x).chain([&[][..]]);
-            for ((vectors, after), sums) in tiles.zip(after).zip(sums.chunks_mut(tile * outputs)) {
-                let groups = panel.chunks_exact(R * piece.len());
-                let mut vectors_ahead = ahead_of(after, groups.len());
-                add_products::<S, R>(simd, vectors, groups, sums, || {
-                    ahead.step();
-                    vectors_ahead.step();
-                });
-            }
+            add_piece::<S, R>(simd, (self.x, depth), (panel, piece), sums, || ahead.step());
         }
-        for (number, sums) in sums.chunks(tile * outputs).enumerate() {
-            let width = sums.len() / outputs;
-            for lane in 0..width.min(block.rows.saturating_sub(number * tile)) {
-                let sums = sums.iter().skip(lane).step_by(width);
-                let out = block.row(number * tile + lane).iter_mut();
-                out.zip(sums).for_each(|(out, sum)| *out = *sum);
-            }
-        }
+        write(&mut block, sums, outputs, tile);
     }
 }
 
@@ -213,7 +233,7 @@ impl Grouped for Spread<'_> {
     #[inline(always)]
     fn run<S: Simd, const R: usize>(self, _: S) {
         let row = |row| self.x.row(self.first + row);
-        lay_spread::<f32, R>(self.out, self.depth, row, |x| x);
+        lay_spread::<_, R>(self.out, self.depth, row, or_zero(|x: f32| x));
     }
 }
 
@@ -276,7 +296,7 @@ impl<T: Number> Grouped for Sums<'_, T> {
 }
 
 /// Where some numbers of a row lie.
-fn bytes<T: Number>(numbers: &Range<usize>) -> Range<usize> {
+pub(crate) fn bytes<T: Number>(numbers: &Range<usize>) -> Range<usize> {
     let size = size_of::<T::Stored>();
     numbers.start * size..numbers.end * size
 }

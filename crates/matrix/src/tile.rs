@@ -79,13 +79,13 @@ pub(crate) fn line_start(numbers: &[f32]) -> usize {
     start.min(LINE)
 }
 
-/// Lays rows out to be spread, with zeros up to `depth`; `row` is empty where there is none.
+/// Lays rows out to be spread: `put` gets every place and its number, or none beyond the end of a row; `row` is empty where there is none.
 #[inline(always)]
 pub(crate) fn lay_spread<'a, N: Copy + 'a, const R: usize>(
     out: &mut [f32],
     depth: usize,
     row: impl Fn(usize) -> &'a [N],
-    value: impl Fn(N) -> f32,
+    put: impl Fn(&mut f32, Option<N>),
 ) {
     for (group, out) in out.chunks_exact_mut(depth * R).enumerate() {
         for place in 0..R {
@@ -95,15 +95,21 @@ pub(crate) fn lay_spread<'a, N: Copy + 'a, const R: usize>(
             for numbers in whole {
                 let Some(out) = units.next() else { break };
                 for (out, number) in out.iter_mut().zip(numbers) {
-                    *out = value(*number);
+                    put(out, Some(*number));
                 }
             }
             let mut rest = rest.iter();
             for out in units.flatten() {
-                *out = rest.next().map_or(0.0, |number| value(*number));
+                put(out, rest.next().copied());
             }
         }
     }
+}
+
+/// For [`lay_spread`]: numbers as they are, and zeros beyond them.
+#[inline(always)]
+pub(crate) fn or_zero<N>(value: impl Fn(N) -> f32) -> impl Fn(&mut f32, Option<N>) {
+    move |out, number| *out = number.map_or(0.0, &value)
 }
 
 /// Lays one tile of `width` rows out as vectors, with zeros beyond their ends; `row` is empty where there is none.

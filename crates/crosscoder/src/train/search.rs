@@ -13,6 +13,8 @@ use crate::select::nth_largest;
 
 /// Activations looked at together in the search for large ones.
 const GROUP: usize = 16;
+/// From this width on, products are limited by their multiplications alone, and Strassen's product saves time.
+const DEEP: usize = 1024;
 /// Tokens whose codes are added up in f32 before f64 takes over.
 const SHORT_SUM: usize = 64;
 
@@ -79,7 +81,7 @@ impl Search {
                 .zip(self.screening.screen.begin(x, width, biases.len(), block))
                 .for_each(|((values, encoder), screen)| screen.run(values, encoder));
         } else {
-            self.laid.lay(Matrix::dense(x, width));
+            self.lay(x, width);
             self.values
                 .par_chunks_mut((self.rows * block).max(1))
                 .zip(parameters.encoder.par_chunks((block * width).max(1)))
@@ -101,7 +103,7 @@ impl Search {
         let biases = &parameters.encoder_bias;
         self.resize(x, width, biases.len());
         let block = self.block;
-        self.laid.lay(Matrix::dense(x, width));
+        self.lay(x, width);
         self.values
             .par_chunks_mut((self.rows * block).max(1))
             .zip(parameters.encoder.par_chunks((block * width).max(1)))
@@ -113,6 +115,16 @@ impl Search {
                     || rectify_block(values, bias, activity),
                 );
             });
+    }
+
+    /// Lays the batch out for its products with the encoder.
+    fn lay(&mut self, x: &[f32], width: usize) {
+        let x = Matrix::dense(x, width);
+        if width < DEEP {
+            self.laid.lay(x);
+        } else {
+            self.laid.lay_in_quarters(x);
+        }
     }
 
     fn resize(&mut self, x: &[f32], width: usize, latents: usize) {
