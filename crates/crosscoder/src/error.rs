@@ -13,6 +13,16 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A file cannot be written, as when the disk is full.
+    #[error(
+        "{path}: cannot be written: {source}; make room or mend permissions, and go on from the last checkpoint, where there is one"
+    )]
+    Unwritten {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// A file is shorter or longer than its header says.
     #[error(
         "{path}: expected {expected} bytes by its header, found {found}; the copy is incomplete or damaged, fetch the file again"

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use crate::{
     Dictionary, Error, Result,
+    coding::Coding,
     next::{self, Hidden},
     pair::{Pair, paired},
     prompt,
@@ -81,7 +82,7 @@ impl ActivationsJob {
         let base = readings.expect(ModelName::Base)?;
         let chat = readings.expect(ModelName::Chat)?;
         let x = paired(&base.residual, &chat.residual)?;
-        let codes = dictionary.codes(&x, pair.limits.read_at_once, turns)?;
+        let codes = Coding::new(x.clone(), pair.limits.read_at_once).end(dictionary, turns)?;
         let top = (0..self.ids.len())
             .map(|token| {
                 let top = codes.top(token, self.top_k);

@@ -1,9 +1,8 @@
 //! A loaded dictionary: its crosscoder, its name, and what the analysis knows of its latents.
 
-use candle_core::Tensor;
-use crosscoder::{Codes, Crosscoder};
+use crosscoder::Crosscoder;
 
-use crate::{Error, Result, turns::Turns};
+use crate::{Error, Result};
 
 /// A dictionary ready for use.
 pub(crate) struct Dictionary {
@@ -17,18 +16,6 @@ impl Dictionary {
     /// Number of latents F.
     pub(crate) fn len(&self) -> usize {
         self.crosscoder.dict_size()
-    }
-
-    /// Codes of pairs [N, 2, D], so many between two turns.
-    pub(crate) fn codes(&self, x: &Tensor, at_once: usize, turns: &Turns<'_>) -> Result<Codes> {
-        let (tokens, at_once) = (x.dim(0)?, at_once.max(1));
-        let mut codes = Codes::default();
-        for from in (0..tokens).step_by(at_once) {
-            let some = x.narrow(0, from, at_once.min(tokens - from))?;
-            codes.append(&self.crosscoder.codes(&some)?);
-            turns.pause()?;
-        }
-        Ok(codes)
     }
 
     /// Fails with a sentence for a latent that does not exist.

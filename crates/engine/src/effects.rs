@@ -76,11 +76,13 @@ impl EffectsJob {
         };
         let mut lanes = vec![nothing; self.plans.len()];
         let mut sets = Vec::new();
+        let plans = &self.plans;
+        let codes = lane::codes(pair, dictionary, plans, &places, &readings, turns)?;
         for set in lane::alike(&self.plans, &places) {
             let Some(plan) = set.first().and_then(|first| self.plans.get(*first)) else {
                 continue;
             };
-            let upper = lane::upper(pair, dictionary, plan, &places, &readings, turns)?;
+            let upper = lane::upper(pair, dictionary, plan, &places, &readings, &codes, turns)?;
             turns.pause()?;
             sets.push((set, Hidden::new(pair, plan.model, &upper)));
         }

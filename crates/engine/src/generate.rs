@@ -6,10 +6,12 @@ use api::{
     DoneEvent, DoneReason, GenerateEvent, GenerateRequest, MetaEvent, MetaLane, Problem, Sampling,
     Timings, TokenInfo,
 };
+use crosscoder::Codes;
 use tokio::sync::mpsc;
 
 use crate::{
     Error, Result,
+    coding::Coding,
     group::Group,
     job::Queued,
     lane,
@@ -46,13 +48,15 @@ pub(crate) struct Generating<'a> {
     events: Events,
     /// When it was asked for.
     since: Instant,
-    /// Time in line, then the time of the lower halves that all lanes share.
+    /// Time in line, then the time of the lower halves and codes that all lanes share.
     shared: Timings,
     /// Has read the prompt, and says where its tokens stand.
     tracker: Tracker<'a>,
     places: Vec<Place>,
     /// The lower halves, until every lane has begun.
     readings: Readings,
+    /// The codes that lanes' edits read, where any does, until then too.
+    codes: Option<Codes>,
     /// Lanes that have not begun, by what they read alike; the last set is the next.
     waiting: Vec<Vec<usize>>,
     /// Half a model on its way over the prompt.
@@ -68,6 +72,8 @@ pub(crate) struct Generating<'a> {
 /// What reading the prompt asks for next.
 enum Work {
     Lower(Read<Reading, LowerWork>),
+    /// The codes that lanes' edits read.
+    Codes(Coding),
     /// The next lanes' upper half, and how many tokens it has to run.
     Upper(Read<Upper, UpperWork>, usize),
 }
@@ -148,6 +154,7 @@ impl<'a> Generating<'a> {
             tracker,
             places,
             readings: Readings::default(),
+            codes: None,
             waiting,
             work: None,
             own: 0.0,
@@ -190,6 +197,7 @@ impl<'a> Generating<'a> {
         };
         let more = match &mut work {
             Work::Lower(Read::Under(under)) => under.step(pair)?,
+            Work::Codes(coding) => coding.step(pair.dictionary(&self.job.dictionary)?)?,
             Work::Upper(Read::Under(under), _) => under.step(pair)?,
             Work::Lower(Read::Done(_)) | Work::Upper(Read::Done(_), _) => false,
         };
@@ -201,6 +209,7 @@ impl<'a> Generating<'a> {
             Work::Lower(Read::Under(under)) => {
                 self.readings.put(under.end(pair, &Turns::endless())?);
             }
+            Work::Codes(coding) => self.codes = Some(coding.done()),
             Work::Upper(Read::Done(upper), _) => self.begin(&upper, started)?,
             Work::Upper(Read::Under(under), tokens) => {
                 let upper = under.end(pair, &Turns::endless())?;
@@ -218,7 +227,7 @@ impl<'a> Generating<'a> {
         Ok(())
     }
 
-    /// The first lower half that is missing, or after them the next lanes' upper half.
+    /// The first lower half that is missing, after them the codes, after them the next lanes' upper half.
     fn next_work(&self) -> Result<Work> {
         let (job, pair) = (&self.job, self.pair);
         if let Some(model) = self.readings.missing(&job.plans) {
@@ -226,9 +235,15 @@ impl<'a> Generating<'a> {
         }
         let dictionary = pair.dictionary(&job.dictionary)?;
         let plan = self.next_plan()?;
-        let turns = Turns::endless();
-        let upper =
-            lane::begin_upper(pair, dictionary, plan, &self.places, &self.readings, &turns)?;
+        let none = Codes::default();
+        let codes = match &self.codes {
+            Some(codes) => codes,
+            None => match lane::to_code(pair, &job.plans, &self.places, &self.readings)? {
+                Some(coding) => return Ok(Work::Codes(coding)),
+                None => &none,
+            },
+        };
+        let upper = lane::begin_upper(pair, dictionary, plan, &self.places, &self.readings, codes)?;
         let tokens = match &upper {
             Read::Done(_) => 0,
             Read::Under(work) => work.tokens(),
@@ -281,7 +296,7 @@ impl<'a> Generating<'a> {
             }
         }
         if self.waiting.is_empty() {
-            self.readings = Readings::default();
+            (self.readings, self.codes) = (Readings::default(), None);
         }
         Ok(())
     }

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use api::ModelName;
 use candle_core::{DType, Tensor};
 use crosscoder::{Codes, Edit};
 
 use crate::{
     Dictionary, Result,
+    coding::Coding,
     edit::{self, Rows},
     pair::{Pair, in_order, paired},
     places::Place,
@@ -39,18 +41,51 @@ pub(crate) fn alike(plans: &[Plan], places: &[Place]) -> Vec<Vec<usize>> {
     sets.into_iter().map(|(_, lanes)| lanes).collect()
 }
 
-/// The upper half of the plan's model over the prompt with the plan's edits, or what makes it.
+/// What is to be encoded before any of the plans' edits: the pairs [T, 2, D] of the prompt's residuals; `None` where no edit needs codes.
+pub(crate) fn to_code(
+    pair: &Pair,
+    plans: &[Plan],
+    places: &[Place],
+    readings: &Readings,
+) -> Result<Option<Coding>> {
+    let coded = |plan: &Plan| edits(plan, places).iter().any(|(e, _)| e.needs_codes());
+    let [Some(base), Some(chat)] = ModelName::BOTH.map(|model| readings.get(model)) else {
+        return Ok(None);
+    };
+    if !plans.iter().any(coded) {
+        return Ok(None);
+    }
+    let x = paired(&base.residual, &chat.residual)?;
+    Ok(Some(Coding::new(x, pair.limits.read_at_once)))
+}
+
+/// The upper half of the plan's model over the prompt with the plan's edits, or what makes it. `codes` are those of [`to_code`].
 pub(crate) fn begin_upper(
     pair: &Pair,
     dictionary: &Dictionary,
     plan: &Plan,
     places: &[Place],
     readings: &Readings,
-    turns: &Turns<'_>,
+    codes: &Codes,
 ) -> Result<Read<Upper, UpperWork>> {
-    match edited(pair, dictionary, plan, places, readings, turns)? {
+    match edited(dictionary, plan, places, readings, codes)? {
         None => readings.expect(plan.model)?.begin_upper(pair),
         Some(residual) => UpperWork::edited(pair, plan.model, &residual).map(Read::Under),
+    }
+}
+
+/// The codes that the plans' edits read, made now; none where no edit reads any.
+pub(crate) fn codes(
+    pair: &Pair,
+    dictionary: &Dictionary,
+    plans: &[Plan],
+    places: &[Place],
+    readings: &Readings,
+    turns: &Turns<'_>,
+) -> Result<Codes> {
+    match to_code(pair, plans, places, readings)? {
+        Some(coding) => coding.end(dictionary, turns),
+        None => Ok(Codes::default()),
     }
 }
 
@@ -61,9 +96,10 @@ pub(crate) fn upper(
     plan: &Plan,
     places: &[Place],
     readings: &Readings,
+    codes: &Codes,
     turns: &Turns<'_>,
 ) -> Result<Arc<Upper>> {
-    match begin_upper(pair, dictionary, plan, places, readings, turns)? {
+    match begin_upper(pair, dictionary, plan, places, readings, codes)? {
         Read::Done(upper) => Ok(upper),
         Read::Under(work) => work.end(pair, turns),
     }
@@ -71,27 +107,17 @@ pub(crate) fn upper(
 
 /// The prompt's residual [T, D] after the plan's edits; `None` when none acts.
 fn edited(
-    pair: &Pair,
     dictionary: &Dictionary,
     plan: &Plan,
     places: &[Place],
     readings: &Readings,
-    turns: &Turns<'_>,
+    codes: &Codes,
 ) -> Result<Option<Tensor>> {
-    let edits = edits(plan, places);
-    if edits.is_empty() {
+    if edits(plan, places).is_empty() {
         return Ok(None);
     }
     let residual = &readings.expect(plan.model)?.residual;
     let other = readings.get(plan.model.other()).map(|r| &r.residual);
-    let coded = edits.iter().any(|(edit, _)| edit.needs_codes());
-    let codes = match other {
-        Some(other) if coded => {
-            let [base, chat] = in_order(plan.model, residual, other);
-            dictionary.codes(&paired(base, chat)?, pair.limits.read_at_once, turns)?
-        }
-        _ => Codes::default(),
-    };
     let mut h = host(residual)?;
     let mine = h.clone();
     let theirs = other.map(host).transpose()?;
@@ -99,7 +125,7 @@ fn edited(
     let rows = Rows {
         places,
         unedited,
-        codes: &codes,
+        codes,
     };
     edit::apply(plan, dictionary, &rows, &mut h);
     back(h, residual).map(Some)

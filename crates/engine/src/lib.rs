@@ -10,6 +10,7 @@
 
 mod activations;
 mod check;
+mod coding;
 mod desk;
 mod devices;
 mod dictionary;

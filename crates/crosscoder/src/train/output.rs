@@ -122,13 +122,9 @@ fn whole(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> 
         make(&temporary)?;
         fs::rename(&temporary, path)
     };
-    all().map_err(|error| {
+    all().map_err(|source| {
         let _ = fs::remove_file(&temporary);
-        Error::Malformed {
-            path: path.to_path_buf(),
-            detail: format!(
-                "cannot be written: {error}; make room or mend permissions, and go on from the last checkpoint, where there is one"
-            ),
-        }
+        let path = path.to_path_buf();
+        Error::Unwritten { path, source }
     })
 }

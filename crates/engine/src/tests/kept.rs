@@ -174,6 +174,38 @@ fn a_long_prompt_is_read_a_piece_a_turn() {
 }
 
 #[test]
+fn codes_of_a_long_prompt_are_made_a_piece_a_turn_once_for_all_lanes() {
+    let pair = keeping(0);
+    let scaled = |factor: f64| {
+        let scale = json!({"kind": "scale", "latents": [2], "factor": factor});
+        json!({"model": "chat", "interventions": [scale]})
+    };
+    let body = json!({
+        "dictionary": "l1",
+        "prompt": {"ids": words(5, 70)},
+        "lanes": [scaled(0.5), scaled(2.0)],
+        "sampling": {"max_new_tokens": 1},
+    });
+    let job = GenerateJob::new(&serde_json::from_value(body).unwrap(), &pair).unwrap();
+    let (events, mut receiver) = mpsc::unbounded_channel();
+    let since = std::time::Instant::now();
+    let mut generating = Generating::new(Queued { job, events, since }, &pair);
+    let counters = Counters::default();
+    let mut turns = 1;
+    while generating.turn(&counters).unwrap() {
+        turns += 1;
+    }
+    // Five pieces by both lower halves, the codes, and each lane's upper half; then the token of both.
+    assert_eq!(turns, 5 * (2 + 1 + 2) + 1);
+    let mut tokens = 0;
+    while let Ok(event) = receiver.try_recv() {
+        assert!(!matches!(event, GenerateEvent::Error(_)), "{event:?}");
+        tokens += usize::from(matches!(event, GenerateEvent::Token(_)));
+    }
+    assert_eq!(tokens, 2);
+}
+
+#[test]
 fn a_plan_counts_what_may_be_kept() {
     let needed = |bytes: u64| {
         let mut options = options();

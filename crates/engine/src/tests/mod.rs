@@ -140,7 +140,9 @@ fn forced_by(pair: &Pair, dictionary: &Dictionary, plan: &Plan, ids: &[u32]) -> 
     let readings = Readings::of_both(pair, ids, &Turns::endless()).unwrap();
     let places = Tracker::new(&pair.tokenizer).push(ids, false);
     let turns = Turns::endless();
-    let upper = lane::upper(pair, dictionary, plan, &places, &readings, &turns).unwrap();
+    let plans = std::slice::from_ref(plan);
+    let codes = lane::codes(pair, dictionary, plans, &places, &readings, &turns).unwrap();
+    let upper = lane::upper(pair, dictionary, plan, &places, &readings, &codes, &turns).unwrap();
     let hidden = Hidden::new(pair, plan.model, &upper);
     hidden.logits(0, ids.len()).unwrap()
 }
