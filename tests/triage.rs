@@ -321,6 +321,33 @@ async fn a_lasso_selects_the_same_everywhere() {
 }
 
 #[tokio::test]
+async fn a_table_of_few_rows_fills_when_its_filter_goes() {
+    let Some((server, browser, slug)) = opened(1280, 900).await else {
+        return;
+    };
+    let third = format!("/api/v1/dictionaries/{slug}/latents?sort=-delta_norm&limit=3");
+    let least = server.get(&third).json()["rows"][2]["delta_norm"].clone();
+    let narrow = format!("{}/d/{slug}?min_delta_norm={least}", server.address);
+    browser.open(&narrow).await;
+    let rows = "[...document.querySelectorAll('.latents tbody [data-testid=latent-row]')]";
+    browser
+        .wait_for("three rows", &format!("{rows}.length == 3"))
+        .await;
+    // What is measured once the page stands still must not decide how many rows come later.
+    browser
+        .evaluate("new Promise(resolve => setTimeout(resolve, 500))")
+        .await;
+    browser.click("[data-testid=clear]").await;
+    let end = "document.querySelector('.table-card > .scroll').getBoundingClientRect().bottom";
+    browser
+        .wait_for(
+            "rows down to the table's end",
+            &format!("{rows}.at(-1).getBoundingClientRect().bottom >= {end} && {rows}.length > 10"),
+        )
+        .await;
+}
+
+#[tokio::test]
 async fn the_table_is_whole_but_only_seen_rows_are_in_the_page() {
     let Some((server, browser, slug)) = opened(1280, 900).await else {
         return;

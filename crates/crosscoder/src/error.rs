@@ -5,7 +5,7 @@ use std::path::PathBuf;
 /// A fault in a dictionary's files, in numbers handed over, or in settings.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file cannot be read or written.
+    /// A file cannot be read.
     #[error("{path}: {source}; check that the folder is a dictionary and may be accessed")]
     Io {
         /// The file.

@@ -86,6 +86,7 @@ impl EffectsJob {
             turns.pause()?;
             sets.push((set, Hidden::new(pair, plan.model, &upper)));
         }
+        drop(codes);
         for (from, count) in next::chunks(self.ids.len(), pair.vocab_size()) {
             turns.pause()?;
             let base = references[0].logits(from, count)?;

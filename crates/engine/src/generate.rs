@@ -59,7 +59,7 @@ pub(crate) struct Generating<'a> {
     codes: Option<Codes>,
     /// Lanes that have not begun, by what they read alike; the last set is the next.
     waiting: Vec<Vec<usize>>,
-    /// Half a model on its way over the prompt.
+    /// Half a model or the codes on their way over the prompt.
     work: Option<Work>,
     /// Milliseconds spent on the next lanes' upper half.
     own: f64,
@@ -163,8 +163,8 @@ impl<'a> Generating<'a> {
         }
     }
 
-    /// Does one piece of work: reads a piece of the prompt with half a model, or generates one token of every lane of a model. Says whether
-    /// there is more to do; there is none once the client has left.
+    /// Does one piece of work: reads or encodes a piece of the prompt, or generates one token of every lane of a model. Says whether there is
+    /// more to do; there is none once the client has left.
     pub(crate) fn turn(&mut self, counters: &Counters) -> Result<bool> {
         if self.events.is_closed() {
             return Ok(false);
@@ -187,8 +187,8 @@ impl<'a> Generating<'a> {
         Ok(!self.parties.is_empty())
     }
 
-    /// Reads a piece of the prompt: with the lower halves, then with the upper half of the next lanes that read it alike, which begin when
-    /// it has been read.
+    /// Reads a piece of the prompt: with the lower halves, then for the codes where an edit reads them, then with the upper half of the next
+    /// lanes that read it alike, which begin when it has been read.
     fn read(&mut self, counters: &Counters) -> Result<()> {
         let (pair, started) = (self.pair, Instant::now());
         let mut work = match self.work.take() {

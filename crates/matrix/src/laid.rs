@@ -28,8 +28,9 @@ impl Laid {
         lay(&mut self.buffer, x, 0..x.rows, lanes);
     }
 
-    /// Takes rows as [`Laid::lay`] does, for Strassen's product: an eighth fewer multiplications, and twice the memory. Every row's
-    /// products are rounded with those of another row, so they depend on it by a few units in the last place of the larger of both.
+    /// Takes rows as [`Laid::lay`] does, for Strassen's product: up to an eighth fewer multiplications, and twice the memory. Every product
+    /// is rounded together with those of another row of x and another of w, so it depends on them by a few units in the last place of the
+    /// largest, and is not a number where they are none.
     pub fn lay_in_quarters(&mut self, x: Matrix<'_>) {
         assert!(x.strides[1] == 1 && x.fits(), "rows lie apart");
         (self.rows, self.columns, self.in_quarters) = (x.rows, x.columns, true);

@@ -22,52 +22,24 @@ const ROWS: usize = 1024;
 /// A quarter, added or taken away: half of the rows, of the columns, and whether it is taken away.
 type Term = (usize, usize, bool);
 
-/// One of the seven products.
-struct Product {
-    /// What is added up of x: half of its rows, half of its columns.
-    x: &'static [Term],
-    /// What is added up of w: half of its rows, which are outputs, half of its columns.
-    w: &'static [Term],
-    /// Where the product goes: half of the rows, half of the outputs.
-    out: &'static [Term],
+const fn plus(row: usize, column: usize) -> Term {
+    (row, column, false)
 }
 
-const PRODUCTS: [Product; 7] = [
-    Product {
-        x: &[(0, 0, false), (1, 1, false)],
-        w: &[(0, 0, false), (1, 1, false)],
-        out: &[(0, 0, false), (1, 1, false)],
-    },
-    Product {
-        x: &[(1, 0, false), (1, 1, false)],
-        w: &[(0, 0, false)],
-        out: &[(1, 0, false), (1, 1, true)],
-    },
-    Product {
-        x: &[(0, 0, false)],
-        w: &[(1, 0, false), (1, 1, true)],
-        out: &[(0, 1, false), (1, 1, false)],
-    },
-    Product {
-        x: &[(1, 1, false)],
-        w: &[(0, 1, false), (0, 0, true)],
-        out: &[(0, 0, false), (1, 0, false)],
-    },
-    Product {
-        x: &[(0, 0, false), (0, 1, false)],
-        w: &[(1, 1, false)],
-        out: &[(0, 0, true), (0, 1, false)],
-    },
-    Product {
-        x: &[(1, 0, false), (0, 0, true)],
-        w: &[(0, 0, false), (1, 0, false)],
-        out: &[(1, 1, false)],
-    },
-    Product {
-        x: &[(0, 1, false), (1, 1, true)],
-        w: &[(0, 1, false), (1, 1, false)],
-        out: &[(0, 0, false)],
-    },
+const fn less(row: usize, column: usize) -> Term {
+    (row, column, true)
+}
+
+/// The seven products: what is added up of x, and of w, whose rows are outputs, and where the product goes, by rows and outputs.
+#[rustfmt::skip] // a table
+const PRODUCTS: [[&[Term]; 3]; 7] = [
+    [&[plus(0, 0), plus(1, 1)], &[plus(0, 0), plus(1, 1)], &[plus(0, 0), plus(1, 1)]],
+    [&[plus(1, 0), plus(1, 1)], &[plus(0, 0)], &[plus(1, 0), less(1, 1)]],
+    [&[plus(0, 0)], &[plus(1, 0), less(1, 1)], &[plus(0, 1), plus(1, 1)]],
+    [&[plus(1, 1)], &[plus(0, 1), less(0, 0)], &[plus(0, 0), plus(1, 0)]],
+    [&[plus(0, 0), plus(0, 1)], &[plus(1, 1)], &[less(0, 0), plus(0, 1)]],
+    [&[plus(1, 0), less(0, 0)], &[plus(0, 0), plus(1, 0)], &[plus(1, 1)]],
+    [&[plus(0, 1), less(1, 1)], &[plus(0, 1), plus(1, 1)], &[plus(0, 0)]],
 ];
 
 /// The size of a half; the second one may be smaller.
@@ -93,8 +65,8 @@ impl Halves {
 
     /// A half's places, or those of a part of it.
     fn part(self, half: usize, part: Range<usize>) -> Range<usize> {
-        let end = |at: usize| (half * self.size + at).min(self.all);
-        end(part.start)..end(part.end)
+        let place = |at: usize| (half * self.size + at).min(self.all);
+        place(part.start)..place(part.end)
     }
 }
 
@@ -104,13 +76,13 @@ pub(crate) fn lay(buffer: &mut Vec<f32>, x: Matrix<'_>, lanes: usize) {
     let depth = columns.size;
     let size = rows.size.next_multiple_of(lanes) * depth;
     let laid = aligned(buffer, PRODUCTS.len() * size);
-    for (product, laid) in PRODUCTS.iter().zip(laid.chunks_mut(size.max(1))) {
+    for ([of_x, ..], laid) in PRODUCTS.iter().zip(laid.chunks_mut(size.max(1))) {
         let tiles = laid.par_chunks_mut(2 * lanes * depth).enumerate();
         tiles.for_each_init(Vec::new, |sums, (tile, out)| {
             let width = out.len() / depth;
             sums.clear();
             sums.resize(out.len(), 0.0);
-            for &(half, side, minus) in product.x {
+            for &(half, side, minus) in *of_x {
                 for (row, sums) in sums.chunks_exact_mut(depth).enumerate() {
                     let at = tile * 2 * lanes + row;
                     let place = rows.place(half, at).filter(|_| at < rows.size);
@@ -222,13 +194,13 @@ impl Grouped for Seven<'_> {
         let mut steps = PRODUCTS
             .iter()
             .zip(self.x)
-            .flat_map(|(product, x)| {
-                pieces(depth, S::F32_LANES).map(move |piece| (product, x, piece))
+            .flat_map(|([_, of_w, out], x)| {
+                pieces(depth, S::F32_LANES).map(move |piece| (of_w, out, x, piece))
             })
             .peekable();
-        while let Some((product, x, piece)) = steps.next() {
+        while let Some((of_w, out, x, piece)) = steps.next() {
             let panel = aligned(&mut self.own.product.panel, width * piece.len());
-            for (number, &(half, side, minus)) in product.w.iter().enumerate() {
+            for (number, &(half, side, minus)) in of_w.iter().enumerate() {
                 let numbers = self.columns.part(side, piece.clone());
                 let row = |row: usize| {
                     let row = self.outputs.place(half, self.part.start + row);
@@ -248,8 +220,8 @@ impl Grouped for Seven<'_> {
                 sums.fill(0.0);
             }
             let mut next = |term: usize| {
-                let next = steps.peek().and_then(|(product, _, piece)| {
-                    let &(half, side, _) = product.w.get(term)?;
+                let next = steps.peek().and_then(|(of_w, _, _, piece)| {
+                    let &(half, side, _) = of_w.get(term)?;
                     let numbers = self.columns.part(side, piece.clone());
                     Some((self.outputs.part(half, self.part.clone()), numbers))
                 });
@@ -261,7 +233,7 @@ impl Grouped for Seven<'_> {
             add_piece::<S, R>(simd, (x, depth), (panel, piece), sums, || {
                 ahead.iter_mut().for_each(Ahead::step);
             });
-            for &(half, side, minus) in product.out.iter().filter(|_| ends) {
+            for &(half, side, minus) in out.iter().filter(|_| ends) {
                 let totals = totals.chunks_exact_mut(size).nth(2 * half + side);
                 let totals = totals.unwrap_or_default().iter_mut();
                 totals.zip(&*sums).for_each(add(minus));

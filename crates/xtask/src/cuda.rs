@@ -35,30 +35,10 @@ const COMPUTE_CAPABILITY: &str = "90";
 
 /// Builds the program with the feature `cuda` into `target/cuda`.
 pub(crate) fn build(place: &Place) -> Result<(), Failure> {
-    let prebuilt = tools::setup(place)?;
-    build::frontend(place)?;
-    let toolkit = toolkit(place)?;
-    let own = Place {
-        root: place.root.clone(),
-        target: place.target.join("cuda"),
-        tools: place.tools.clone(),
-    };
-    duckdb::ensure(&own)?;
-    step(
+    let (own, toolkit) = cargo(
+        place,
         "building the program for CUDA (long, the first time)",
-        || {
-            let mut cargo = command(&own, "cargo");
-            cargo
-                .args(["build", "--release", "--workspace", "--exclude", "frontend"])
-                .args(["--bin", "stereoscope", "--features", "cli/cuda"])
-                .args(prebuilt.features())
-                .arg("--target-dir")
-                .arg(&own.target);
-            if let Some(home) = &toolkit {
-                use_toolkit(&mut cargo, home)?;
-            }
-            run(&mut cargo)
-        },
+        &["build", "--bin", "stereoscope"],
     )?;
     println!("── the program is {}", own.binary().display());
     if let Some(home) = toolkit {
@@ -68,6 +48,43 @@ pub(crate) fn build(place: &Place) -> Result<(), Failure> {
         );
     }
     Ok(())
+}
+
+/// Runs the libraries' own tests with the feature `cuda`: the engine's use a GPU where there is one. They do not start without a driver.
+pub(crate) fn test(place: &Place) -> Result<(), Failure> {
+    cargo(place, "testing with CUDA", &["test", "--lib"]).map(drop)
+}
+
+/// Runs Cargo with the feature `cuda`; says where it put things, and the toolkit's folder as [`toolkit`] does.
+fn cargo(
+    place: &Place,
+    name: &str,
+    arguments: &[&str],
+) -> Result<(Place, Option<PathBuf>), Failure> {
+    let prebuilt = tools::setup(place)?;
+    build::frontend(place)?;
+    let toolkit = toolkit(place)?;
+    let own = Place {
+        root: place.root.clone(),
+        target: place.target.join("cuda"),
+        tools: place.tools.clone(),
+    };
+    duckdb::ensure(&own)?;
+    step(name, || {
+        let mut cargo = command(&own, "cargo");
+        cargo
+            .args(arguments)
+            .args(["--release", "--workspace", "--exclude", "frontend"])
+            .args(["--features", "cli/cuda"])
+            .args(prebuilt.features())
+            .arg("--target-dir")
+            .arg(&own.target);
+        if let Some(home) = &toolkit {
+            use_toolkit(&mut cargo, home)?;
+        }
+        run(&mut cargo)
+    })?;
+    Ok((own, toolkit))
 }
 
 /// The folder of a toolkit put there by this task; `None` where the machine has one.
@@ -180,13 +197,20 @@ fn use_toolkit(cargo: &mut Command, home: &Path) -> Result<(), Failure> {
     if std::env::var_os("CUDA_COMPUTE_CAP").is_none() {
         cargo.env("CUDA_COMPUTE_CAP", COMPUTE_CAPABILITY);
     }
-    let old = cargo
+    put_first(cargo, "PATH", home.join("bin"))?;
+    // Tests are run by Cargo itself.
+    put_first(cargo, "LD_LIBRARY_PATH", lib)
+}
+
+/// Puts a folder before those of a variable that lists folders.
+fn put_first(cargo: &mut Command, name: &str, folder: PathBuf) -> Result<(), Failure> {
+    let set = cargo
         .get_envs()
-        .find_map(|(name, value)| (name == "PATH").then_some(value?.to_owned()));
-    let folders =
-        std::iter::once(home.join("bin")).chain(old.iter().flat_map(std::env::split_paths));
+        .find_map(|(key, value)| (key == name).then_some(value?.to_owned()));
+    let old = set.or_else(|| std::env::var_os(name));
+    let folders = std::iter::once(folder).chain(old.iter().flat_map(std::env::split_paths));
     let path = std::env::join_paths(folders)
-        .map_err(|e| Failure(format!("{} cannot stand in PATH: {e}", home.display())))?;
-    cargo.env("PATH", path);
+        .map_err(|e| Failure(format!("no folder can be added to {name}: {e}")))?;
+    cargo.env(name, path);
     Ok(())
 }

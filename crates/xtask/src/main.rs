@@ -1,4 +1,4 @@
-//! Development tasks: `cargo demo`, `cargo check-all`, `cargo xtask setup|build|cuda`. Each installs what it lacks, prints every step with
+//! Development tasks: `cargo demo`, `cargo check-all`, `cargo xtask setup|build|cuda|cuda-test`. Each installs what it lacks, prints every step with
 //! its time, and does nothing twice.
 
 mod build;
@@ -20,7 +20,8 @@ cargo demo [OPTIONS]      build everything and open the demo study; OPTIONS go t
 cargo check-all           format, lints and every test, the browser's included
 cargo xtask setup         install the tools that the build needs (DuckDB's library, wasm target, wasm-bindgen, Trunk)
 cargo xtask build         the release binary, with the explorer inside
-cargo xtask cuda          the same for NVIDIA GPUs, into target/cuda; needs neither GPU nor driver";
+cargo xtask cuda          the same for NVIDIA GPUs, into target/cuda; needs neither GPU nor driver
+cargo xtask cuda-test     the libraries' tests on a GPU";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         "setup" => tools::setup(&place).map(drop),
         "build" => build::all(&place).map(drop),
         "cuda" => cuda::build(&place),
+        "cuda-test" => cuda::test(&place),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())

@@ -58,23 +58,24 @@ impl Waiting {
         self.again.update(|n| *n += 1);
     }
 
-    /// Whether it has been under way for so long that the page should show it.
+    /// Whether requests have been under way for so long that the page should show it.
     pub(crate) fn slow(self) -> RwSignal<bool> {
         let slow = RwSignal::new(false);
-        let requests = StoredValue::new(0_u32);
+        let busy = memo(move || self.busy.get());
+        let changes = StoredValue::new(0_u32);
         effect(move || {
-            slow.set(false);
-            let busy = self.busy.get();
-            requests.update_value(|n| *n += 1);
-            let this = requests.get_value();
+            changes.update_value(|n| *n += 1);
+            let this = changes.get_value();
+            if !busy.get() {
+                slow.set(false);
+                return;
+            }
             let still = move || {
-                if requests.try_get_value() == Some(this) {
-                    slow.set(busy);
+                if changes.try_get_value() == Some(this) {
+                    slow.set(true);
                 }
             };
-            if busy {
-                set_timeout(still, PATIENCE);
-            }
+            set_timeout(still, PATIENCE);
         });
         slow
     }

@@ -14,7 +14,7 @@ use crate::select::nth_largest;
 /// Activations looked at together in the search for large ones.
 const GROUP: usize = 16;
 /// From this width on, products are limited by their multiplications alone, and Strassen's product saves time.
-const DEEP: usize = 1024;
+pub(super) const DEEP: usize = 1024;
 /// Tokens whose codes are added up in f32 before f64 takes over.
 const SHORT_SUM: usize = 64;
 

@@ -106,9 +106,7 @@ fn scaling_by_two_after_taking_base_is_the_additive_patch() {
             row.iter_mut().zip(d).for_each(|(x, d)| *x += code * d);
         }
     }
-    let flat: Vec<f32> = h.concat();
-    let h =
-        candle_core::Tensor::from_vec(flat, (ids.len(), 48), &candle_core::Device::Cpu).unwrap();
+    let h = on_device(pair(), h.concat());
     let model = pair().model(api::ModelName::Chat);
     let logits = model
         .upper(&h, 2, &mut model.cache(ids.len()), gemma::Logits::All)
@@ -264,9 +262,7 @@ fn decoupled_code_is_each_model_s_own() {
                     .for_each(|(x, y)| *x -= active.f[residual] * y);
             }
         }
-        let h =
-            candle_core::Tensor::from_vec(h.concat(), (ids.len(), 48), &candle_core::Device::Cpu)
-                .unwrap();
+        let h = on_device(&pair, h.concat());
         let upper = pair.model(api::ModelName::Chat);
         let logits = upper
             .upper(&h, 2, &mut upper.cache(ids.len()), gemma::Logits::All)

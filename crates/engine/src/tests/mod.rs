@@ -22,7 +22,8 @@ use std::{
     sync::OnceLock,
 };
 
-use api::{Lane, Positions, Prompt};
+use api::{Lane, ModelName, Positions, Prompt};
+use candle_core::Tensor;
 use safetensors::{SafeTensors, tensor::TensorView};
 use serde_json::{Value, json};
 
@@ -74,10 +75,20 @@ fn options() -> Options {
     }
 }
 
-/// The loaded pair, once for all tests.
+/// The loaded pair, once for all tests; on a GPU where the build is for one and there is one.
 fn pair() -> &'static Pair {
     static PAIR: OnceLock<Pair> = OnceLock::new();
+    let options = || Options {
+        device: DeviceChoice::Auto,
+        ..options()
+    };
     PAIR.get_or_init(|| Pair::load(&options(), &mut |_| ()).unwrap())
+}
+
+/// Rows of a residual [T, 48], where a pair's chat model is.
+fn on_device(pair: &Pair, rows: Vec<f32>) -> Tensor {
+    let shape = (rows.len() / 48, 48);
+    Tensor::from_vec(rows, shape, pair.model(ModelName::Chat).device()).unwrap()
 }
 
 fn dictionary(slug: &str) -> &'static Dictionary {

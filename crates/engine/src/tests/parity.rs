@@ -59,8 +59,7 @@ fn a_reconstruction_is_the_reference_s() {
                     narrow(&rebuilt[from..from + 48])
                 })
                 .collect();
-            let h = candle_core::Tensor::from_vec(h, (ids.len(), 48), &candle_core::Device::Cpu)
-                .unwrap();
+            let h = on_device(pair(), h);
             let model = pair().model(api::ModelName::Chat);
             let mut cache = model.cache(ids.len());
             let logits = model.upper(&h, 2, &mut cache, gemma::Logits::All).unwrap();

@@ -51,8 +51,8 @@ pub(super) fn card(comparison: Comparison) -> AnyView {
             None => answer(comparison, &page),
         }
     });
-    let busy = move || comparison.page.state.busy.get();
-    let body = view! { {controls(comparison)}<div class="stack" class:busy=busy>{body}</div> };
+    let slow = comparison.page.state.slow();
+    let body = view! { {controls(comparison)}<div class="stack" class:busy=move || slow.get()>{body}</div> };
     Card {
         class: " matches",
         ..Card::new("matches", "Matching latents")

@@ -159,7 +159,8 @@ pub(super) fn card(page: Page, feed: Feed) -> AnyView {
         })
     };
     let beside = view! { <span class="small quiet" data-testid="examples-tally">{tally}</span>{groups(page, group)}{sources(page, source)}{reading(page, extent, dim, breaks)}{overlay::menu(page, overlay)} };
-    let body = view! { {overlay::legend(page, overlay)}<div class:busy=move || load.state.busy.get()>{list}</div><div class="line">{more}</div> };
+    let slow = load.state.slow();
+    let body = view! { {overlay::legend(page, overlay)}<div class:busy=move || slow.get()>{list}</div><div class="line">{more}</div> };
     Card::new("examples", "Where it fires").with(beside.into_any(), body.into_any())
 }
 

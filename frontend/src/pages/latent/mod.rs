@@ -223,7 +223,8 @@ pub(crate) fn Latent() -> impl IntoView {
             (_, None, true) => content(page, feed, tried, notes),
         }
     });
-    view! { <div class="stack latent-page" class:busy=move || detail.state.busy.get()>{body}{top}</div> }
+    let slow = detail.state.slow();
+    view! { <div class="stack latent-page" class:busy=move || slow.get()>{body}{top}</div> }
         .into_any()
 }
 

@@ -16,7 +16,7 @@ use super::triage::{
     plane::{self, Plane},
     spread,
 };
-use crate::parts::signal::RwSignal;
+use crate::parts::signal::{Memo, RwSignal};
 use crate::{
     display::reason::{reason, shown},
     explorer::explorer,
@@ -42,7 +42,9 @@ struct Triage {
     /// The rows of the table around those that are seen, and how many there are in all.
     page: Load<LatentsPage>,
     /// Which rows those are: the first, and how many.
-    window: RwSignal<(u64, u64)>,
+    window: Memo<(u64, u64)>,
+    /// The window that scrolling chose, and the selection that was scrolled.
+    scrolled: RwSignal<(String, (u64, u64))>,
     /// What the reader noted.
     notes: notes::Notes,
 }
@@ -53,7 +55,18 @@ pub(crate) fn Latents() -> impl IntoView {
     let slug = use_dictionary();
     let (state, set) = use_url_state::<TriageState>();
     let first = untrack(|| state.read().row);
-    let window = RwSignal::new((rows::before(first), api::FIRST_ROWS));
+    let selected = memo(move || state.read().selection());
+    // Nobody has scrolled another selection: it is read from its top.
+    let first = (rows::before(first), api::FIRST_ROWS);
+    let scrolled = RwSignal::new((selected.get_untracked(), first));
+    let window = memo(move || {
+        let (selection, window) = scrolled.get();
+        if selection == selected.get() {
+            window
+        } else {
+            rows::window(0, table::height())
+        }
+    });
     // What the plane shows is none of the table's business.
     let asked = memo(move || {
         let (first, many) = window.get();
@@ -72,6 +85,7 @@ pub(crate) fn Latents() -> impl IntoView {
         selection,
         page,
         window,
+        scrolled,
         notes: notes::Notes::new(slug),
     };
     let plane = Plane::new(".plane-card", selection);

@@ -84,9 +84,11 @@ pub(super) fn table(triage: Triage) -> AnyView {
     // Another filter or order begins at the top.
     let selection = memo(move || triage.selection.state.read().selection());
     when_changed(selection, move |_| {
-        triage.window.update(|window| window.0 = 0);
+        table.show(rows::window(0, height()));
         table.scroll_to(0);
     });
+    let resized = window_event_listener(ev::resize, move |_| table.scrolled());
+    on_cleanup(move || resized.remove());
     let nothing = live(move || {
         let page = triage.page.get()?;
         let why = explorer()
@@ -116,6 +118,15 @@ pub(super) fn table(triage: Triage) -> AnyView {
         {nothing}
     }
     .into_any()
+}
+
+/// Pixels of rows that may be seen at once, whatever rows there are: what the style sheet lets the table have, without its bar.
+pub(super) fn height() -> f64 {
+    let all = window()
+        .inner_height()
+        .ok()
+        .and_then(|height| height.as_f64());
+    (all.unwrap_or_default() - 90.0).max(420.0)
 }
 
 /// The address of the latent in row `at` of a selection, which it remembers.
@@ -170,15 +181,10 @@ impl Table {
         let top = scroll.scroll_top().unsigned_abs();
         self.top.set_value(top);
         let first: u64 = (top / HEIGHT).into();
-        let needed = rows::window(first, scroll.client_height().into());
+        let needed = rows::window(first, height());
         let there = self.triage.window.get_untracked();
-        if needed.0 == there.0 && needed.1 <= there.1 {
-            // More is there than is needed: that many are asked for from the next order on.
-            self.triage
-                .window
-                .update_untracked(|window| *window = needed);
-        } else {
-            self.triage.window.set(needed);
+        if needed.0 != there.0 || needed.1 > there.1 {
+            self.show(needed);
         }
         self.steps.update_value(|steps| *steps += 1);
         let now = self.steps.get_value();
@@ -188,6 +194,12 @@ impl Table {
             }
         };
         set_timeout(still, REST);
+    }
+
+    /// Has these rows in the page, of the selection that there is now.
+    fn show(self, window: (u64, u64)) {
+        let selection = self.triage.selection.state.read_untracked().selection();
+        self.triage.scrolled.set((selection, window));
     }
 
     /// Puts the first row that is seen into the address.

@@ -1,5 +1,6 @@
 //! The trainer's own search for what BatchTopK keeps, held to the plain definition.
 
+use crate::train::search::DEEP;
 use crate::train::{BiasStart, Settings, Trainer};
 use crate::{CodeNormalization, top_k_over_batch};
 
@@ -88,5 +89,31 @@ fn decoupled_models_estimate_thresholds_of_their_own() {
         let told = metrics.batch_top_k.unwrap();
         assert_eq!((told.threshold_l0, told.threshold), (Some(base), chat));
         assert_eq!(base > 0.0 && chat > 0.0 && base != chat, i > 0);
+    }
+}
+
+#[test]
+fn wide_activations_have_the_plain_pre_activations() {
+    let settings = Settings {
+        k: 7,
+        decoder_bias: BiasStart::Zero,
+        ..Settings::default()
+    };
+    for width in [DEEP - 2, DEEP, DEEP + 6] {
+        let mut trainer = Trainer::new(settings.clone(), width / 2, LATENTS, None).unwrap();
+        for (i, x) in trainer.parameters.encoder.iter_mut().enumerate() {
+            *x = whole(i);
+        }
+        let x: Vec<f32> = (0..ROWS * width).map(|i| whole(i + 11)).collect();
+        trainer.evaluate(&x).unwrap();
+        let all: Vec<u32> = (0..LATENTS as u32).collect();
+        let parameters = &trainer.parameters;
+        trainer.work.search.make_exact(&x, parameters, &all);
+        for (row, x) in x.chunks_exact(width).enumerate() {
+            for (j, encoder) in parameters.encoder.chunks_exact(width).enumerate() {
+                let plain: f32 = x.iter().zip(encoder).map(|(x, w)| x * w).sum();
+                assert_eq!(trainer.work.search.pre(row, j, LATENTS), plain);
+            }
+        }
     }
 }
