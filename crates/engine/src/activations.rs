@@ -82,7 +82,8 @@ impl ActivationsJob {
         let base = readings.expect(ModelName::Base)?;
         let chat = readings.expect(ModelName::Chat)?;
         let x = paired(&base.residual, &chat.residual)?;
-        let codes = Coding::new(x.clone(), pair.limits.read_at_once).end(dictionary, turns)?;
+        let codes = Coding::new([&base.residual, &chat.residual], pair.limits.read_at_once)
+            .end(dictionary, turns)?;
         let top = (0..self.ids.len())
             .map(|token| {
                 let top = codes.top(token, self.top_k);

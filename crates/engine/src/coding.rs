@@ -3,11 +3,12 @@
 use candle_core::Tensor;
 use crosscoder::Codes;
 
-use crate::{Dictionary, Result, turns::Turns};
+use crate::{Dictionary, Result, pair::paired, turns::Turns};
 
-/// The codes of pairs [T, 2, D], in pieces from the first on.
+/// The codes of a prompt's residuals, in pieces from the first on.
 pub(crate) struct Coding {
-    x: Tensor,
+    /// Base's and chat's, [T, D].
+    residuals: [Tensor; 2],
     /// Of the tokens so far.
     codes: Codes,
     from: usize,
@@ -16,10 +17,10 @@ pub(crate) struct Coding {
 }
 
 impl Coding {
-    /// Those of pairs [T, 2, D], so many at once.
-    pub(crate) fn new(x: Tensor, at_once: usize) -> Self {
+    /// Those of base's and chat's residuals [T, D], so many tokens at once.
+    pub(crate) fn new(residuals: [&Tensor; 2], at_once: usize) -> Self {
         Self {
-            x,
+            residuals: residuals.map(Tensor::clone),
             codes: Codes::default(),
             from: 0,
             at_once: at_once.max(1),
@@ -28,11 +29,13 @@ impl Coding {
 
     /// Computes the next piece's; says whether there are more.
     pub(crate) fn step(&mut self, dictionary: &Dictionary) -> Result<bool> {
-        let end = self.x.dim(0)?;
+        let [base, chat] = &self.residuals;
+        let end = base.dim(0)?;
         let count = self.at_once.min(end - self.from);
         if count > 0 {
-            let some = self.x.narrow(0, self.from, count)?;
-            self.codes.append(&dictionary.crosscoder.codes(&some)?);
+            let some = |residual: &Tensor| residual.narrow(0, self.from, count);
+            let x = paired(&some(base)?, &some(chat)?)?;
+            self.codes.append(&dictionary.crosscoder.codes(&x)?);
             self.from += count;
         }
         Ok(self.from < end)

@@ -238,7 +238,7 @@ impl<'a> Generating<'a> {
         let none = Codes::default();
         let codes = match &self.codes {
             Some(codes) => codes,
-            None => match lane::to_code(pair, &job.plans, &self.places, &self.readings)? {
+            None => match lane::to_code(pair, &job.plans, &self.places, &self.readings) {
                 Some(coding) => return Ok(Work::Codes(coding)),
                 None => &none,
             },

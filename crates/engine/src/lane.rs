@@ -10,7 +10,7 @@ use crate::{
     Dictionary, Result,
     coding::Coding,
     edit::{self, Rows},
-    pair::{Pair, in_order, paired},
+    pair::{Pair, in_order},
     places::Place,
     plan::Plan,
     reading::{Read, Readings, Upper, UpperWork},
@@ -41,22 +41,22 @@ pub(crate) fn alike(plans: &[Plan], places: &[Place]) -> Vec<Vec<usize>> {
     sets.into_iter().map(|(_, lanes)| lanes).collect()
 }
 
-/// What is to be encoded before any of the plans' edits: the pairs [T, 2, D] of the prompt's residuals; `None` where no edit needs codes.
+/// The codes that are needed before any of the plans' edits; `None` where no edit reads any.
 pub(crate) fn to_code(
     pair: &Pair,
     plans: &[Plan],
     places: &[Place],
     readings: &Readings,
-) -> Result<Option<Coding>> {
+) -> Option<Coding> {
     let coded = |plan: &Plan| edits(plan, places).iter().any(|(e, _)| e.needs_codes());
     let [Some(base), Some(chat)] = ModelName::BOTH.map(|model| readings.get(model)) else {
-        return Ok(None);
+        return None;
     };
     if !plans.iter().any(coded) {
-        return Ok(None);
+        return None;
     }
-    let x = paired(&base.residual, &chat.residual)?;
-    Ok(Some(Coding::new(x, pair.limits.read_at_once)))
+    let residuals = [&base.residual, &chat.residual];
+    Some(Coding::new(residuals, pair.limits.read_at_once))
 }
 
 /// The upper half of the plan's model over the prompt with the plan's edits, or what makes it. `codes` are those of [`to_code`].
@@ -83,7 +83,7 @@ pub(crate) fn codes(
     readings: &Readings,
     turns: &Turns<'_>,
 ) -> Result<Codes> {
-    match to_code(pair, plans, places, readings)? {
+    match to_code(pair, plans, places, readings) {
         Some(coding) => coding.end(dictionary, turns),
         None => Ok(Codes::default()),
     }
