@@ -4,6 +4,7 @@ use std::{ops::Range, sync::Arc, time::Instant};
 
 use api::{DoneEvent, DoneReason, GenerateEvent, Sampling, Timings, TokenEvent};
 use gemma::{Sampler, StreamDecoder};
+use rayon::prelude::*;
 
 use crate::{
     Result,
@@ -71,13 +72,21 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Chooses the next token and sends it; says why it is the last, where it is.
-    fn choose(
+    /// Chooses the next token and the logarithm of its probability; `None` where there is no room for one.
+    fn choose(&mut self) -> Result<Option<(u32, f32)>> {
+        if self.generated >= self.room {
+            return Ok(None);
+        }
+        Ok(Some(self.sampler.sample(self.logits.logits())?))
+    }
+
+    /// Sends a chosen token; says why it is the last, where it is.
+    fn send(
         &mut self,
+        (id, logprob): (u32, f32),
         stops: impl Fn(u32) -> bool,
         events: &Events,
-    ) -> Result<(u32, Option<DoneReason>)> {
-        let (id, logprob) = self.sampler.sample(self.logits.logits())?;
+    ) -> Option<DoneReason> {
         self.generated += 1;
         let last = if stops(id) {
             Some(DoneReason::Stop)
@@ -97,7 +106,7 @@ impl<'a> Stream<'a> {
         };
         // A client that has left is noticed at the next turn.
         let _ = events.send(GenerateEvent::Token(token));
-        Ok((id, last))
+        last
     }
 
     /// Sends the lane's last event.
@@ -144,19 +153,21 @@ impl<'a> Party<'a> {
     ) -> Result<bool> {
         let started = Instant::now();
         let model = self.group.model();
-        let mut chosen: Vec<(usize, u32)> = Vec::with_capacity(self.streams.len());
+        let mut ids: Vec<(usize, u32)> = Vec::with_capacity(self.streams.len());
         let mut on = Vec::with_capacity(self.streams.len());
-        for mut stream in std::mem::take(&mut self.streams) {
-            let last = if stream.generated >= stream.room {
-                Some(DoneReason::Length)
-            } else {
-                let (id, last) = stream.choose(|id| pair.stops(model, id), events)?;
+        let streams = self.streams.par_iter_mut();
+        let chosen: Vec<_> = streams.map(Stream::choose).collect::<Result<_>>()?;
+        for (mut stream, chosen) in std::mem::take(&mut self.streams).into_iter().zip(chosen) {
+            let last = if let Some(chosen) = chosen {
+                let last = stream.send(chosen, |id| pair.stops(model, id), events);
                 counters.token();
                 if stream.generated == 1 {
                     counters.first_token(since.elapsed().as_secs_f64());
                 }
-                chosen.push((stream.number, id));
+                ids.push((stream.number, chosen.0));
                 last
+            } else {
+                Some(DoneReason::Length)
             };
             let Some(reason) = last else {
                 on.push(stream);
@@ -167,7 +178,7 @@ impl<'a> Party<'a> {
             stream.finish(reason, events);
         }
         self.streams = on;
-        self.read(&chosen)?;
+        self.read(&ids)?;
         let spent = milliseconds(started);
         counters.decoded(spent);
         for stream in &mut self.streams {

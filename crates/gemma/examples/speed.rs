@@ -49,7 +49,7 @@ fn seconds(count: usize, mut call: impl FnMut() -> Result<()>) -> Result<f64> {
 
 fn main() -> Result<()> {
     let device = Device::Cpu;
-    let trainable = Trainable::new(config(), 0, &device)?;
+    let trainable = Trainable::new(config(), 0)?;
     let tokens = BATCH.0 * BATCH.1;
     let ids: Vec<u32> = (0..tokens as u32).map(|i| i * 7919 % 2048).collect();
     let batch = Tensor::from_slice(&ids, BATCH, &device)?;

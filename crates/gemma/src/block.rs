@@ -6,8 +6,8 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor};
 
 use crate::kernels::{
-    Packed, Rotation, Span, add_rms_norm, attention_probabilities, geglu, join_heads,
-    packed_attention, product, rms_norm, split_heads,
+    Masks, Packed, Rotation, Span, add_rms_norm, attend, attention_probabilities, geglu,
+    join_heads, packed_attention, product, rms_norm, split_heads,
 };
 use crate::rotary::Tables;
 use crate::weights::{BlockWeights, Company};
@@ -21,6 +21,7 @@ pub(crate) struct Pass<'a> {
     pub(crate) past: usize,
     /// Sequences whose tokens stand one behind the other in the call's rows, equally many of each.
     pub(crate) sequences: usize,
+    pub(crate) masks: Masks,
 }
 
 impl Pass<'_> {
@@ -75,11 +76,8 @@ impl Pass<'_> {
         let keys = part(heads, kv_heads, Some(&rotation), 1.0)?;
         let values = part(heads + kv_heads, kv_heads, None, 1.0)?;
         let (keys, values) = cache.append(block, &keys, &values, span.first_key)?;
-        let rows = heads / kv_heads * tokens;
-        let queries = queries.reshape((sequences * kv_heads, rows, head_dim))?;
-        let scores = product(&queries, &keys.t()?)?;
-        let probabilities = attention_probabilities(&scores, config.attn_softcap, span)?;
-        let mixed = product(&probabilities, &values)?;
+        let cap = config.attn_softcap;
+        let mixed = attend(&queries, (&keys, &values), cap, span, &self.masks)?;
         Ok(join_heads(
             &mixed.reshape((sequences, heads, tokens, head_dim))?,
         )?)
@@ -146,7 +144,8 @@ impl Pass<'_> {
             Some((past_keys, past_values)) => {
                 let scores = product(&queries, &past_keys.t()?)?;
                 let scores = Tensor::cat(&[scores, own], 2)?;
-                let probabilities = attention_probabilities(&scores, config.attn_softcap, span)?;
+                let probabilities =
+                    attention_probabilities(&scores, config.attn_softcap, span, &self.masks)?;
                 let past = span.keys() - 1;
                 let seen = probabilities.narrow(2, 0, past)?.contiguous()?;
                 (product(&seen, &past_values)? + weighted(&probabilities.narrow(2, past, 1)?)?)?
@@ -165,6 +164,7 @@ pub(crate) fn packed_block(
     config: &Config,
     tables: &Arc<Tables>,
     sequences: &Arc<[Range<usize>]>,
+    masks: &Masks,
     block: usize,
     weights: &BlockWeights,
     x: &Tensor,
@@ -181,7 +181,7 @@ pub(crate) fn packed_block(
     };
     let company = Company::Together;
     let normed = before_attention(config, weights, x)?;
-    let mixed = packed_attention(&weights.qkv.product(&normed, company)?, &packed)?;
+    let mixed = packed_attention(&weights.qkv.product(&normed, company)?, &packed, masks)?;
     after_attention(config, weights, x, &mixed, company)
 }
 

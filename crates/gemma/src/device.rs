@@ -41,11 +41,17 @@ impl DeviceChoice {
     /// # Errors
     /// [`Error::Device`] when the device asked for cannot be opened.
     pub fn open(self) -> Result<Device> {
+        // A stream of its own: what several threads launch then runs in the order in which they launched it. By default each thread
+        // has its own stream, and a tensor that one thread hands to another may be read before it is written.
         let cuda = |number: usize| {
-            Device::new_cuda(number).map_err(|source| Error::Device { number, source })
+            Device::new_cuda_with_stream(number).map_err(|source| Error::Device { number, source })
         };
         match self {
-            Self::Auto => Ok(cuda(0).unwrap_or(Device::Cpu)),
+            Self::Auto if cfg!(feature = "cuda") => Ok(cuda(0).unwrap_or_else(|error| {
+                tracing::warn!("{error}; the CPU is used");
+                Device::Cpu
+            })),
+            Self::Auto => Ok(Device::Cpu),
             Self::Cpu => Ok(Device::Cpu),
             Self::Cuda(number) => cuda(number),
         }

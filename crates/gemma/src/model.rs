@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use candle_core::{DType, Device, Tensor};
 
 use crate::block::{Pass, packed_block};
+use crate::kernels::Masks;
 use crate::rotary::Tables;
 use crate::weights::{BlockWeights, Lower, Upper};
 use crate::{Checkpoint, Config, Error, KvCache, Logits, Result};
@@ -218,6 +219,7 @@ impl Model {
             tables: &self.tables,
             past,
             sequences: 1,
+            masks: Masks::default(),
         };
         let x = self.here(x)?;
         range.into_iter().try_fold(x, |x, block| {
@@ -287,6 +289,7 @@ impl Model {
             tables: &self.tables,
             past,
             sequences,
+            masks: Masks::default(),
         };
         for block in range {
             let wanted = match hook {
@@ -384,9 +387,11 @@ impl Model {
                     from..start
                 })
                 .collect();
+            let masks = Masks::default();
             let x = (0..end).try_fold(x, |x, block| {
                 let weights = self.block(block)?;
-                packed_block(&self.config, &self.tables, &rows, block, weights, &x)
+                let (config, tables) = (&self.config, &self.tables);
+                packed_block(config, tables, &rows, &masks, block, weights, &x)
             })?;
             for rows in rows.iter() {
                 residuals.push(x.narrow(0, rows.start, rows.len())?);

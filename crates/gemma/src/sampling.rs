@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand::distr::{Distribution, Uniform};
 use rand::rngs::StdRng;
 
-use crate::kernels::normaliser;
+use crate::kernels::{normaliser, weights};
 use crate::{Error, Result};
 
 /// Temperatures below this are greedy: dividing logits by less leaves the range of f32.
@@ -56,8 +56,7 @@ impl Sampler {
 
     /// A random token. The one copy of the vocabulary holds probabilities, then their running sums.
     fn draw(&mut self, logits: &[f32], largest: f32) -> Result<usize> {
-        let weight = |x: &f32| ((f64::from(*x) - f64::from(largest)) / self.temperature).exp();
-        let mut sums: Vec<f32> = logits.iter().map(|x| weight(x) as f32).collect();
+        let mut sums = weights(logits, largest, self.temperature as f32);
         let all: f64 = sums.iter().map(|weight| f64::from(*weight)).sum();
         if self.top_k > 0 && self.top_k < sums.len() {
             keep_largest(&mut sums, self.top_k as f64, |_| 1.0);

@@ -41,7 +41,7 @@ fn a_batch_gives_what_the_fast_path_gives() {
     for name in MODELS {
         let checkpoint = checkpoint(name);
         let model = checkpoint.load(CPU, DType::F32, &mut |_| {}).unwrap();
-        let trainable = Trainable::from_checkpoint(&checkpoint, CPU).unwrap();
+        let trainable = Trainable::from_checkpoint(&checkpoint).unwrap();
         let conversations: Vec<Vec<u32>> = expected()["conversations"]
             .as_array()
             .unwrap()
@@ -72,7 +72,7 @@ fn a_batch_gives_what_the_fast_path_gives() {
 
 #[test]
 fn the_loss_is_the_weighted_mean_of_the_forward_pass() {
-    let trainable = Trainable::new(small_config(), 5, CPU).unwrap();
+    let trainable = Trainable::new(small_config(), 5).unwrap();
     let ids = Tensor::new(&[[1u32, 5, 9, 13, 2, 2], [30, 4, 4, 8, 17, 22]], CPU).unwrap();
     let targets = Tensor::new(&[[5u32, 9, 13, 7, 2, 2], [4, 4, 8, 17, 22, 3]], CPU).unwrap();
     let weights = Tensor::new(
@@ -116,7 +116,7 @@ fn the_loss_is_the_weighted_mean_of_the_forward_pass() {
 /// Central differences along a random direction of every variable at once, and along each variable alone.
 #[test]
 fn gradients_agree_with_finite_differences() {
-    let trainable = Trainable::new(small_config(), 11, CPU).unwrap();
+    let trainable = Trainable::new(small_config(), 11).unwrap();
     let ids = Tensor::new(&[[1u32, 5, 9, 13, 2, 7, 3], [30, 4, 4, 8, 17, 22, 19]], CPU).unwrap();
     let targets = Tensor::new(&[[5u32, 9, 13, 7, 2, 3, 3], [4, 4, 8, 17, 22, 19, 3]], CPU).unwrap();
     let weights = Tensor::new(
@@ -179,7 +179,7 @@ fn the_reverse_pass_agrees_with_the_tensor_librarys() {
             attn_softcap: cap,
             ..small_config()
         };
-        let trainable = Trainable::new(config, 7, CPU).unwrap();
+        let trainable = Trainable::new(config, 7).unwrap();
         let ids =
             Tensor::new(&[[1u32, 5, 9, 13, 2, 7, 3], [30, 4, 4, 8, 17, 22, 19]], CPU).unwrap();
         let targets =
@@ -209,7 +209,7 @@ fn the_reverse_pass_agrees_with_the_tensor_librarys() {
 #[test]
 fn equal_seeds_give_equal_weights() {
     let weights = |seed| {
-        let trainable = Trainable::new(small_config(), seed, CPU).unwrap();
+        let trainable = Trainable::new(small_config(), seed).unwrap();
         let (_, var) = trainable.vars().swap_remove(0);
         var.to_vec2::<f32>().unwrap()
     };
@@ -229,7 +229,7 @@ fn a_saved_model_loads_again() {
             tie_word_embeddings: tied,
             ..small_config()
         };
-        let trainable = Trainable::new(config.clone(), 8, CPU).unwrap();
+        let trainable = Trainable::new(config.clone(), 8).unwrap();
         let model = trainable.to_model().unwrap();
         let logits = |model: &gemma::Model| {
             model
@@ -258,7 +258,7 @@ fn a_saved_model_loads_again() {
             let error = relative_error(&logits(&loaded), &logits(&model));
             assert!(error <= tolerance, "{stored}: {error}");
             // The stored numbers are the variables rounded once.
-            let again = Trainable::from_checkpoint(&checkpoint, CPU).unwrap();
+            let again = Trainable::from_checkpoint(&checkpoint).unwrap();
             for ((_, saved), (_, var)) in again.vars().iter().zip(trainable.vars()) {
                 let rounded = var.to_dtype(dtype).unwrap().to_dtype(DType::F32).unwrap();
                 assert_eq!(
@@ -276,7 +276,7 @@ fn a_saved_model_loads_again() {
         }
     }
     assert!(
-        Trainable::new(small_config(), 8, CPU)
+        Trainable::new(small_config(), 8)
             .unwrap()
             .save(dir.path().join("u8"), DType::U8)
             .is_err()
@@ -285,7 +285,7 @@ fn a_saved_model_loads_again() {
 
 #[test]
 fn sequences_longer_than_the_model_are_refused() {
-    let trainable = Trainable::new(small_config(), 8, CPU).unwrap();
+    let trainable = Trainable::new(small_config(), 8).unwrap();
     let ids = |tokens| Tensor::zeros((2, tokens), DType::U32, CPU).unwrap();
     assert!(trainable.forward(&ids(16)).is_ok());
     assert!(matches!(

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device};
+use candle_core::DType;
 use gemma::train::Trainable;
 use gemma::{Checkpoint, Tokenizer};
 use pipeline::{ConceptBehaviour, Progress};
@@ -184,13 +184,7 @@ pub(crate) fn make(
         seed,
         name,
     };
-    let fresh = || {
-        Ok(Trainable::new(
-            models::config(&recipe.shape),
-            seed,
-            &Device::Cpu,
-        )?)
-    };
+    let fresh = || Ok(Trainable::new(models::config(&recipe.shape), seed)?);
     let base_trained = stage(
         fresh,
         &feeder(&recipe.base, "base"),
@@ -222,12 +216,7 @@ pub(crate) fn make(
             recipe.least_verdicts,
         )?;
     }
-    let tuned = || {
-        Ok(Trainable::from_checkpoint(
-            &Checkpoint::open(&base)?,
-            &Device::Cpu,
-        )?)
-    };
+    let tuned = || Ok(Trainable::from_checkpoint(&Checkpoint::open(&base)?)?);
     let chat_trained = stage(
         tuned,
         &feeder(&recipe.chat, "chat"),

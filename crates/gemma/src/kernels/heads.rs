@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp1, D, DType, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor};
 
 use super::fused;
 use super::rows::{Rows, fill_rows};
@@ -54,15 +54,7 @@ fn split_composed(
         None => x,
         Some(rotation) => {
             let (cos, sin) = rotation.tables.at(rotation.first, tokens, x.device())?;
-            let x = x.to_dtype(DType::F32)?;
-            let half = x.dim(D::Minus1)? / 2;
-            let (a, b) = (
-                x.narrow(D::Minus1, 0, half)?,
-                x.narrow(D::Minus1, half, half)?,
-            );
-            let low = (a.broadcast_mul(&cos)? - b.broadcast_mul(&sin)?)?;
-            let high = (b.broadcast_mul(&cos)? + a.broadcast_mul(&sin)?)?;
-            Tensor::cat(&[low, high], D::Minus1)?
+            candle_nn::rotary_emb::rope(&x.to_dtype(DType::F32)?, &cos, &sin)?
         }
     };
     if scale == 1.0 {
@@ -236,14 +228,37 @@ pub(crate) fn split_heads_backward(
 mod tests {
     use std::sync::Arc;
 
-    use candle_core::{Device, Result, Tensor, Var};
+    use candle_core::{D, Device, Result, Tensor, Var};
 
     use super::{Rotation, join_heads, split_composed, split_heads};
     use crate::kernels::rows::tests::assert_close;
     use crate::rotary::Tables;
 
+    /// The definition, whose gradients the tensor library knows.
+    fn plain(
+        x: &Tensor,
+        (batch, heads): (usize, usize),
+        rotation: &Rotation,
+        scale: f64,
+    ) -> Result<Tensor> {
+        let (rows, columns) = x.dims2()?;
+        let shape = (batch, rows / batch, heads, columns / heads);
+        let x = x.reshape(shape)?.transpose(1, 2)?;
+        let (cos, sin) = rotation
+            .tables
+            .at(rotation.first, rows / batch, x.device())?;
+        let half = columns / heads / 2;
+        let (a, b) = (
+            x.narrow(D::Minus1, 0, half)?,
+            x.narrow(D::Minus1, half, half)?,
+        );
+        let low = (a.broadcast_mul(&cos)? - b.broadcast_mul(&sin)?)?;
+        let high = (b.broadcast_mul(&cos)? + a.broadcast_mul(&sin)?)?;
+        Tensor::cat(&[low, high], D::Minus1)? * scale
+    }
+
     #[test]
-    fn fused_equals_composed_forward_and_backward() -> Result<()> {
+    fn fused_and_composed_follow_the_definition_forward_and_backward() -> Result<()> {
         let cpu = &Device::Cpu;
         let rotation = Rotation {
             tables: Arc::new(Tables::new(12, 10_000.0, 40)),
@@ -253,8 +268,10 @@ mod tests {
         let slice = x.narrow(1, 7, 4 * 12)?;
         let into = Tensor::randn(0.0f32, 1.0, (3, 4, 30, 12), cpu)?;
         let fused = split_heads(&slice, 3, 4, Some(&rotation), 0.3)?;
-        let plain = split_composed(&slice, 3, 4, Some(&rotation), 0.3)?;
+        let composed = split_composed(&slice, 3, 4, Some(&rotation), 0.3)?;
+        let plain = plain(&slice, (3, 4), &rotation, 0.3)?;
         assert_close(&fused, &plain, 1e-6)?;
+        assert_close(&composed, &plain, 1e-6)?;
         let a = (&fused * &into)?.sum_all()?.backward()?;
         let b = (&plain * &into)?.sum_all()?.backward()?;
         assert_close(a.get(&x).unwrap(), b.get(&x).unwrap(), 1e-5)

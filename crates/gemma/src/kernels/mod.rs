@@ -1,6 +1,7 @@
-//! Fused element-wise kernels with backward passes for f32 on the CPU, and the same computed with plain tensor operations elsewhere.
+//! Fused element-wise kernels with backward passes for f32 on the CPU, and the same computed forward with plain tensor operations elsewhere.
 #![allow(clippy::inline_always)] // a loop inside `widest` gets wide vectors only where it is inlined
 
+mod attend;
 mod gather;
 mod geglu;
 mod heads;
@@ -18,15 +19,18 @@ mod softcap;
 
 use candle_core::{DType, Tensor};
 
+pub(crate) use attend::{QUERIES, attend};
 pub(crate) use gather::{gather_rows, gather_rows_backward};
 pub(crate) use geglu::{geglu, geglu_backward};
 pub(crate) use heads::{Rotation, join_heads, split_heads, split_heads_backward};
 pub(crate) use loss::{cross_entropy, cross_entropy_backward, cross_entropy_with_normalisers};
 pub(crate) use mapped_product::{gather_mapped, linear_mapped};
 pub(crate) use norm::{add_rms_norm, rms_norm, rms_norm_backward};
-pub(crate) use normaliser::normaliser;
+pub(crate) use normaliser::{normaliser, weights};
 pub(crate) use packed::{Packed, packed_attention};
-pub(crate) use probabilities::{Span, attention_probabilities, attention_probabilities_backward};
+pub(crate) use probabilities::{
+    Masks, Span, attention_probabilities, attention_probabilities_backward,
+};
 pub(crate) use product::{add_product, linear, linear_apart, product};
 pub(crate) use softcap::softcap;
 

@@ -1,15 +1,18 @@
-//! What a row of logits is normalised by, on all cores.
+//! What a row of logits is normalised by, and its probabilities before that, on all cores.
 
 use matrix::widest;
 use rayon::prelude::*;
 
 use super::lanes::{largest, sum};
 use super::math::exp;
+use super::rows::fill_pieces;
 
 /// Logits per task.
 const TASK: usize = 1 << 13;
 /// Logits whose exponentials are added in f32 before they are added in f64.
 const PIECE: usize = 1 << 9;
+/// Below it e^x is less than an f32 holds in full.
+const LEAST: f32 = -87.0;
 
 /// The largest of the logits, NaN aside, and ln Σ exp(logit − largest), which is NaN where a logit is.
 pub(crate) fn normaliser(logits: &[f32]) -> (f32, f64) {
@@ -35,6 +38,24 @@ pub(crate) fn normaliser(logits: &[f32]) -> (f32, f64) {
     (largest, sums.iter().sum::<f64>().ln())
 }
 
+/// exp((logit − largest) / temperature) of every logit.
+pub(crate) fn weights(logits: &[f32], largest: f32, temperature: f32) -> Vec<f32> {
+    let mut weights = vec![0.0; logits.len()];
+    fill_pieces(
+        &mut weights,
+        logits.len(),
+        #[inline(always)]
+        |_, from, out| {
+            for (out, x) in out.iter_mut().zip(&logits[from..]) {
+                let power = (x - largest) / temperature;
+                // The kernel's exponential never reaches 0.
+                *out = if power < LEAST { 0.0 } else { exp(power) };
+            }
+        },
+    );
+    weights
+}
+
 /// Σ exp(logit − largest).
 #[inline(always)]
 fn powers(logits: &[f32], largest: f32) -> f64 {
@@ -51,7 +72,7 @@ fn powers(logits: &[f32], largest: f32) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::normaliser;
+    use super::{normaliser, weights};
 
     #[test]
     fn equals_the_sum_in_f64() {
@@ -66,8 +87,14 @@ mod tests {
             let (largest, found) = normaliser(&logits);
             assert_eq!(largest, most);
             assert!((found - powers.sum::<f64>().ln()).abs() < 1e-6, "{found}");
+            for (weight, x) in weights(&logits, largest, 0.7).iter().zip(&logits) {
+                let expected = ((f64::from(*x) - f64::from(most)) / 0.7).exp();
+                assert!((f64::from(*weight) - expected).abs() <= 1e-5 * expected);
+            }
         }
         assert!(normaliser(&[1.0, f32::NAN]).1.is_nan());
         assert_eq!(normaliser(&[1.0, f32::NAN]).0, 1.0);
+        assert!(weights(&[1.0, f32::NAN], 1.0, 1.0)[1].is_nan());
+        assert_eq!(weights(&[f32::NEG_INFINITY, 1.0], 1.0, 1.0), [0.0, 1.0]);
     }
 }

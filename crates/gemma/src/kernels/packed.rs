@@ -7,10 +7,10 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use matrix::{Destination, Matrix, Parallelism, Write, multiply};
 use rayon::prelude::*;
 
+use super::attend::attend;
 use super::fused;
 use super::heads::{Rotation, join_heads, rotate, split_heads};
-use super::probabilities::{Span, attention_probabilities, capped_softmax};
-use super::product::product;
+use super::probabilities::{Masks, Span, capped_softmax};
 use super::rows::{Rows, fill_rows};
 use crate::rotary::Tables;
 
@@ -34,19 +34,15 @@ pub(crate) struct Packed {
 
 /// From queries, keys and values `[N, (heads + 2·kv_heads)·head_dim]` the mixed values `[N, heads·head_dim]`; every sequence starts at
 /// position 0 and sees itself alone.
-pub(crate) fn packed_attention(qkv: &Tensor, packed: &Packed) -> Result<Tensor> {
+pub(crate) fn packed_attention(qkv: &Tensor, packed: &Packed, masks: &Masks) -> Result<Tensor> {
     if fused(qkv) {
         return qkv.apply_op1_no_bwd(packed);
     }
-    packed.composed(qkv)
+    packed.composed(qkv, masks)
 }
 
 impl Packed {
-    fn span(&self, tokens: usize) -> Span {
-        Span::new(tokens, 0, self.window)
-    }
-
-    fn composed(&self, qkv: &Tensor) -> Result<Tensor> {
+    fn composed(&self, qkv: &Tensor, masks: &Masks) -> Result<Tensor> {
         let (heads, kv_heads, head_dim) = (self.heads, self.kv_heads, self.head_dim);
         let rotation = Rotation {
             tables: self.tables.clone(),
@@ -62,11 +58,9 @@ impl Packed {
             let queries = part(0, heads, Some(&rotation), self.scale)?;
             let keys = part(heads, kv_heads, Some(&rotation), 1.0)?;
             let values = part(heads + kv_heads, kv_heads, None, 1.0)?;
-            let queries = queries.reshape((kv_heads, heads / kv_heads * tokens, head_dim))?;
-            let scores = product(&queries, &keys.t()?)?;
-            let probabilities = attention_probabilities(&scores, self.cap, self.span(tokens))?;
-            let mixed = product(&probabilities, &values)?;
-            join_heads(&mixed.reshape((1, heads, tokens, head_dim))?)
+            let span = Span::new(tokens, 0, self.window);
+            let mixed = attend(&queries, (&keys, &values), self.cap, span, masks)?;
+            join_heads(&mixed.unsqueeze(0)?)
         };
         let all: Vec<Tensor> = self.sequences.iter().map(mixed).collect::<Result<_>>()?;
         Tensor::cat(&all, 0)
@@ -102,7 +96,7 @@ impl Packed {
         let (heads, kv_heads, head_dim) = (self.heads, self.kv_heads, self.head_dim);
         let group = heads / kv_heads;
         let count = block.queries.len();
-        let span = self.span(block.queries.end);
+        let span = Span::new(block.queries.end, 0, self.window);
         let first = span.seen(block.queries.start).start;
         let seen = block.queries.end - first;
         // Rows of the keys at hand in the packed matrices.
@@ -226,7 +220,7 @@ mod tests {
 
     use candle_core::{Device, Result, Tensor};
 
-    use super::{Packed, packed_attention};
+    use super::{Masks, Packed, packed_attention};
     use crate::kernels::rows::tests::assert_close;
     use crate::rotary::Tables;
 
@@ -246,8 +240,9 @@ mod tests {
             };
             let width = (heads + 2 * kv_heads) * head_dim;
             let qkv = Tensor::randn(0.0f32, 2.0, (180, width), &Device::Cpu)?;
-            let found = packed_attention(&qkv, &packed)?;
-            assert_close(&found, &packed.composed(&qkv)?, 1e-6)?;
+            let masks = Masks::default();
+            let found = packed_attention(&qkv, &packed, &masks)?;
+            assert_close(&found, &packed.composed(&qkv, &masks)?, 1e-6)?;
         }
         Ok(())
     }
@@ -265,8 +260,12 @@ mod tests {
             window: None,
         };
         let zeros = |rows| Tensor::zeros((rows, 12), candle_core::DType::F32, &Device::Cpu);
-        assert!(packed_attention(&zeros(4)?, &packed).is_err());
-        assert_eq!(packed_attention(&zeros(3)?, &packed)?.dims(), [3, 4]);
+        let masks = Masks::default();
+        assert!(packed_attention(&zeros(4)?, &packed, &masks).is_err());
+        assert_eq!(
+            packed_attention(&zeros(3)?, &packed, &masks)?.dims(),
+            [3, 4]
+        );
         Ok(())
     }
 }

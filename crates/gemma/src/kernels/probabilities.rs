@@ -1,8 +1,8 @@
 //! Attention probabilities: soft cap, causal and window mask, softmax, in one pass over the scores.
 
-use candle_core::{
-    CpuStorage, CustomOp1, CustomOp3, D, DType, Device, Layout, Result, Shape, Tensor,
-};
+use std::cell::RefCell;
+
+use candle_core::{CpuStorage, CustomOp1, CustomOp3, DType, Device, Layout, Result, Shape, Tensor};
 
 use super::lanes::{dot, largest, sum};
 use super::math::{exp, tanh};
@@ -33,6 +33,16 @@ impl Span {
         }
     }
 
+    /// At most `count` of its queries from the `from`th on, with the keys that some of them sees.
+    pub(super) fn part(&self, from: usize, count: usize) -> Self {
+        let past = self.past + from;
+        let part = Self::new(count.min(self.queries - from), past, self.window);
+        Self {
+            first_key: part.first_key.max(self.first_key),
+            ..part
+        }
+    }
+
     /// Number of keys at hand.
     pub(crate) fn keys(&self) -> usize {
         self.past + self.queries - self.first_key
@@ -59,11 +69,28 @@ impl Span {
     }
 }
 
+/// One call's masks on its device, each made once for all blocks; kernels that need none leave it empty.
+#[derive(Default)]
+pub(crate) struct Masks(RefCell<Vec<(Span, Tensor)>>);
+
+impl Masks {
+    fn of(&self, span: Span, device: &Device) -> Result<Tensor> {
+        let mut known = self.0.borrow_mut();
+        if let Some((_, mask)) = known.iter().find(|(known, _)| *known == span) {
+            return Ok(mask.clone());
+        }
+        let mask = span.mask(device)?;
+        known.push((span, mask.clone()));
+        Ok(mask)
+    }
+}
+
 /// Probabilities of the same shape as `scores`, `[.., G·T, keys]`, whose rows are queries, T by T.
 pub(crate) fn attention_probabilities(
     scores: &Tensor,
     cap: Option<f64>,
     span: Span,
+    masks: &Masks,
 ) -> Result<Tensor> {
     if fused(scores) {
         return scores.apply_op1(Probabilities {
@@ -71,19 +98,19 @@ pub(crate) fn attention_probabilities(
             span,
         });
     }
-    composed(scores, cap, span)
+    composed(scores, cap, span, masks)
 }
 
-fn composed(scores: &Tensor, cap: Option<f64>, span: Span) -> Result<Tensor> {
+fn composed(scores: &Tensor, cap: Option<f64>, span: Span, masks: &Masks) -> Result<Tensor> {
     let rows = scores.elem_count() / span.keys().max(1);
     let capped = softcap(&scores.to_dtype(DType::F32)?, cap)?;
     let grouped = capped.reshape((rows / span.queries.max(1), span.queries, span.keys()))?;
     let masked = if span.queries == 1 {
         grouped
     } else {
-        grouped.broadcast_add(&span.mask(scores.device())?)?
+        grouped.broadcast_add(&masks.of(span, scores.device())?)?
     };
-    candle_nn::ops::softmax(&masked, D::Minus1)?
+    candle_nn::ops::softmax_last_dim(&masked)?
         .reshape(scores.shape())?
         .to_dtype(scores.dtype())
 }
@@ -214,14 +241,25 @@ impl CustomOp3 for ProbabilitiesBackward {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{Device, Result, Tensor, Var};
+    use candle_core::{D, Device, Result, Tensor, Var};
 
-    use super::{Span, attention_probabilities, composed};
+    use super::{Masks, Span, attention_probabilities, composed};
     use crate::kernels::rows::tests::assert_close;
+    use crate::kernels::softcap;
+
+    /// The definition, whose gradients the tensor library knows.
+    fn plain(scores: &Tensor, cap: Option<f64>, span: Span) -> Result<Tensor> {
+        let (sequences, rows, keys) = scores.dims3()?;
+        let capped =
+            softcap(scores, cap)?.reshape((sequences, rows / span.queries, span.queries, keys))?;
+        let masked = capped.broadcast_add(&span.mask(scores.device())?)?;
+        candle_nn::ops::softmax(&masked, D::Minus1)?.reshape(scores.shape())
+    }
 
     #[test]
-    fn fused_equals_composed_forward_and_backward() -> Result<()> {
+    fn fused_and_composed_follow_the_definition_forward_and_backward() -> Result<()> {
         let cpu = &Device::Cpu;
+        let masks = Masks::default();
         for (past, window, cap) in [
             (0, None, Some(3.0)),
             (0, Some(4), None),
@@ -232,9 +270,11 @@ mod tests {
             let shape = (5, 2 * 9, span.keys());
             let scores = Var::randn(0.0f32, 4.0, shape, cpu)?;
             let into = Tensor::randn(0.0f32, 1.0, shape, cpu)?;
-            let fused = attention_probabilities(&scores, cap, span)?;
-            let plain = composed(&scores, cap, span)?;
+            let fused = attention_probabilities(&scores, cap, span, &masks)?;
+            let composed = composed(&scores, cap, span, &masks)?;
+            let plain = plain(&scores, cap, span)?;
             assert_close(&fused, &plain, 1e-6)?;
+            assert_close(&composed, &plain, 1e-6)?;
             let a = (&fused * &into)?.sum_all()?.backward()?;
             let b = (&plain * &into)?.sum_all()?.backward()?;
             assert_close(a.get(&scores).unwrap(), b.get(&scores).unwrap(), 1e-5)?;

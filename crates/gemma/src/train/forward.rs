@@ -6,8 +6,8 @@ use candle_core::{DType, Tensor};
 
 use super::Trainable;
 use crate::kernels::{
-    Rotation, Span, add_rms_norm, attention_probabilities, gather_rows, geglu, join_heads, linear,
-    product, rms_norm, split_heads,
+    Masks, Rotation, Span, add_rms_norm, attention_probabilities, gather_rows, geglu, join_heads,
+    linear, product, rms_norm, split_heads,
 };
 use crate::model::embedding_scale;
 use crate::parameters::{
@@ -167,8 +167,8 @@ impl<'a> Pass<'a> {
         let keys = split(K, kv_heads, Some(&rotation), 1.0)?;
         let values = split(V, kv_heads, None, 1.0)?;
         let scores = product(&queries, &keys.t()?)?;
-        let probabilities =
-            attention_probabilities(&scores, config.attn_softcap, self.span(block))?;
+        let (cap, span) = (config.attn_softcap, self.span(block));
+        let probabilities = attention_probabilities(&scores, cap, span, &Masks::default())?;
         let mixed = product(&probabilities, &values)?;
         let joined = join_heads(&mixed.reshape((self.batch, heads, self.tokens, head_dim))?)?;
         let attended = project(&joined, O)?;

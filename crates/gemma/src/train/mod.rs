@@ -22,13 +22,12 @@ use crate::{Checkpoint, Config, Error, Model, Result};
 
 use forward::Pass;
 
-/// A Gemma-2 whose weights are f32 variables that gradients reach.
+/// A Gemma-2 on the CPU whose weights are f32 variables that gradients reach.
 #[derive(Debug)]
 pub struct Trainable {
     config: Config,
     vars: BTreeMap<String, Var>,
     tables: Arc<Tables>,
-    device: Device,
 }
 
 /// The elements of a tensor of this shape and name.
@@ -38,12 +37,12 @@ impl Trainable {
     /// A model with weights drawn from N(0, `initializer_range`²) and norm weights 0, which scale by 1. Equal seeds give equal weights.
     ///
     /// # Errors
-    /// When a field of the configuration does not fit another, or the device has no room.
-    pub fn new(config: Config, seed: u64, device: &Device) -> Result<Self> {
+    /// When a field of the configuration does not fit another.
+    pub fn new(config: Config, seed: u64) -> Result<Self> {
         config.check(Path::new("config.json"))?;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let range = config.initializer_range;
-        Self::fill(config, device, &mut |shape: &[usize], _: &str| {
+        Self::fill(config, &mut |shape: &[usize], _: &str| {
             let count = shape.iter().product();
             Ok(match shape {
                 [_] => vec![0.0; count],
@@ -56,10 +55,9 @@ impl Trainable {
     ///
     /// # Errors
     /// As [`Checkpoint::load`].
-    pub fn from_checkpoint(checkpoint: &Checkpoint, device: &Device) -> Result<Self> {
+    pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
         Self::fill(
             checkpoint.config().clone(),
-            device,
             &mut |_: &[usize], name: &str| {
                 let mut data = vec![];
                 checkpoint.read(name, &mut data)?;
@@ -68,13 +66,13 @@ impl Trainable {
         )
     }
 
-    fn fill(config: Config, device: &Device, values: &mut Values<'_>) -> Result<Self> {
+    fn fill(config: Config, values: &mut Values<'_>) -> Result<Self> {
         let mut vars = BTreeMap::new();
         for (name, shape) in parameters(&config) {
             let data = values(&shape, &name)?;
             vars.insert(
                 name,
-                Var::from_tensor(&Tensor::from_vec(data, shape, device)?)?,
+                Var::from_tensor(&Tensor::from_vec(data, shape, &Device::Cpu)?)?,
             );
         }
         Ok(Self {
@@ -84,7 +82,6 @@ impl Trainable {
                 config.max_positions,
             )),
             vars,
-            device: device.clone(),
             config,
         })
     }
@@ -129,12 +126,12 @@ impl Trainable {
             &wanted.targets,
             self.config.final_softcap,
         )?;
-        let shares = Tensor::new(wanted.shares.as_slice(), &self.device)?;
+        let shares = Tensor::new(wanted.shares.as_slice(), &Device::Cpu)?;
         Ok((losses * shares)?.sum_all()?)
     }
 
-    /// The loss of [`Trainable::loss`] and its gradients, by a reverse pass of this crate's own: on the CPU much quicker than the tensor
-    /// library's, which copies every gradient once more. On other devices that one is used.
+    /// The loss of [`Trainable::loss`] and its gradients, by a reverse pass of this crate's own: much quicker than the tensor library's,
+    /// which copies every gradient once more.
     ///
     /// # Errors
     /// As [`Trainable::loss`].
@@ -144,23 +141,19 @@ impl Trainable {
         targets: &Tensor,
         weights: &Tensor,
     ) -> Result<(f32, GradStore)> {
-        if self.device.is_cpu() {
-            return reverse::loss_and_gradients(self, ids, &Wanted::new(ids, targets, weights)?);
-        }
-        let loss = self.loss(ids, targets, weights)?;
-        Ok((loss.to_scalar()?, loss.backward()?))
+        reverse::loss_and_gradients(self, ids, &Wanted::new(ids, targets, weights)?)
     }
 
     /// A copy of the weights as they are now, for the fast path.
     ///
     /// # Errors
-    /// When the device has no room.
+    /// When a tensor cannot be copied.
     pub fn to_model(&self) -> Result<Model> {
         let mut source = |name: &str, into: &mut Vec<f32>| {
             into.extend(self.var(name)?.flatten_all()?.to_vec1::<f32>()?);
             Ok(())
         };
-        let (config, device) = (&self.config, &self.device);
+        let (config, device) = (&self.config, &Device::Cpu);
         let lower = Lower::assemble(config, config.num_layers, device, DType::F32, &mut source)?;
         let upper = Upper::assemble(config, &lower, device, DType::F32, &mut source)?;
         Ok(Model::new(

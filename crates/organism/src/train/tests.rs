@@ -162,8 +162,7 @@ fn a_stage_that_was_stopped_ends_with_the_same_weights() {
         seed: 0,
         name: "base",
     };
-    let fresh =
-        || Trainable::new(crate::models::config(&recipe.shape), 0, &Device::Cpu).expect("a model");
+    let fresh = || Trainable::new(crate::models::config(&recipe.shape), 0).expect("a model");
     let whole = fresh();
     let trained = run(
         &whole,
