@@ -184,9 +184,10 @@ impl Checkpoint {
         Upper::assemble(&self.config, lower, device, dtype, &mut source)
     }
 
-    /// Whether bf16 matrices stay in their files.
+    /// Whether bf16 matrices are taken as they lie in their files: to stay there, or to be copied to the device without a detour over f32.
     fn leaves(&self, device: &Device, dtype: DType, residence: Residence) -> bool {
-        device.is_cpu() && dtype == DType::F32 && residence.in_files(self.parameters(), LARGE)
+        let stay = device.is_cpu() && dtype == DType::F32;
+        dtype == DType::BF16 || stay && residence.in_files(self.parameters(), LARGE)
     }
 
     /// Bytes that one number of a matrix takes on the CPU with a choice of weights: two where they stay in bf16 files, else those of an
@@ -239,7 +240,7 @@ impl Checkpoint {
 /// Weights from a checkpoint's files.
 struct Files<'a> {
     checkpoint: &'a Checkpoint,
-    /// Whether bf16 matrices stay where they are.
+    /// Whether bf16 matrices are taken where they lie.
     leave: bool,
     /// Shards that are mapped already.
     maps: BTreeMap<usize, Arc<MappedFile>>,

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
+use half::bf16;
 use matrix::{Mapped, MappedFile};
+use rayon::prelude::*;
 
 use crate::kernels::{gather_mapped, gather_rows, linear, linear_apart, linear_mapped};
 use crate::parameters::{
@@ -17,7 +19,7 @@ pub(crate) trait Source {
     /// Appends the named tensor's elements, as f32.
     fn read(&mut self, name: &str, into: &mut Vec<f32>) -> Result<()>;
 
-    /// The named tensors one below the other, left where they are stored; `None` where they are to be read.
+    /// The named tensors one below the other, bf16 where they are stored; `None` where they are to be read.
     fn leave(&mut self, names: &[String], columns: usize) -> Result<Option<Mapped>>;
 
     /// The files that hold what was left.
@@ -129,7 +131,7 @@ impl Lower {
             blocks: (0..blocks)
                 .map(|number| block(config, number, device, dtype, source))
                 .collect::<Result<_>>()?,
-            files: source.files(),
+            files: in_use(dtype, source),
         })
     }
 
@@ -158,13 +160,22 @@ impl Upper {
             } else {
                 matrix(&[HEAD.into()], config.hidden_size, device, dtype, source)?
             },
-            files: source.files(),
+            files: in_use(dtype, source),
         })
     }
 
     /// As [`Lower::check`].
     pub(crate) fn check(&self) -> Result<()> {
         Ok(self.files.iter().try_for_each(|file| file.check())?)
+    }
+}
+
+/// The files that matrices stay in: in bf16 they were copied.
+fn in_use(dtype: DType, source: &dyn Source) -> Vec<Arc<MappedFile>> {
+    if dtype == DType::BF16 {
+        Vec::new()
+    } else {
+        source.files()
     }
 }
 
@@ -207,7 +218,11 @@ fn matrix(
     source: &mut dyn Source,
 ) -> Result<Weight> {
     if let Some(left) = source.leave(names, columns)? {
-        return Ok(Weight::Left(left));
+        return if dtype == DType::BF16 {
+            copied(&left, device).map(Weight::Loaded)
+        } else {
+            Ok(Weight::Left(left))
+        };
     }
     let mut data = vec![];
     for name in names {
@@ -218,10 +233,59 @@ fn matrix(
     Ok(Weight::Loaded(matrix.to_dtype(dtype)?.to_device(device)?))
 }
 
+/// A copy of bf16 numbers that lie in a file.
+fn copied(matrix: &Mapped, device: &Device) -> Result<Tensor> {
+    let (rows, columns) = (matrix.rows(), matrix.columns());
+    let mut numbers = Vec::with_capacity(rows * columns);
+    for part in matrix.bytes() {
+        let (pairs, _) = part.as_chunks::<2>();
+        numbers.par_extend(pairs.par_iter().map(|pair| bf16::from_le_bytes(*pair)));
+    }
+    Ok(Tensor::from_vec(numbers, (rows, columns), device)?)
+}
+
 /// A norm's weights, in f32 whatever the rest is in.
 fn vector(name: &str, device: &Device, source: &mut dyn Source) -> Result<Tensor> {
     let mut data = vec![];
     source.read(name, &mut data)?;
     let length = data.len();
     Ok(Tensor::from_vec(data, length, &Device::Cpu)?.to_device(device)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use candle_core::{DType, Device, Tensor};
+    use half::bf16;
+    use matrix::{Format, Mapped, MappedFile, Part};
+
+    use super::copied;
+
+    #[test]
+    fn copied_parts_lie_one_below_the_other() {
+        let numbers: Vec<bf16> = (0..60).map(|i| bf16::from_f32(i as f32 - 30.5)).collect();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        for number in &numbers {
+            file.write_all(&number.to_le_bytes()).unwrap();
+        }
+        let file = std::sync::Arc::new(MappedFile::open(file.path()).unwrap());
+        let part = |rows: std::ops::Range<usize>| Part {
+            file: file.clone(),
+            bytes: rows.start * 12..rows.end * 12,
+        };
+        let parts = vec![part(7..10), part(0..2)];
+        let matrix = Mapped::new(parts, 6, Format::Bf16).unwrap();
+        let found = copied(&matrix, &Device::Cpu).unwrap();
+        assert_eq!(
+            (found.dims(), found.dtype()),
+            ([5, 6].as_slice(), DType::BF16)
+        );
+        let expected = [&numbers[42..60], &numbers[..12]].concat();
+        let expected = Tensor::from_vec(expected, (5, 6), &Device::Cpu).unwrap();
+        assert_eq!(
+            found.to_vec2::<bf16>().unwrap(),
+            expected.to_vec2::<bf16>().unwrap()
+        );
+    }
 }

@@ -116,11 +116,40 @@ fn a_weight_that_is_no_number_is_found_where_it_lies() {
         numbers[77] = half::bf16::NEG_INFINITY;
         Tensor::from_vec(numbers, shape, &Device::Cpu).unwrap()
     });
-    let refused = load(dir.path(), Residence::Files).unwrap_err().to_string();
-    assert!(
-        refused.contains(spoilt) && refused.contains("77"),
-        "{refused}"
-    );
+    let copied = Checkpoint::open(dir.path())
+        .unwrap()
+        .load(&Device::Cpu, DType::BF16, &mut |_| ());
+    for refused in [load(dir.path(), Residence::Files), copied] {
+        let refused = refused.unwrap_err().to_string();
+        assert!(
+            refused.contains(spoilt) && refused.contains("77"),
+            "{refused}"
+        );
+    }
+}
+
+/// On its way to a GPU a bf16 matrix takes no detour over f32.
+#[test]
+fn bf16_weights_are_copied_as_they_lie() {
+    let dir = rounded("chat", |_, tensor| tensor);
+    let checkpoint = Checkpoint::open(dir.path()).unwrap();
+    let mut heard = 0.0;
+    let copied = checkpoint
+        .load(&Device::Cpu, DType::BF16, &mut |fraction| heard = fraction)
+        .unwrap();
+    assert!((heard - 1.0).abs() < 1e-6, "{heard}");
+    let single = load(dir.path(), Residence::Memory).unwrap();
+    let ids: Vec<u32> = (0..single.config().vocab_size as u32).collect();
+    let (found, expected) = (copied.embed(&ids).unwrap(), single.embed(&ids).unwrap());
+    assert_eq!(found.dtype(), DType::BF16);
+    // The root of the width and the product are rounded to eight bits.
+    let error = relative_error(&found.to_dtype(DType::F32).unwrap(), &expected);
+    assert!(error < 0.01, "{error}");
+
+    // The files may go now.
+    drop(dir);
+    assert!(copied.embed(&ids).is_ok());
+    assert!(copied.complete().is_ok());
 }
 
 #[test]

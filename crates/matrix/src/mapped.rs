@@ -76,6 +76,14 @@ impl Mapped {
         self.columns
     }
 
+    /// The parts' bytes, one below the other, as they lie in their files.
+    pub fn bytes(&self) -> impl Iterator<Item = &[u8]> {
+        self.parts.iter().map(|part| {
+            let bytes = part.file.bytes().get(part.bytes.clone());
+            bytes.unwrap_or_default()
+        })
+    }
+
     /// The first number that is NaN or infinite. Reads every number, on all cores, so that the pages are at hand afterwards.
     pub fn not_finite(&self) -> Option<NotFinite> {
         self.parts.iter().enumerate().find_map(|(part, place)| {
