@@ -8,6 +8,7 @@ use candle_core::{Device, Tensor};
 use diffing::Decoder;
 use matrix::{MappedFile, Residence};
 
+use crate::encode::Gates;
 use crate::error::{Error, Result};
 use crate::file::TensorFile;
 use crate::header::{Header, MODELS, WEIGHTS, read_header};
@@ -27,8 +28,6 @@ pub struct Crosscoder {
     pub(crate) device: Device,
     pub(crate) encoder: Encoder,
     pub(crate) encoder_bias: Vec<f32>,
-    /// Decoder on the device, [2, F, D]; only where the device is not the host.
-    pub(crate) device_decoder: Option<Tensor>,
     decoder: Rows,
     /// What encoder or decoder lie in, where they were not loaded.
     file: Option<Arc<MappedFile>>,
@@ -39,6 +38,7 @@ pub struct Crosscoder {
     norms: Vec<f32>,
     /// [F], or [2, F] for DECOUPLED.
     scaling: Vec<f32>,
+    pub(crate) gates: Gates,
 }
 
 /// The tensors of a crosscoder.
@@ -47,8 +47,6 @@ struct Weights {
     /// [F]
     encoder_bias: Vec<f32>,
     decoder: Rows,
-    /// Decoder on the device, [2, F, D].
-    device_decoder: Option<Tensor>,
     file: Option<Arc<MappedFile>>,
     /// [2, D]
     decoder_bias: Vec<f32>,
@@ -64,8 +62,8 @@ impl Crosscoder {
         Self::load_to(dir, device, Residence::Memory)
     }
 
-    /// As [`Crosscoder::load`], with a choice of where encoder and decoder are kept when the device is the CPU. Those in f32 or bf16 may
-    /// stay in their file; [`Crosscoder::decoder`] is not for them.
+    /// As [`Crosscoder::load`], with a choice of where the decoder is kept, and the encoder when the device is the CPU. Those in f32 or bf16
+    /// may stay in their file; [`Crosscoder::decoder`] is not for them.
     ///
     /// # Errors
     /// As [`Crosscoder::load`].
@@ -89,15 +87,15 @@ impl Crosscoder {
         };
         let dim = header.activation_dim;
         let numbers = (2 * MODELS * dim * latents) as u64;
-        let in_file = device.is_cpu() && residence.in_files(numbers, LARGE);
-        let left = |name: &str, columns: usize| {
-            if in_file {
+        let in_file = residence.in_files(numbers, LARGE);
+        let left = |name: &str, columns: usize, may: bool| {
+            if may {
                 file.left(name, columns)
             } else {
                 Ok(None)
             }
         };
-        let encoder = match left("encoder.weight", latents)? {
+        let encoder = match left("encoder.weight", latents, in_file && device.is_cpu())? {
             Some(encoder) => Encoder::Mapped(encoder),
             None => Encoder::Loaded(Tensor::from_vec(
                 file.finite("encoder.weight")?,
@@ -105,19 +103,15 @@ impl Crosscoder {
                 device,
             )?),
         };
-        let (decoder, device_decoder) = if let Some(decoder) = left("decoder.weight", dim)? {
-            (Rows::Mapped(decoder), None)
-        } else {
-            let decoder = file.finite("decoder.weight")?;
-            let shape = (MODELS, latents, dim);
-            let copy = (!device.is_cpu()).then(|| Tensor::from_slice(&decoder, shape, device));
-            (Rows::Loaded(decoder, dim), copy.transpose()?)
+        // On the host whatever the device: edits read the rows of active latents alone.
+        let decoder = match left("decoder.weight", dim, in_file)? {
+            Some(decoder) => Rows::Mapped(decoder),
+            None => Rows::Loaded(file.finite("decoder.weight")?, dim),
         };
         let weights = Weights {
             encoder,
             encoder_bias,
             decoder,
-            device_decoder,
             file: in_file.then(|| file.mapped()),
             decoder_bias: file.finite("decoder.bias")?,
             normalizer,
@@ -139,19 +133,21 @@ impl Crosscoder {
                     .collect()
             }
         };
-        Self {
+        let mut crosscoder = Self {
             header,
             device: device.clone(),
             encoder: weights.encoder,
             encoder_bias: weights.encoder_bias,
-            device_decoder: weights.device_decoder,
             decoder: weights.decoder,
             file: weights.file,
             decoder_bias: weights.decoder_bias,
             normalizer: weights.normalizer,
             norms,
             scaling,
-        }
+            gates: Gates::default(),
+        };
+        crosscoder.gates = crosscoder.make_gates();
+        crosscoder
     }
 
     /// Shape and kind.
@@ -285,11 +281,20 @@ impl Crosscoder {
         Ok(Decoder::new([base, chat], bias)?)
     }
 
-    /// Refuses activations that are not [N, 2, D], and weights whose file was written to or cut.
-    pub(crate) fn check_input(&self, x: &Tensor) -> Result<usize> {
+    /// Refuses weights whose file was written to or cut.
+    ///
+    /// # Errors
+    /// With the file's name.
+    pub fn check_file(&self) -> Result<()> {
         if let Some(file) = &self.file {
             file.check()?;
         }
+        Ok(())
+    }
+
+    /// Refuses activations that are not [N, 2, D], and weights as [`Crosscoder::check_file`] does.
+    pub(crate) fn check_input(&self, x: &Tensor) -> Result<usize> {
+        self.check_file()?;
         match x.dims() {
             &[tokens, MODELS, dim] if dim == self.activation_dim() => Ok(tokens),
             other => Err(Error::Input {

@@ -44,22 +44,8 @@ impl Crosscoder {
                 });
             }
         };
-        let f = f.to_device(&self.device)?.to_dtype(DType::F32)?;
+        let f = f.to_dtype(DType::F32)?;
         let tokens = f.dim(0)?;
-        if let Some(decoder) = &self.device_decoder {
-            let f = f.reshape((tokens, models, latents))?;
-            let bias = Tensor::from_slice(&self.decoder_bias, (1, MODELS, dim), &self.device)?;
-            let parts = (0..MODELS)
-                .map(|m| {
-                    let code = f
-                        .narrow(1, m.min(models - 1), 1)?
-                        .squeeze(1)?
-                        .contiguous()?;
-                    code.matmul(&decoder.get(m)?)
-                })
-                .collect::<candle_core::Result<Vec<_>>>()?;
-            return Ok(Tensor::stack(&parts, 1)?.broadcast_add(&bias)?);
-        }
         let codes = host(&f)?;
         let mut out = vec![0f32; tokens * MODELS * dim];
         out.par_chunks_mut(MODELS * dim)

@@ -78,15 +78,25 @@ pub enum Edit {
 }
 
 impl Edit {
-    /// Whether it reads the dictionary's code.
-    pub fn needs_codes(&self) -> bool {
+    /// The latents whose codes it reads, where it reads any.
+    pub fn reads(&self) -> Chosen {
         match self {
-            Self::Take { .. } | Self::Add { .. } | Self::ProjectOut { .. } => false,
-            Self::Move { .. }
-            | Self::Scale { .. }
-            | Self::Clamp { .. }
-            | Self::Reconstruct { .. } => true,
+            Self::Take { .. } | Self::Add { .. } | Self::ProjectOut { .. } => {
+                Chosen::Ids(Vec::new())
+            }
+            Self::Move { latents, .. } => latents.clone(),
+            Self::Scale { latents, .. } => Chosen::Ids(latents.clone()),
+            Self::Clamp { codes, .. } => Chosen::Ids(codes.iter().map(|(id, _)| *id).collect()),
+            Self::Reconstruct { .. } => Chosen::All,
         }
+    }
+
+    /// Whether it reads codes.
+    pub fn needs_codes(&self) -> bool {
+        !matches!(
+            self,
+            Self::Take { .. } | Self::Add { .. } | Self::ProjectOut { .. }
+        )
     }
 }
 
@@ -95,7 +105,7 @@ impl Edit {
 pub struct Unedited<'a> {
     /// Residual [D] of base and chat; a model that no edit needs may be missing.
     pub residual: [Option<&'a [f32]>; 2],
-    /// Code of the pair, by id, where an edit needs it.
+    /// Code of the pair, by id, of the latents at least that an edit reads.
     pub active: &'a [Active],
 }
 

@@ -17,12 +17,28 @@ const BLOCK: usize = 16;
 const SLACK: f32 = 1e-5;
 
 /// One latent's part in the encoding of a pre-activation.
-#[derive(Clone, Copy)]
-struct Gate {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Gate {
     bias: f32,
     /// Per model: weight of the activation and threshold. Equal unless DECOUPLED.
     models: [(f32, f32); 2],
     decoupled: bool,
+}
+
+/// All latents' gates, made once.
+#[derive(Debug, Default)]
+pub(crate) struct Gates {
+    all: Vec<Gate>,
+    /// [`Gate::least`] of each.
+    least: Vec<f32>,
+}
+
+impl Gates {
+    /// In the order of latents.
+    pub(crate) fn new(all: Vec<Gate>) -> Self {
+        let least = all.iter().map(Gate::least).collect();
+        Self { all, least }
+    }
 }
 
 impl Gate {
@@ -45,7 +61,7 @@ impl Gate {
         if base.is_nan() { chat } else { base.min(chat) }
     }
 
-    fn active(&self, id: u32, pre: f32) -> Option<Active> {
+    pub(crate) fn active(&self, id: u32, pre: f32) -> Option<Active> {
         let f = self.code(pre);
         if f == [0.0, 0.0] {
             return None;
@@ -61,7 +77,12 @@ impl Gate {
 }
 
 impl Crosscoder {
-    fn gate(&self, latent: u32) -> Gate {
+    /// Every latent's gate, for the one place that makes them.
+    pub(crate) fn make_gates(&self) -> Gates {
+        Gates::new(self.gates_of(0..self.dict_size() as u32))
+    }
+
+    pub(crate) fn gate(&self, latent: u32) -> Gate {
         let j = latent as usize;
         let thresholds = self.header.thresholds.unwrap_or([f32::NEG_INFINITY; 2]);
         let decoupled = self.is_decoupled();
@@ -77,7 +98,7 @@ impl Crosscoder {
         }
     }
 
-    fn gates(&self, ids: impl Iterator<Item = u32>) -> Vec<Gate> {
+    fn gates_of(&self, ids: impl Iterator<Item = u32>) -> Vec<Gate> {
         ids.map(|id| self.gate(id)).collect()
     }
 
@@ -110,8 +131,7 @@ impl Crosscoder {
     /// If `x` has another shape, or the device lacks memory.
     pub fn encode(&self, x: &Tensor) -> Result<Tensor> {
         let pre = self.encoder.product(&self.beside(x)?)?;
-        let gates = self.gates(0..self.dict_size() as u32);
-        self.apply(&pre, &gates)
+        self.apply(&pre, &self.gates.all)
     }
 
     /// As [`Crosscoder::encode`], for chosen latents in the order given: [N, J], for DECOUPLED [N, 2, J].
@@ -121,7 +141,7 @@ impl Crosscoder {
     pub fn encode_latents(&self, x: &Tensor, ids: &[u32]) -> Result<Tensor> {
         self.check_ids(ids)?;
         let pre = self.beside(x)?.matmul(&self.encoder.columns(ids)?)?;
-        self.apply(&pre, &self.gates(ids.iter().copied()))
+        self.apply(&pre, &self.gates_of(ids.iter().copied()))
     }
 
     fn apply(&self, pre: &Tensor, gates: &[Gate]) -> Result<Tensor> {
@@ -175,9 +195,7 @@ impl Crosscoder {
         product: impl Fn(&Encoder, &Tensor) -> Result<Tensor>,
     ) -> Result<Codes> {
         let tokens = self.check_input(x)?;
-        let gates = self.gates(0..self.dict_size() as u32);
-        let least: Vec<f32> = gates.iter().map(Gate::least).collect();
-        let together = (NUMBERS / gates.len().max(1)).max(1);
+        let together = (NUMBERS / self.dict_size().max(1)).max(1);
         let mut codes = Codes {
             offsets: vec![0],
             active: Vec::new(),
@@ -185,7 +203,7 @@ impl Crosscoder {
         for from in (0..tokens).step_by(together) {
             let some = x.narrow(0, from, together.min(tokens - from))?;
             let pre = product(&self.encoder, &self.beside(&some)?)?;
-            for row in rows_of_active(&pre, &least, &gates)? {
+            for row in rows_of_active(&pre, &self.gates)? {
                 codes.active.extend(row);
                 codes.offsets.push(codes.active.len());
             }
@@ -240,7 +258,7 @@ impl Crosscoder {
 }
 
 /// Active latents of every row of pre-activations [N, F].
-fn rows_of_active(pre: &Tensor, least: &[f32], gates: &[Gate]) -> Result<Vec<Vec<Active>>> {
+fn rows_of_active(pre: &Tensor, gates: &Gates) -> Result<Vec<Vec<Active>>> {
     let (storage, layout) = pre.storage_and_layout();
     let copy;
     // Millions of numbers, so where they are on the host already they are read in place.
@@ -253,15 +271,15 @@ fn rows_of_active(pre: &Tensor, least: &[f32], gates: &[Gate]) -> Result<Vec<Vec
         &copy
     };
     Ok(numbers
-        .par_chunks(gates.len().max(1))
-        .map(|row| active(row, least, gates))
+        .par_chunks(gates.all.len().max(1))
+        .map(|row| active(row, gates))
         .collect())
 }
 
 /// Active latents of one row of pre-activations.
-fn active(row: &[f32], least: &[f32], gates: &[Gate]) -> Vec<Active> {
+fn active(row: &[f32], gates: &Gates) -> Vec<Active> {
     let mut found = Vec::new();
-    let blocks = row.chunks(BLOCK).zip(least.chunks(BLOCK));
+    let blocks = row.chunks(BLOCK).zip(gates.least.chunks(BLOCK));
     for (block, (row, least)) in blocks.enumerate() {
         // Most blocks have no active latent, and vector units see that at once.
         let above = row
@@ -270,7 +288,7 @@ fn active(row: &[f32], least: &[f32], gates: &[Gate]) -> Vec<Active> {
             .fold(0, |above, (pre, least)| above + u32::from(pre > least));
         if above > 0 {
             let first = block * BLOCK;
-            let gates = gates.get(first..).unwrap_or_default().iter().zip(row);
+            let gates = gates.all.get(first..).unwrap_or_default().iter().zip(row);
             found.extend(
                 (first as u32..)
                     .zip(gates)

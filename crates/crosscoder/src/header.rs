@@ -71,18 +71,22 @@ pub struct Header {
 }
 
 impl Header {
-    /// Bytes that the loaded dictionary takes on the host and on its device, where that is another.
-    pub fn memory(&self, on_host: bool) -> [u64; 2] {
+    /// Bytes that the loaded dictionary takes on the host and on its device, where that is another: the encoder is there, the decoder on
+    /// the host.
+    pub fn memory(&self, on_host: bool, residence: Residence) -> [u64; 2] {
         let numbers = (MODELS * self.activation_dim * self.dict_size) as u64;
-        let weights = numbers * size_of::<f32>() as u64;
-        // Biases, norms and weights of the code: a few numbers per latent.
-        let beside = (6 * self.dict_size * size_of::<f32>()) as u64;
-        if on_host && Residence::Automatic.in_files(2 * numbers, LARGE) {
-            [2 * numbers * self.number_bytes as u64 + beside, 0]
-        } else if on_host {
-            [2 * weights + beside, 0]
+        let wide = size_of::<f32>() as u64;
+        let kept = if residence.in_files(2 * numbers, LARGE) {
+            self.number_bytes as u64
         } else {
-            [weights + beside, 2 * weights]
+            wide
+        };
+        // Biases, norms, weights of the code and what it is held against: a few numbers per latent.
+        let beside = (13 * self.dict_size * size_of::<f32>()) as u64;
+        if on_host {
+            [2 * numbers * kept + beside, 0]
+        } else {
+            [numbers * kept + beside, numbers * wide]
         }
     }
 

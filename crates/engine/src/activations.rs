@@ -81,9 +81,8 @@ impl ActivationsJob {
         let readings = Readings::of_both(pair, &self.ids, turns)?;
         let base = readings.expect(ModelName::Base)?;
         let chat = readings.expect(ModelName::Chat)?;
-        let x = paired(&base.residual, &chat.residual)?;
-        let codes = Coding::new([&base.residual, &chat.residual], pair.limits.read_at_once)
-            .end(dictionary, turns)?;
+        let residuals = [&base.residual, &chat.residual];
+        let codes = Coding::new(residuals, pair.limits.read_at_once).end(dictionary, turns)?;
         let top = (0..self.ids.len())
             .map(|token| {
                 let top = codes.top(token, self.top_k);
@@ -92,7 +91,7 @@ impl ActivationsJob {
                     .collect()
             })
             .collect();
-        let latents = self.halves(dictionary, &x, &codes)?;
+        let latents = self.halves(dictionary, residuals, &codes)?;
         let whole = |model: ModelName, reading: &Arc<Reading>| -> Result<_> {
             let upper = reading.upper(pair, turns)?;
             Ok(Hidden::new(pair, model, &upper))
@@ -138,13 +137,14 @@ impl ActivationsJob {
     fn halves(
         &self,
         dictionary: &Dictionary,
-        x: &Tensor,
+        [base, chat]: [&Tensor; 2],
         codes: &Codes,
     ) -> Result<Vec<LatentValues>> {
         if self.latents.is_empty() {
             return Ok(Vec::new());
         }
-        let halves = dictionary.crosscoder.halves(x, &self.latents)?;
+        let x = paired(base, chat)?;
+        let halves = dictionary.crosscoder.halves(&x, &self.latents)?;
         let parts = halves.base.into_par_iter().zip(halves.chat);
         Ok(self
             .latents

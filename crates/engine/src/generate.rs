@@ -55,7 +55,7 @@ pub(crate) struct Generating<'a> {
     places: Vec<Place>,
     /// The lower halves, until every lane has begun.
     readings: Readings,
-    /// The codes that lanes' edits read, where any does, until then too.
+    /// The whole dictionary's codes, where a lane's edit reads them, until then too.
     codes: Option<Codes>,
     /// Lanes that have not begun, by what they read alike; the last set is the next.
     waiting: Vec<Vec<usize>>,
@@ -72,7 +72,7 @@ pub(crate) struct Generating<'a> {
 /// What reading the prompt asks for next.
 enum Work {
     Lower(Read<Reading, LowerWork>),
-    /// The codes that lanes' edits read.
+    /// The whole dictionary's codes.
     Codes(Coding),
     /// The next lanes' upper half, and how many tokens it has to run.
     Upper(Read<Upper, UpperWork>, usize),

@@ -181,7 +181,7 @@ impl<'a> Group<'a> {
             return Ok(None);
         }
         let coded: Vec<usize> = lanes()
-            .filter(|(lane, place)| lane.plan.reads_codes(place))
+            .filter(|(lane, place)| lane.plan.reads_all(place))
             .map(|(lane, _)| lane.number)
             .collect();
         let codes = match other {
@@ -200,7 +200,7 @@ impl<'a> Group<'a> {
                 residual: in_order(self.model, Some(mine.as_slice()), theirs),
                 active,
             };
-            edit::apply_to_row(&lane.plan, self.dictionary, place, &token, row);
+            edit::apply_to_row(&lane.plan, self.dictionary, place, &token, row)?;
         }
         back(h, residual).map(Some)
     }

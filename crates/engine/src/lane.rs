@@ -41,14 +41,14 @@ pub(crate) fn alike(plans: &[Plan], places: &[Place]) -> Vec<Vec<usize>> {
     sets.into_iter().map(|(_, lanes)| lanes).collect()
 }
 
-/// The codes that are needed before any of the plans' edits; `None` where no edit reads any.
+/// The whole dictionary's codes, which are needed before any of the plans' edits; `None` where no edit reads them.
 pub(crate) fn to_code(
     pair: &Pair,
     plans: &[Plan],
     places: &[Place],
     readings: &Readings,
 ) -> Option<Coding> {
-    let coded = |plan: &Plan| edits(plan, places).iter().any(|(e, _)| e.needs_codes());
+    let coded = |plan: &Plan| places.iter().any(|place| plan.reads_all(place));
     let [Some(base), Some(chat)] = ModelName::BOTH.map(|model| readings.get(model)) else {
         return None;
     };
@@ -74,7 +74,7 @@ pub(crate) fn begin_upper(
     }
 }
 
-/// The codes that the plans' edits read, made now; none where no edit reads any.
+/// As [`to_code`], made now; none where no edit reads them.
 pub(crate) fn codes(
     pair: &Pair,
     dictionary: &Dictionary,
@@ -113,7 +113,7 @@ fn edited(
     readings: &Readings,
     codes: &Codes,
 ) -> Result<Option<Tensor>> {
-    if edits(plan, places).is_empty() {
+    if !places.iter().any(|place| plan.acts(place)) {
         return Ok(None);
     }
     let residual = &readings.expect(plan.model)?.residual;
@@ -127,7 +127,7 @@ fn edited(
         unedited,
         codes,
     };
-    edit::apply(plan, dictionary, &rows, &mut h);
+    edit::apply(plan, dictionary, &rows, &mut h)?;
     back(h, residual).map(Some)
 }
 

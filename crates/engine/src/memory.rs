@@ -1,6 +1,6 @@
 //! What an engine is going to hold, told from headers alone, and the nearest that fits where it does not.
 
-use crosscoder::Header;
+use crosscoder::{Header, Residence};
 use gemma::{Checkpoint, Part, Place, Plan, WeightChoice, When};
 
 use crate::{Error, Options, Precision, Result, check::Opened, devices::Devices};
@@ -208,7 +208,7 @@ impl<'a> Sizes<'a> {
         for (slug, header) in &self.dictionaries {
             latents = latents.max(header.dict_size as u64);
             let on_host = choice.dictionaries == Place::Cpu;
-            let [host, device] = header.memory(on_host);
+            let [host, device] = header.memory(on_host, Residence::Automatic);
             add(
                 format!("dictionary {slug}, f32"),
                 Place::Cpu,
@@ -247,10 +247,16 @@ impl<'a> Sizes<'a> {
         let scratch = |checkpoint: &Checkpoint, place| {
             let at_once = self.read_at_once.min(tokens);
             let bytes = number(checkpoint, place);
-            gemma::scratch_bytes(checkpoint.config(), at_once, tokens, bytes)
+            let config = checkpoint.config();
+            let pass = gemma::scratch_bytes(config, at_once, tokens, bytes, place);
+            let chunk = (crate::next::CHUNK_NUMBERS / config.vocab_size.max(1)).max(1);
+            match place {
+                Place::Cpu => pass,
+                Place::Cuda(_) => pass.max(gemma::logit_bytes(config, chunk.min(tokens), bytes)),
+            }
         };
         // One after the other: a model's pass, the encoding, the logits.
-        let codes = tokens as u64 * latents * WIDE;
+        let codes = self.read_at_once.min(tokens) as u64 * latents * WIDE;
         let logits = LOGIT_COPIES
             * crate::next::CHUNK_NUMBERS.min(tokens * chat.config().vocab_size) as u64
             * WIDE;

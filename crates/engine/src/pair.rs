@@ -33,6 +33,9 @@ pub(crate) struct Pair {
     pub kept: Kept,
 }
 
+/// Most interventions of a lane.
+const MAX_INTERVENTIONS: usize = 64;
+
 impl Pair {
     /// Loads weights and dictionaries; `progress` hears the share read, 0 to 1.
     pub(crate) fn load(options: &Options, progress: &mut dyn FnMut(f32)) -> Result<Self> {
@@ -171,6 +174,15 @@ impl Pair {
             return Err(Error::invalid(format!(
                 "the request has {} lanes; expected 1 to {most}",
                 lanes.len()
+            )));
+        }
+        let long = (0..)
+            .zip(lanes)
+            .find(|(_, lane)| lane.interventions.len() > MAX_INTERVENTIONS);
+        if let Some((number, lane)) = long {
+            return Err(Error::invalid(format!(
+                "lane {number} has {} interventions; expected at most {MAX_INTERVENTIONS}: one may name many latents",
+                lane.interventions.len()
             )));
         }
         Ok(())

@@ -1,22 +1,50 @@
 //! Turns a lane's interventions into edits that are known to be possible, and says what computing them needs.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    sync::{Arc, OnceLock},
+};
 
 use api::{ClampUnit, Intervention, LatentSet, LatentStrength, ModelName, Positions, StrengthUnit};
-use crosscoder::{Chosen, Edit};
+use crosscoder::{Active, Chosen, Edit, Few};
 
 use crate::{
     Dictionary, Error, Result,
     places::{self, Place},
 };
 
+/// Most latents of an edit whose codes are made one by one; for more, or all, those of the whole dictionary are.
+const FEW: usize = 64;
+
 /// An edit and where it acts.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Op {
     pub edit: Edit,
     pub positions: Positions,
+    codes: Source,
     /// Number of leading positions outside which it does not act.
     reach: usize,
+}
+
+/// Where the codes that an edit reads come from.
+#[derive(Clone, Debug, PartialEq)]
+enum Source {
+    /// It reads none.
+    Nowhere,
+    /// Its own few latents' part of the encoder, once [`Plan::prepare`] has read that.
+    Few(Vec<u32>, Arc<OnceLock<Few>>),
+    /// The whole dictionary's codes.
+    All,
+}
+
+impl Source {
+    fn of(edit: &Edit) -> Self {
+        match edit.reads() {
+            Chosen::Ids(ids) if ids.is_empty() => Self::Nowhere,
+            Chosen::Ids(ids) if ids.len() <= FEW => Self::Few(ids, Arc::default()),
+            Chosen::Ids(_) | Chosen::All => Self::All,
+        }
+    }
 }
 
 /// A lane's edits in order; those that change nothing are left out.
@@ -46,6 +74,7 @@ impl Plan {
             let reach = places::reach(intervention.positions(), extent.prompt, extent.new)?;
             if let Some(edit) = compile(intervention, lane.model, dictionary)? {
                 ops.push(Op {
+                    codes: Source::of(&edit),
                     edit,
                     positions: intervention.positions().clone(),
                     reach,
@@ -65,23 +94,67 @@ impl Plan {
             position < op.reach
                 && match op.edit {
                     Edit::Take { from } => from != own,
-                    _ => op.edit.needs_codes(),
+                    _ => op.codes != Source::Nowhere,
                 }
         })
     }
 
-    /// Whether an edit acts here.
-    pub(crate) fn acts(&self, place: &Place) -> bool {
-        self.ops.iter().any(|op| place.is_in(&op.positions))
+    /// The edits that act here.
+    pub(crate) fn acting(&self, place: &Place) -> impl Iterator<Item = &Op> {
+        self.ops.iter().filter(|op| place.is_in(&op.positions))
     }
 
-    /// Whether an edit that acts here reads the dictionary's code.
-    pub(crate) fn reads_codes(&self, place: &Place) -> bool {
-        let coded = |op: &&Op| op.edit.needs_codes();
-        self.ops
-            .iter()
-            .filter(coded)
-            .any(|op| place.is_in(&op.positions))
+    /// Whether an edit acts here.
+    pub(crate) fn acts(&self, place: &Place) -> bool {
+        self.acting(place).next().is_some()
+    }
+
+    /// Whether an edit that acts here reads the whole dictionary's codes. Then all that act here read them from there; this depends on the
+    /// lane alone, not on its company.
+    pub(crate) fn reads_all(&self, place: &Place) -> bool {
+        self.acting(place).any(|op| matches!(op.codes, Source::All))
+    }
+
+    /// Reads what edits of a few latents need of the encoder, unless that is there, and sees that the dictionary's files are as they were.
+    ///
+    /// # Errors
+    /// When they are not.
+    pub(crate) fn prepare(&self, dictionary: &Dictionary) -> Result<()> {
+        let crosscoder = &dictionary.crosscoder;
+        crosscoder.check_file()?;
+        for op in &self.ops {
+            if let Source::Few(ids, few) = &op.codes
+                && few.get().is_none()
+            {
+                let read = crosscoder.few(ids)?;
+                few.get_or_init(|| read);
+            }
+        }
+        Ok(())
+    }
+
+    /// The codes that the edits which act here read, where none of them reads the whole dictionary's, from the unedited residuals [D] of
+    /// base and chat; the plan is prepared.
+    pub(crate) fn few_codes(
+        &self,
+        dictionary: &Dictionary,
+        place: &Place,
+        residual: [Option<&[f32]>; 2],
+    ) -> Vec<Active> {
+        let few = self.acting(place).filter_map(|op| match &op.codes {
+            Source::Few(_, few) => few.get(),
+            Source::Nowhere | Source::All => None,
+        });
+        let few: Vec<&Few> = few.collect();
+        let ([Some(base), Some(chat)], false) = (residual, few.is_empty()) else {
+            return Vec::new();
+        };
+        let x = dictionary.crosscoder.seen([base, chat]);
+        let codes = |few: &Few| dictionary.crosscoder.codes_of_few(few, &x);
+        let mut all: Vec<Active> = few.into_iter().flat_map(codes).collect();
+        all.sort_by_key(|active| active.id);
+        all.dedup_by_key(|active| active.id);
+        all
     }
 }
 

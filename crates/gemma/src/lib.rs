@@ -31,8 +31,8 @@ pub use device::DeviceChoice;
 pub use error::{Error, Result};
 pub use matrix::Residence;
 pub use memory::{
-    Part, Place, Plan, Room, Size, When, available, cache_bytes, readable, scratch_bytes,
-    weight_bytes,
+    Part, Place, Plan, Room, Size, When, available, cache_bytes, logit_bytes, readable,
+    scratch_bytes, weight_bytes,
 };
 pub use model::{Forward, Hook, Model};
 pub use rounding::WeightChoice;

@@ -1,7 +1,7 @@
 //! What a step is going to hold in memory, told before it loads anything, and refused where it does not fit.
 
 use candle_core::Device;
-use crosscoder::Header;
+use crosscoder::{Header, Residence};
 use gemma::{Checkpoint, Part, Place, Plan, WeightChoice, When};
 
 use crate::study::Pair;
@@ -52,11 +52,13 @@ impl Memory {
             let [lower, _] = gemma::weight_bytes(config, pair.layer, bytes);
             let what = format!("{name} model up to layer {}, {}", pair.layer, format(bytes));
             self.add(what, self.place, lower, When::Always);
-            scratch = scratch.max(gemma::scratch_bytes(config, context, context, WIDE));
+            let of =
+                |at_once, tokens| gemma::scratch_bytes(config, at_once, tokens, WIDE, self.place);
             // Shorter ones run together.
             let count = TOGETHER.div_ceil(context.max(1)) as u64;
-            scratch =
-                scratch.max(gemma::scratch_bytes(config, 1, 1, WIDE) * count * context as u64);
+            scratch = scratch
+                .max(of(context, context))
+                .max(of(1, 1) * count * context as u64);
         }
         let what = format!("scratch for sequences of {context} tokens");
         self.add(what, self.place, scratch, When::Always);
@@ -75,7 +77,7 @@ impl Memory {
     /// A dictionary.
     pub(crate) fn dictionary(&mut self, slug: &str, header: &Header) {
         let on_host = self.place == Place::Cpu;
-        let [host, device] = header.memory(on_host);
+        let [host, device] = header.memory(on_host, Residence::Memory);
         self.add(
             format!("dictionary {slug}, f32"),
             Place::Cpu,

@@ -4,5 +4,6 @@
 mod bad_input;
 mod common;
 mod exact;
+mod few;
 mod parity;
 mod resting;

@@ -173,17 +173,13 @@ fn a_long_prompt_is_read_a_piece_a_turn() {
     assert!(!generating.turn(&counters).unwrap());
 }
 
-#[test]
-fn codes_of_a_long_prompt_are_made_a_piece_a_turn_once_for_all_lanes() {
+/// Turns until two lanes have read a prompt of five pieces and generated a token, each with its own edit.
+fn turns_of(edits: [Value; 2]) -> usize {
     let pair = keeping(0);
-    let scaled = |factor: f64| {
-        let scale = json!({"kind": "scale", "latents": [2], "factor": factor});
-        json!({"model": "chat", "interventions": [scale]})
-    };
     let body = json!({
         "dictionary": "l1",
         "prompt": {"ids": words(5, 70)},
-        "lanes": [scaled(0.5), scaled(2.0)],
+        "lanes": edits.map(|edit| json!({"model": "chat", "interventions": [edit]})),
         "sampling": {"max_new_tokens": 1},
     });
     let job = GenerateJob::new(&serde_json::from_value(body).unwrap(), &pair).unwrap();
@@ -195,14 +191,13 @@ fn codes_of_a_long_prompt_are_made_a_piece_a_turn_once_for_all_lanes() {
     while generating.turn(&counters).unwrap() {
         turns += 1;
     }
-    // Five pieces by both lower halves, the codes, and each lane's upper half; then the token of both.
-    assert_eq!(turns, 5 * (2 + 1 + 2) + 1);
     let mut tokens = 0;
     while let Ok(event) = receiver.try_recv() {
         assert!(!matches!(event, GenerateEvent::Error(_)), "{event:?}");
         tokens += usize::from(matches!(event, GenerateEvent::Token(_)));
     }
     assert_eq!(tokens, 2);
+    turns
 }
 
 #[test]
@@ -213,4 +208,14 @@ fn a_plan_counts_what_may_be_kept() {
         crate::plan(&options).unwrap().rooms[0].needed
     };
     assert_eq!(needed(1_000_000), needed(0) + 1_000_000);
+}
+
+#[test]
+fn codes_of_a_long_prompt_are_made_a_piece_a_turn_once_for_all_lanes() {
+    let moved = |scale: f64| json!({"kind": "move", "latents": "all", "scale": scale});
+    // Five pieces by both lower halves, the codes, and each lane's upper half; then the token of both.
+    assert_eq!(turns_of([moved(0.5), moved(2.0)]), 5 * (2 + 1 + 2) + 1);
+    // A few latents' codes are made with the edit itself.
+    let scaled = |factor: f64| json!({"kind": "scale", "latents": [2], "factor": factor});
+    assert_eq!(turns_of([scaled(0.5), scaled(2.0)]), 5 * (2 + 2) + 1);
 }

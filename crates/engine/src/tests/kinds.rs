@@ -57,7 +57,7 @@ fn edited_of(pair: &Pair, dictionary: &Dictionary, plain: &Plain, edits: Value) 
         unedited: plain.residual.each_ref().map(|r| Some(r.as_slice())),
         codes: &plain.codes,
     };
-    edit::apply(&plan, dictionary, &rows, &mut h);
+    edit::apply(&plan, dictionary, &rows, &mut h).unwrap();
     h
 }
 

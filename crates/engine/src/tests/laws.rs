@@ -115,6 +115,36 @@ fn scaling_by_two_after_taking_base_is_the_additive_patch() {
     assert!(error < 1e-4, "{error}");
 }
 
+/// Edits of a few latents make those latents' codes alone, edits of many read the whole dictionary's.
+#[test]
+fn edits_of_many_latents_are_those_of_a_few_and_a_few() {
+    let (_, ids) = conversation(1);
+    let plain = forced(&chat(json!([])), "batchtopk", &ids);
+    for (kind, more) in [
+        ("scale", json!({"factor": 0})),
+        ("scale", json!({"factor": 3, "decoder": "base"})),
+        ("clamp", json!({"value": 1})),
+        ("move", json!({"scale": 0.7})),
+    ] {
+        let edit = |latents: std::ops::Range<u32>| {
+            let mut edit = more.clone();
+            edit["kind"] = json!(kind);
+            edit["latents"] = json!(latents.collect::<Vec<_>>());
+            edit
+        };
+        let many = forced(&chat(json!([edit(0..120)])), "batchtopk", &ids);
+        let few = json!([edit(0..60), edit(60..120)]);
+        let few = forced(&chat(few), "batchtopk", &ids);
+        assert!(close(&many, &few) < 1e-5, "{kind}");
+        assert!(close(&many, &plain) > 1e-3, "{kind}");
+        // In one lane both kinds read the same codes.
+        let mixed = json!([edit(0..60), edit(0..120)]);
+        let twice = json!([edit(0..60), edit(0..60), edit(60..120)]);
+        let [mixed, twice] = [mixed, twice].map(|e| forced(&chat(e), "batchtopk", &ids));
+        assert!(close(&mixed, &twice) < 1e-5, "{kind}");
+    }
+}
+
 #[test]
 fn moving_there_and_back_is_the_identity() {
     let (_, ids) = conversation(1);

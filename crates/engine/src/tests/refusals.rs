@@ -148,6 +148,11 @@ fn prompts_and_sampling_are_refused_with_the_reason() {
         ("lanes", json!([]), "0 lanes"),
         ("lanes", json!(vec![json!({"model": "chat"}); 9]), "9 lanes"),
         (
+            "lanes",
+            json!([{"model": "chat", "interventions": vec![json!({"kind": "take", "from": "base"}); 65]}]),
+            "lane 0 has 65 interventions; expected at most 64",
+        ),
+        (
             "sampling",
             json!({"max_new_tokens": 0}),
             "max_new_tokens is 0",
@@ -233,7 +238,7 @@ fn checks_name_what_does_not_fit() {
         let mut config = config.clone();
         (config.hidden_size, config.vocab_size) = change;
         let folder = dir.path().join(what);
-        let model = gemma::train::Trainable::new(config, 1, &candle_core::Device::Cpu).unwrap();
+        let model = gemma::train::Trainable::new(config, 1).unwrap();
         model.save(&folder, candle_core::DType::F32).unwrap();
         let mut different = options();
         different.base = folder;

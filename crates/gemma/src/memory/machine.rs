@@ -14,9 +14,8 @@ pub fn available(place: Place) -> Option<u64> {
 
 #[cfg(feature = "cuda")]
 fn gpu(number: usize) -> Option<u64> {
-    let device = candle_core::Device::new_cuda(number).ok()?;
-    let device = device.as_cuda_device().ok()?;
-    let (free, _) = device.cuda_stream().context().mem_get_info().ok()?;
+    use candle_core::cuda_backend::cudarc::driver::CudaContext;
+    let (free, _) = CudaContext::new(number).ok()?.mem_get_info().ok()?;
     Some(free as u64)
 }
 

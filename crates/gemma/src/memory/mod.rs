@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 
 pub use machine::available;
 pub(crate) use model::weight_counts;
-pub use model::{cache_bytes, scratch_bytes, weight_bytes};
+pub use model::{cache_bytes, logit_bytes, scratch_bytes, weight_bytes};
 pub use size::{Size, readable};
 
 /// The memory of the host, or of a GPU.

@@ -1,6 +1,8 @@
 //! What a model takes, from its configuration alone.
 
+use super::Place;
 use crate::Config;
+use crate::kernels::QUERIES;
 use crate::parameters::{EMBED, parameters};
 
 /// Bytes of an f32.
@@ -38,11 +40,38 @@ pub fn cache_bytes(config: &Config, tokens: usize, number: u64) -> u64 {
 }
 
 /// Bytes that come and go while one model reads so many tokens, some at once, at the worst moment of a block: attention's scores and
-/// probabilities, or the two widened rows of the feed-forward part and their product.
-pub fn scratch_bytes(config: &Config, at_once: usize, tokens: usize, number: u64) -> u64 {
+/// probabilities, or the two widened rows of the feed-forward part and their product. Off the CPU, where plain tensor operations run, a
+/// score is there in its own format, widened, and in the three steps of its soft cap, for some of the queries at a time; the feed-forward
+/// part's rows likewise.
+pub fn scratch_bytes(
+    config: &Config,
+    at_once: usize,
+    tokens: usize,
+    number: u64,
+    place: Place,
+) -> u64 {
     let heads = config.num_heads + 2 * config.num_kv_heads;
-    let attention = 2 * config.num_heads * at_once * tokens + 2 * at_once * heads * config.head_dim;
-    let feed_forward = 3 * at_once * config.intermediate_size;
-    let rows = 4 * tokens * config.hidden_size;
-    (attention.max(feed_forward) + rows) as u64 * number.max(WIDE)
+    let (queries, per_score, per_gate) = match place {
+        Place::Cpu => (at_once, 2 * WIDE, 3 * WIDE),
+        Place::Cuda(_) => (
+            at_once.min(QUERIES),
+            number + 4 * WIDE,
+            2 * number + 4 * WIDE,
+        ),
+    };
+    let masks = match place {
+        Place::Cpu => 0,
+        Place::Cuda(_) => (2 * at_once * tokens) as u64 * WIDE,
+    };
+    let scores = (config.num_heads * queries * tokens) as u64 * per_score + masks;
+    let attention = scores + (2 * at_once * heads * config.head_dim) as u64 * number.max(WIDE);
+    let feed_forward = (at_once * config.intermediate_size) as u64 * per_gate;
+    let rows = (4 * tokens * config.hidden_size) as u64 * number.max(WIDE);
+    attention.max(feed_forward) + rows
+}
+
+/// Bytes of the logits of so many positions on their way out of a model, off the CPU: as the head gives them, widened, and in the three
+/// steps of their soft cap.
+pub fn logit_bytes(config: &Config, positions: usize, number: u64) -> u64 {
+    (config.vocab_size * positions) as u64 * (number + 4 * WIDE)
 }

@@ -117,9 +117,9 @@ impl Pair<'_> {
                 continue;
             }
             let all = model.logits(&Tensor::cat(&rows, 0)?, Logits::All)?;
-            for (place, &l) in mine.iter().enumerate() {
-                let rows = all.narrow(0, place * count, count)?;
-                logits[l] = rows.flatten_all()?.to_vec1()?;
+            let all: Vec<f32> = all.flatten_all()?.to_vec1()?;
+            for (&l, rows) in mine.iter().zip(all.chunks((all.len() / mine.len()).max(1))) {
+                logits[l] = rows.to_vec();
             }
         }
         Ok(logits)
