@@ -15,9 +15,7 @@ use gemma::{Error, Hook, Logits, Model, Result};
 fn long_prompt(model: &Model) -> Vec<u32> {
     let count = 90;
     assert!(count > 4 * model.config().sliding_window.unwrap());
-    (0..count)
-        .map(|i| ((i * 37 + 11) % model.config().vocab_size) as u32)
-        .collect()
+    common::prompt(model, count)
 }
 
 fn values(x: &Tensor) -> Vec<Vec<f32>> {

@@ -1,4 +1,4 @@
-//! A model whose upper half is read when it is needed, what its parts take, and the arithmetic of devices without kernels of their own.
+//! A model whose upper half is read when it is needed, and what its parts take.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -10,16 +10,10 @@ mod common;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use common::{MODELS, fixtures, load, relative_error};
+use common::{MODELS, fixtures, load, prompt, relative_error};
 use gemma::{Checkpoint, Error, Logits, Model, cache_bytes, weight_bytes};
 
 const LAYER: usize = 1;
-
-fn prompt(model: &Model, count: usize) -> Vec<u32> {
-    (0..count)
-        .map(|i| ((i * 37 + 11) % model.config().vocab_size) as u32)
-        .collect()
-}
 
 fn lower(dir: &Path, heard: &mut Vec<f32>) -> Model {
     let checkpoint = Checkpoint::open(dir).unwrap();
@@ -131,51 +125,6 @@ fn sizes_are_those_of_the_tensors() {
     assert_eq!(cache, 10 * cache_bytes(config, 1, 4));
     let width = config.num_kv_heads * config.head_dim;
     assert_eq!(cache, (10 * config.num_layers * 2 * width * 4) as u64);
-}
-
-/// Residual and logits of everything that a model can be asked for.
-fn everything(model: &Model, ids: &[u32]) -> Vec<Tensor> {
-    let mut cache = model.cache(ids.len() + 1);
-    let (prefix, last) = ids.split_at(ids.len() - 3);
-    let h = model.lower(prefix, LAYER, &mut cache).unwrap();
-    let logits = model.upper(&h, LAYER, &mut cache, Logits::All).unwrap();
-    let mut all = vec![h, logits];
-    for id in last {
-        let h = model.lower(&[*id], LAYER, &mut cache).unwrap();
-        all.push(model.upper(&h, LAYER, &mut cache, Logits::Last).unwrap());
-        all.push(h);
-    }
-    let mut short = model.cache(ids.len() + 1);
-    let h = model.lower(prefix, LAYER, &mut short).unwrap();
-    model.upper(&h, LAYER, &mut short, Logits::None).unwrap();
-    let rows = h.narrow(0, 0, 5).unwrap();
-    let states = model.alternatives(&rows, LAYER, &short).unwrap();
-    all.push(model.logits(&states, Logits::At(&[4, 0])).unwrap());
-    all.extend(model.lower_many(&[prefix, last, ids], LAYER).unwrap());
-    let directions = rows.to_dtype(DType::F32).unwrap();
-    all.push(model.unembed_directions(&directions).unwrap());
-    all
-}
-
-/// Other number formats than f32 take the way that GPUs take: plain tensor operations, with norms, softmax, rotary tables and soft caps in
-/// f32. In f64 only rounding is between them and the kernels, in f16 what a half-precision model loses.
-#[test]
-fn plain_tensor_operations_agree_with_the_kernels() {
-    for name in MODELS {
-        let checkpoint = Checkpoint::open(fixtures().join(name)).unwrap();
-        let kernels = load(name);
-        let ids = prompt(&kernels, 90);
-        let expected = everything(&kernels, &ids);
-        for (dtype, bar) in [(DType::F64, 1e-5), (DType::F16, 2e-2)] {
-            let plain = checkpoint.load(&Device::Cpu, dtype, &mut |_| ()).unwrap();
-            for (i, (found, expected)) in everything(&plain, &ids).iter().zip(&expected).enumerate()
-            {
-                let found = found.to_dtype(DType::F32).unwrap();
-                let error = relative_error(&found, expected);
-                assert!(error < bar, "{name} {dtype:?} {i}: {error}");
-            }
-        }
-    }
 }
 
 #[test]

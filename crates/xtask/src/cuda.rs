@@ -30,8 +30,12 @@ const LIBRARIES: [&str; 5] = [
     "libnvrtc",
 ];
 
-/// What is compiled for where no GPU says otherwise: Hopper.
+/// What is compiled for where there is no GPU to ask: Hopper.
 const COMPUTE_CAPABILITY: &str = "90";
+
+/// The device to use, for tests and benchmarks; unless the environment says otherwise, it is [`DEVICE`].
+const DEVICES: [&str; 2] = ["STEREOSCOPE_TEST_DEVICE", "STEREOSCOPE_BENCH_DEVICE"];
+const DEVICE: &str = "cuda:0";
 
 /// Builds the program with the feature `cuda` into `target/cuda`.
 pub(crate) fn build(place: &Place) -> Result<(), Failure> {
@@ -39,6 +43,7 @@ pub(crate) fn build(place: &Place) -> Result<(), Failure> {
         place,
         "building the program for CUDA (long, the first time)",
         &["build", "--bin", "stereoscope"],
+        &[],
     )?;
     println!("── the program is {}", own.binary().display());
     if let Some(home) = toolkit {
@@ -50,9 +55,29 @@ pub(crate) fn build(place: &Place) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Runs the libraries' own tests with the feature `cuda`: the engine's use a GPU where there is one. They do not start without a driver.
+/// Runs the libraries' own tests, and those of the models, with the feature `cuda` on a GPU: cuda:0, or the device that the environment
+/// names. They fail without one. One at a time, as they share the device.
 pub(crate) fn test(place: &Place) -> Result<(), Failure> {
-    cargo(place, "testing with CUDA", &["test", "--lib"]).map(drop)
+    let arguments = ["test", "--lib", "--test", "device"];
+    cargo(
+        place,
+        "testing with CUDA",
+        &arguments,
+        &["--", "--test-threads", "1"],
+    )
+    .map(drop)
+}
+
+/// Runs the benchmark of the models on a GPU, as [`test`] finds it.
+pub(crate) fn bench(place: &Place) -> Result<(), Failure> {
+    let arguments = ["test", "--bench", "gemma"];
+    cargo(
+        place,
+        "benchmarking with CUDA",
+        &arguments,
+        &["--", "--bench"],
+    )
+    .map(drop)
 }
 
 /// Runs Cargo with the feature `cuda`; says where it put things, and the toolkit's folder as [`toolkit`] does.
@@ -60,6 +85,7 @@ fn cargo(
     place: &Place,
     name: &str,
     arguments: &[&str],
+    last: &[&str],
 ) -> Result<(Place, Option<PathBuf>), Failure> {
     let prebuilt = tools::setup(place)?;
     build::frontend(place)?;
@@ -78,9 +104,20 @@ fn cargo(
             .args(["--features", "cli/cuda"])
             .args(prebuilt.features())
             .arg("--target-dir")
-            .arg(&own.target);
+            .arg(&own.target)
+            .args(last);
         if let Some(home) = &toolkit {
             use_toolkit(&mut cargo, home)?;
+        }
+        if std::env::var_os("CUDA_COMPUTE_CAP").is_none() {
+            let capability = compute_capability();
+            let capability = capability.as_deref().unwrap_or(COMPUTE_CAPABILITY);
+            cargo.env("CUDA_COMPUTE_CAP", capability);
+        }
+        for variable in DEVICES {
+            if std::env::var_os(variable).is_none() {
+                cargo.env(variable, DEVICE);
+            }
         }
         run(&mut cargo)
     })?;
@@ -194,12 +231,26 @@ fn use_toolkit(cargo: &mut Command, home: &Path) -> Result<(), Failure> {
     }
     let lib = home.join("lib");
     cargo.env("LIBRARY_PATH", &lib);
-    if std::env::var_os("CUDA_COMPUTE_CAP").is_none() {
-        cargo.env("CUDA_COMPUTE_CAP", COMPUTE_CAPABILITY);
-    }
     put_first(cargo, "PATH", home.join("bin"))?;
     // Tests are run by Cargo itself.
     put_first(cargo, "LD_LIBRARY_PATH", lib)
+}
+
+/// What this machine's oldest GPU can do, as the compiler takes it: 90 for 9.0.
+fn compute_capability() -> Option<String> {
+    let mut ask = Command::new("nvidia-smi");
+    ask.args(["--query-gpu=compute_cap", "--format=csv,noheader"]);
+    oldest(&output(&mut ask)?)
+}
+
+/// The least of the numbers on the lines, without its point.
+fn oldest(answer: &str) -> Option<String> {
+    let numbers = answer.lines().filter_map(|line| {
+        let (major, minor) = line.trim().split_once('.')?;
+        Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
+    });
+    let (major, minor) = numbers.min()?;
+    Some(format!("{major}{minor}"))
 }
 
 /// Puts a folder before those of a variable that lists folders.
@@ -213,4 +264,16 @@ fn put_first(cargo: &mut Command, name: &str, folder: PathBuf) -> Result<(), Fai
         .map_err(|e| Failure(format!("no folder can be added to {name}: {e}")))?;
     cargo.env(name, path);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::oldest;
+
+    #[test]
+    fn the_oldest_gpu_is_compiled_for() {
+        assert_eq!(oldest("9.0\n").as_deref(), Some("90"));
+        assert_eq!(oldest("12.0\n8.9\n9.0").as_deref(), Some("89"));
+        assert_eq!(oldest("No devices were found"), None);
+    }
 }

@@ -1,5 +1,5 @@
-//! Development tasks: `cargo demo`, `cargo check-all`, `cargo xtask setup|build|cuda|cuda-test`. Each installs what it lacks, prints every step with
-//! its time, and does nothing twice.
+//! Development tasks: `cargo demo`, `cargo check-all`, `cargo xtask setup|build|cuda|cuda-test|cuda-bench`. Each installs what it lacks,
+//! prints every step with its time, and does nothing twice.
 
 mod build;
 mod bundle;
@@ -21,7 +21,8 @@ cargo check-all           format, lints and every test, the browser's included
 cargo xtask setup         install the tools that the build needs (DuckDB's library, wasm target, wasm-bindgen, Trunk)
 cargo xtask build         the release binary, with the explorer inside
 cargo xtask cuda          the same for NVIDIA GPUs, into target/cuda; needs neither GPU nor driver
-cargo xtask cuda-test     the libraries' tests on a GPU";
+cargo xtask cuda-test     the libraries' tests on a GPU
+cargo xtask cuda-bench    the models' benchmark on a GPU";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         "build" => build::all(&place).map(drop),
         "cuda" => cuda::build(&place),
         "cuda-test" => cuda::test(&place),
+        "cuda-bench" => cuda::bench(&place),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())

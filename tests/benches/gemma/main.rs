@@ -1,12 +1,14 @@
-//! Gemma-2 on this machine's CPU, against transformers: `cargo bench --workspace --exclude frontend --bench gemma [-- decode|read|pair|small]`.
+//! Gemma-2 against transformers: `cargo bench --workspace --exclude frontend --bench gemma [-- decode|read|pair|lanes|small]`, on this machine's
+//! CPU or on the GPU that STEREOSCOPE_BENCH_DEVICE names; `cargo xtask cuda-bench` builds for one and names it.
 //!
 //! Random checkpoints of Gemma-2 2B's shape in bf16 and a dictionary of 73,728 latents are written first, 12 GB in all, into the folder that
 //! STEREOSCOPE_BENCH_FOLDER names, else below the system's temporary one, and removed at the end. Then are measured: how quickly memory is
-//! read, decoding and reading a prompt with one model, and starting, reading and the memory of a pair with its dictionary; with the small
-//! models of this repository, a prompt through a pair and its dictionary. STEREOSCOPE_PEER_PYTHON names a Python with torch and
-//! transformers; without it this program's side is measured alone.
+//! read, decoding and reading a prompt with one model, starting, reading and the memory of a pair with its dictionary, and the engine's lanes
+//! with interventions; with the small models of this repository, a prompt through a pair and its dictionary. STEREOSCOPE_PEER_PYTHON names
+//! a Python with torch and transformers; without it this program's side is measured alone.
 
 mod checkpoint;
+mod lanes;
 mod ours;
 mod sweep;
 
@@ -16,11 +18,15 @@ use std::process::{Command, ExitCode};
 
 use harness::machine;
 use harness::side::{FLAG, Side, serve};
+use ours::count;
 use serde_json::{Value, json};
 
-/// Tokens that are read, and those of them that are decoded one by one.
-const TOKENS: usize = 256;
+/// Tokens that are read, on a GPU and else, and those of them that are decoded one by one.
+const TOKENS: [usize; 2] = [512, 256];
 const NEW: usize = 16;
+/// Tokens that lanes generate on a GPU and else, after so many of the prompt.
+const GENERATED: [usize; 2] = [65, 9];
+const BEFORE: usize = 32;
 /// The block after which the pair is compared.
 const LAYER: usize = 13;
 const GB: f64 = 1e9;
@@ -60,50 +66,78 @@ fn main() -> ExitCode {
     }
     let named: Vec<&String> = arguments.iter().filter(|a| !a.starts_with('-')).collect();
     let wanted = |task: &str| named.is_empty() || named.iter().any(|name| *name == task);
+    let device = env::var(DEVICE).unwrap_or_else(|_| "cpu".into());
+    let on = |[gpu, cpu]: [usize; 2]| if device == "cpu" { cpu } else { gpu };
     println!(
-        "{}, {} threads a side, load {}",
+        "{}, {device}, {} threads a side, load {}",
         machine::processor(),
         machine::threads(),
         machine::load()
     );
-    if wanted("small") {
+    if wanted("small") && device == "cpu" {
         small();
     }
-    if !["decode", "read", "pair"].into_iter().any(wanted) {
+    if !["decode", "read", "pair", "lanes"].into_iter().any(wanted) {
         return ExitCode::SUCCESS;
     }
     let folder = folder();
     println!("\nwriting checkpoints into {}", folder.display());
     let model = folder.join("base");
     checkpoint::write_model(&model, 1);
-    let ids: Vec<usize> = (0..TOKENS)
+    let tokens = on(TOKENS);
+    let ids: Vec<usize> = (0..tokens)
         .map(|i| (i * 7919 + 11) % checkpoint::VOCABULARY)
         .collect();
     let setup = |task: &str, more: Value| {
-        let mut setup = json!({"task": task, "model": model, "ids": ids, "new": NEW});
+        let mut setup =
+            json!({"task": task, "device": device, "model": model, "ids": ids, "new": NEW});
         for (key, value) in more.as_object().into_iter().flatten() {
             setup[key] = value.clone();
         }
         setup
     };
     if wanted("decode") {
-        decode(setup("decode", json!({"ids": ids[..32 + NEW]})));
+        let setup = setup("decode", json!({"ids": ids[..BEFORE + NEW]}));
+        decode(setup, device == "cpu");
     }
     if wanted("read") {
+        let cpu: &[_] = &[("float32", Some(1.0)), ("bfloat16", None)];
         measure(&Case {
-            name: format!("2B, {TOKENS} tokens read"),
+            name: format!("2B, {tokens} tokens read"),
             setup: setup("read", json!({})),
             repetitions: 5,
-            peers: &[("float32", Some(1.0)), ("bfloat16", None)],
-            units: (TOKENS as f64, "tokens/s"),
+            peers: if device == "cpu" { cpu } else { HALF },
+            units: (tokens as f64, "tokens/s"),
         });
     }
-    if wanted("pair") {
+    if wanted("pair") || wanted("lanes") {
         let (chat, dictionary) = (folder.join("chat"), folder.join("dictionary"));
         checkpoint::write_model(&chat, 2);
         checkpoint::write_dictionary(&dictionary, 3);
-        let more = json!({"chat": chat, "dictionary": dictionary, "layer": LAYER, "prompts": 1, "every": false});
-        pair(&setup("pair", more));
+        let more = json!({
+            "dtype": "bfloat16", "chat": chat, "dictionary": dictionary, "layer": LAYER, "prompts": 1, "every": false,
+        });
+        if wanted("pair") {
+            pair(&setup("pair", more.clone()), tokens);
+            if device != "cpu" {
+                measure(&Case {
+                    name: format!("2B pair, {tokens} tokens through both and encoded"),
+                    setup: setup("pair", more.clone()),
+                    repetitions: 7,
+                    peers: HALF,
+                    units: (tokens as f64, "tokens/s"),
+                });
+            }
+        }
+        if wanted("lanes") {
+            for folder in [&model, &chat] {
+                lanes::add_tokenizer(folder);
+            }
+            let mut setup = setup("lanes", more);
+            setup["ids"] = json!(ids[..BEFORE]);
+            setup["new"] = json!(on(GENERATED));
+            all_lanes(&setup);
+        }
     }
     if env::var_os(FOLDER).is_none() {
         let removed = std::fs::remove_dir_all(&folder);
@@ -113,6 +147,9 @@ fn main() -> ExitCode {
 }
 
 const FOLDER: &str = "STEREOSCOPE_BENCH_FOLDER";
+const DEVICE: &str = "STEREOSCOPE_BENCH_DEVICE";
+/// The peer that is to be led where both sides compute in bf16.
+const HALF: &[(&str, Option<f64>)] = &[("bfloat16", Some(1.0))];
 
 /// Where the checkpoints are written. One that was named is kept for the next time.
 fn folder() -> PathBuf {
@@ -120,8 +157,54 @@ fn folder() -> PathBuf {
     named.unwrap_or_else(|| env::temp_dir().join(format!("gemma-bench-{}", std::process::id())))
 }
 
-/// Decoding, against the peer and against what reading every weight once per token allows.
-fn decode(setup: Value) {
+/// One and eight lanes, and what interventions on every generated token add to one.
+fn all_lanes(setup: &Value) {
+    let steps = count(setup, "new") - 1;
+    let run = |lanes: usize, kind: &str, what: &str| {
+        let mut setup = setup.clone();
+        setup["lanes"] = json!(lanes);
+        setup["intervention"] = json!(kind);
+        measure(&Case {
+            name: format!("2B, {steps} tokens of {lanes} lanes after {BEFORE}, {what}"),
+            setup,
+            repetitions: 5,
+            peers: HALF,
+            units: ((lanes * steps) as f64, "tokens/s"),
+        })
+    };
+    let plain = run(1, "none", "without intervention");
+    // On the CPU the peer takes minutes to read eight prompts in bf16.
+    if setup["device"] != "cpu" {
+        run(8, "none", "without intervention");
+    }
+    for (kind, what) in lanes::INTERVENTIONS {
+        let Some((plain, edited)) = plain.as_ref().zip(run(1, kind, what)) else {
+            continue;
+        };
+        let added = |plain: &Measured, edited: &Measured| {
+            let more = median(&edited.seconds) - median(&plain.seconds);
+            format!("{:.3} ms", more / steps as f64 * 1e3)
+        };
+        println!("  added per token: ours {}", added(&plain.0, &edited.0));
+        if let Some((plain, edited)) = plain.1.as_ref().zip(edited.1.as_ref()) {
+            println!("  added per token: theirs {}", added(plain, edited));
+        }
+    }
+}
+
+/// Decoding, against the peer and on the CPU against what reading every weight once per token allows.
+fn decode(setup: Value, on_cpu: bool) {
+    let case = Case {
+        name: format!("2B, {NEW} tokens decoded after {BEFORE}"),
+        setup,
+        repetitions: 7,
+        peers: &[("bfloat16", Some(1.2))],
+        units: (NEW as f64, "tokens/s"),
+    };
+    if !on_cpu {
+        measure(&case);
+        return;
+    }
     let sweep = median(&sweep::sweeps());
     let bound = sweep / checkpoint::bytes() as f64;
     println!(
@@ -129,14 +212,7 @@ fn decode(setup: Value) {
         sweep / GB,
         checkpoint::bytes() as f64 / GB
     );
-    let ours = measure(&Case {
-        name: format!("2B, {NEW} tokens decoded after 32"),
-        setup,
-        repetitions: 7,
-        peers: &[("bfloat16", Some(1.2))],
-        units: (NEW as f64, "tokens/s"),
-    });
-    if let Some(ours) = ours {
+    if let Some((ours, _)) = measure(&case) {
         let again = median(&sweep::sweeps());
         let rate = NEW as f64 / median(&ours.seconds);
         println!(
@@ -148,7 +224,7 @@ fn decode(setup: Value) {
 }
 
 /// Start, memory and one prompt of a pair with its dictionary.
-fn pair(setup: &Value) {
+fn pair(setup: &Value, tokens: usize) {
     println!("\n2B pair with {} latents", checkpoint::LATENTS);
     let log = tempfile::NamedTempFile::new().expect("a file for messages");
     let started = Side::start(our_command(), setup, log.path()).and_then(|(mut side, _)| {
@@ -167,7 +243,7 @@ fn pair(setup: &Value) {
             seconds.push(prompt.seconds);
         }
         println!(
-            "  {TOKENS} tokens through both and encoded: {}, {:.0} latents active per token; resident {}, peak {}",
+            "  {tokens} tokens through both and encoded: {}, {:.0} latents active per token; resident {}, peak {}",
             time(&seconds[1..]),
             active,
             size(side.resident()),
@@ -232,8 +308,8 @@ fn peer_command() -> Option<Command> {
     Some(command)
 }
 
-/// Measures a case against each of its peers and prints what was found; gives this program's last series.
-fn measure(case: &Case<'_>) -> Option<Measured> {
+/// Measures a case against each of its peers and prints what was found; gives the last series of this program and of the peer.
+fn measure(case: &Case<'_>) -> Option<(Measured, Option<Measured>)> {
     println!("\n{} (load {})", case.name, machine::load());
     let rate = |seconds: f64| format!("{:.2} {}", case.units.0 / seconds, case.units.1);
     let mut last = None;
@@ -246,7 +322,7 @@ fn measure(case: &Case<'_>) -> Option<Measured> {
                     rate(median(&ours.seconds)),
                     size(ours.peak)
                 );
-                if let Some((theirs, runs)) = theirs {
+                if let Some((theirs, runs)) = &theirs {
                     println!(
                         "  {runs}, {dtype}: {}, {}, peak {}",
                         time(&theirs.seconds),
@@ -261,7 +337,7 @@ fn measure(case: &Case<'_>) -> Option<Measured> {
                         difference(&ours.check, &theirs.check)
                     );
                 }
-                last = Some(ours);
+                last = Some((ours, theirs.map(|(theirs, _)| theirs)));
             }
             Err(reason) => println!("  not measured: {reason}"),
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
 use crosscoder::{Crosscoder, Residence};
-use gemma::{Checkpoint, Logits, Model};
+use gemma::{Checkpoint, DeviceChoice, Logits, Model};
 use harness::side::{Outcome, Task};
 use serde_json::Value;
 
@@ -17,22 +17,50 @@ pub(crate) fn task(setup: &Value) -> Task {
     match setup["task"].as_str() {
         Some("decode") => decode(setup),
         Some("read") => read(setup),
+        Some("lanes") => super::lanes::lanes(setup),
         _ => pair(setup),
     }
 }
 
-fn path<'a>(setup: &'a Value, key: &str) -> &'a Path {
+pub(crate) fn path<'a>(setup: &'a Value, key: &str) -> &'a Path {
     Path::new(setup[key].as_str().expect("a path in the setup"))
 }
 
-fn ids(setup: &Value) -> Vec<u32> {
+pub(crate) fn ids(setup: &Value) -> Vec<u32> {
     serde_json::from_value(setup["ids"].clone()).expect("ids in the setup")
 }
 
-fn load(folder: &Path) -> Model {
+pub(crate) fn count(setup: &Value, key: &str) -> usize {
+    setup[key].as_u64().expect("a number in the setup") as usize
+}
+
+/// The device of the setup; the CPU where it names none.
+pub(crate) fn device(setup: &Value) -> DeviceChoice {
+    let name = setup["device"].as_str().unwrap_or("cpu");
+    name.parse().expect("a device in the setup")
+}
+
+/// A model on a device, on a GPU in the setup's number format.
+fn load(folder: &Path, device: &Device, setup: &Value) -> Model {
+    let dtype = match setup["dtype"].as_str() {
+        Some("bfloat16") if !device.is_cpu() => DType::BF16,
+        _ => DType::F32,
+    };
     Checkpoint::open(folder)
-        .and_then(|checkpoint| checkpoint.load(&Device::Cpu, DType::F32, &mut |_| {}))
+        .and_then(|checkpoint| checkpoint.load(device, dtype, &mut |_| {}))
         .expect("a model")
+}
+
+/// The model that the setup names, on its device.
+fn model(setup: &Value) -> Model {
+    let device = device(setup).open().expect("the device");
+    load(path(setup, "model"), &device, setup)
+}
+
+/// Seconds since `start`, once the device has done what it was given.
+fn seconds(start: Instant, device: &Device) -> f64 {
+    device.synchronize().expect("a device that ends its work");
+    start.elapsed().as_secs_f64()
 }
 
 fn numbers(x: &Tensor) -> Vec<f64> {
@@ -45,8 +73,8 @@ fn numbers(x: &Tensor) -> Vec<f64> {
 
 /// Reads all but the last ids, then the last ones one by one, as an answer is written; only these are timed.
 fn decode(setup: &Value) -> Task {
-    let (model, ids) = (load(path(setup, "model")), ids(setup));
-    let new = setup["new"].as_u64().expect("a number of tokens") as usize;
+    let (model, ids) = (model(setup), ids(setup));
+    let new = count(setup, "new");
     let (prompt, answer) = (
         ids[..ids.len() - new].to_vec(),
         ids[ids.len() - new..].to_vec(),
@@ -58,12 +86,13 @@ fn decode(setup: &Value) -> Task {
             forward.expect("logits").logits.expect("logits")
         };
         let mut logits = step(&prompt);
+        seconds(Instant::now(), model.device());
         let start = Instant::now();
         for id in &answer {
             logits = step(&[*id]);
         }
         Outcome {
-            seconds: start.elapsed().as_secs_f64(),
+            seconds: seconds(start, model.device()),
             check: numbers(&logits),
         }
     })
@@ -71,14 +100,14 @@ fn decode(setup: &Value) -> Task {
 
 /// Reads the ids at once and computes the logits after the last.
 fn read(setup: &Value) -> Task {
-    let (model, ids) = (load(path(setup, "model")), ids(setup));
+    let (model, ids) = (model(setup), ids(setup));
     Box::new(move || {
         let start = Instant::now();
         let mut cache = model.cache(ids.len());
         let forward = model.forward(&ids, &mut cache, None, None, Logits::Last);
         let logits = forward.expect("logits").logits.expect("logits");
         Outcome {
-            seconds: start.elapsed().as_secs_f64(),
+            seconds: seconds(start, model.device()),
             check: numbers(&logits),
         }
     })
@@ -94,20 +123,20 @@ struct Pair {
 /// the logits of every position or of the last, `prompts` times.
 fn pair(setup: &Value) -> Task {
     let (setup, ids) = (setup.clone(), ids(setup));
-    let count = |key: &str| setup[key].as_u64().expect("a number in the setup") as usize;
-    let (layer, prompts) = (count("layer"), count("prompts"));
+    let (layer, prompts) = (count(&setup, "layer"), count(&setup, "prompts"));
+    let device = device(&setup).open().expect("the device");
     let every = setup["every"] == true;
     let mut loaded = None;
     Box::new(move || {
         let start = Instant::now();
         let Some(Pair { models, crosscoder }) = &loaded else {
-            let models = ["model", "chat"].map(|key| load(path(&setup, key)));
+            let models = ["model", "chat"].map(|key| load(path(&setup, key), &device, &setup));
             let folder = path(&setup, "dictionary");
-            let crosscoder = Crosscoder::load_to(folder, &Device::Cpu, Residence::Automatic);
+            let crosscoder = Crosscoder::load_to(folder, &device, Residence::Automatic);
             let crosscoder = crosscoder.expect("a dictionary");
             loaded = Some(Pair { models, crosscoder });
             return Outcome {
-                seconds: start.elapsed().as_secs_f64(),
+                seconds: seconds(start, &device),
                 check: Vec::new(),
             };
         };
@@ -129,7 +158,7 @@ fn pair(setup: &Value) -> Task {
             check.push(codes.all().len() as f64 / ids.len() as f64);
         }
         Outcome {
-            seconds: start.elapsed().as_secs_f64(),
+            seconds: seconds(start, &device),
             check,
         }
     })

@@ -3,6 +3,7 @@
 #![allow(clippy::needless_pass_by_value)] // json! literals are handed over
 
 mod apart;
+mod device;
 mod explain;
 mod generation;
 mod kept;
@@ -75,11 +76,17 @@ fn options() -> Options {
     }
 }
 
-/// The loaded pair, once for all tests; on a GPU where the build is for one and there is one.
+/// The device to test: the one that STEREOSCOPE_TEST_DEVICE names, or the CPU.
+fn device() -> DeviceChoice {
+    let named = std::env::var("STEREOSCOPE_TEST_DEVICE");
+    named.map_or(DeviceChoice::Cpu, |name| name.parse().unwrap())
+}
+
+/// The loaded pair, once for all tests, on the device to test.
 fn pair() -> &'static Pair {
     static PAIR: OnceLock<Pair> = OnceLock::new();
     let options = || Options {
-        device: DeviceChoice::Auto,
+        device: device(),
         ..options()
     };
     PAIR.get_or_init(|| Pair::load(&options(), &mut |_| ()).unwrap())

@@ -43,6 +43,13 @@ pub(crate) fn messages(value: &Value) -> Vec<Message> {
     serde_json::from_value(value.clone()).unwrap()
 }
 
+/// So many tokens of a model's vocabulary, in no order.
+pub(crate) fn prompt(model: &Model, count: usize) -> Vec<u32> {
+    (0..count)
+        .map(|i| ((i * 37 + 11) % model.config().vocab_size) as u32)
+        .collect()
+}
+
 /// Largest difference over largest magnitude.
 pub(crate) fn relative_error(found: &Tensor, expected: &Tensor) -> f32 {
     assert_eq!(found.dims(), expected.dims());
