@@ -13,7 +13,7 @@ use crate::{ModelName, Positions, Sampling};
 pub struct Lane {
     /// The model whose lower half starts the lane and whose upper half ends it.
     pub model: ModelName,
-    /// Edits, in order; none: the plain model.
+    /// Edits, in order, at most 64; none: the plain model.
     #[serde(default)]
     pub interventions: Vec<Intervention>,
     /// How this lane's tokens are chosen; by default as the request says. It counts in generations only.

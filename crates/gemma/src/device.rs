@@ -51,8 +51,7 @@ impl DeviceChoice {
                 tracing::warn!("{error}; the CPU is used");
                 Device::Cpu
             })),
-            Self::Auto => Ok(Device::Cpu),
-            Self::Cpu => Ok(Device::Cpu),
+            Self::Auto | Self::Cpu => Ok(Device::Cpu),
             Self::Cuda(number) => cuda(number),
         }
     }
