@@ -81,8 +81,8 @@ impl Header {
         } else {
             wide
         };
-        // Biases, norms, weights of the code and what it is held against: a few numbers per latent.
-        let beside = (13 * self.dict_size * size_of::<f32>()) as u64;
+        // A bias, two norms, at most two weights of the code, and seven numbers that it is held against.
+        let beside = (12 * self.dict_size * size_of::<f32>()) as u64;
         if on_host {
             [2 * numbers * kept + beside, 0]
         } else {

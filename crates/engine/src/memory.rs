@@ -249,7 +249,7 @@ impl<'a> Sizes<'a> {
             let bytes = number(checkpoint, place);
             let config = checkpoint.config();
             let pass = gemma::scratch_bytes(config, at_once, tokens, bytes, place);
-            let chunk = (crate::next::CHUNK_NUMBERS / config.vocab_size.max(1)).max(1);
+            let chunk = crate::next::at_once(config.vocab_size);
             match place {
                 Place::Cpu => pass,
                 Place::Cuda(_) => pass.max(gemma::logit_bytes(config, chunk.min(tokens), bytes)),

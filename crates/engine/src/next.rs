@@ -46,9 +46,14 @@ impl<'a> Hidden<'a> {
     }
 }
 
+/// Positions whose logits are made at once.
+pub(crate) fn at_once(vocab_size: usize) -> usize {
+    (CHUNK_NUMBERS / vocab_size.max(1)).max(1)
+}
+
 /// Cuts `tokens` positions into chunks (from, count) whose logits fit into memory.
 pub(crate) fn chunks(tokens: usize, vocab_size: usize) -> impl Iterator<Item = (usize, usize)> {
-    let step = (CHUNK_NUMBERS / vocab_size.max(1)).max(1);
+    let step = at_once(vocab_size);
     (0..tokens)
         .step_by(step)
         .map(move |from| (from, step.min(tokens - from)))
